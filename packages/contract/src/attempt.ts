@@ -1,0 +1,31 @@
+import * as z from "zod";
+import { Moment } from "./ids.ts";
+import { JobFailure } from "./jobErrors.ts";
+import { JobStage } from "./jobStatus.ts";
+
+/** How one try ended. `given_back`: no fault of the job (drain, lost lock, instance away); it does not count. */
+export const AttemptEnd = z.enum(["succeeded", "failed", "canceled", "expired", "given_back"]);
+export type AttemptEnd = z.infer<typeof AttemptEnd>;
+
+/**
+ * One try at a job on one instance, and its journal: `prompt_id` is written before ComfyUI hears it, so that a lost
+ * answer, or a lost worker, leaves a name to look for (promise I11). An attempt without `ended_at` is running or died.
+ */
+export const Attempt = z
+  .object({
+    epoch: z.int().positive().meta({ description: "Rises strictly with every start" }),
+    worker: z.string(),
+    instance: z.string(),
+    stage: JobStage,
+    started_at: Moment,
+    ended_at: Moment.nullable(),
+    end: AttemptEnd.nullable(),
+    counted: z.boolean().meta({ description: "Did it use up one of max_attempts?" }),
+    prompt_id: z.string().nullable(),
+    prepare_ms: z.number().nullable(),
+    render_ms: z.number().nullable(),
+    store_ms: z.number().nullable(),
+    error: JobFailure.nullable(),
+  })
+  .meta({ id: "Attempt" });
+export type Attempt = z.infer<typeof Attempt>;

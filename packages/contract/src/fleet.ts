@@ -1,0 +1,26 @@
+import * as z from "zod";
+import { Moment } from "./ids.ts";
+
+/** One worker and the one ComfyUI it drives, as its heartbeat told. Gone 10 s after the last beat. */
+export const WorkerBeat = z
+  .object({
+    id: z.string(),
+    pool: z.string(),
+    instance: z.string().meta({ description: "ComfyUI's address, without credentials" }),
+    state: z.enum(["starting", "idle", "rendering", "unready", "draining"]),
+    reason: z.string().nullable().meta({ description: "Why it is unready, in words" }),
+    job_id: z.string().nullable(),
+    storing: z.int().nonnegative().meta({ description: "Jobs rendered and still being stored" }),
+    comfyui_version: z.string().nullable(),
+    /** sha256 of the sorted node classes; names the list kept for the submit check. */
+    fingerprint: z.string().nullable(),
+    device: z.string().nullable(),
+    started_at: Moment,
+    beat_at: Moment,
+  })
+  .meta({ id: "Worker" });
+export type WorkerBeat = z.infer<typeof WorkerBeat>;
+
+/** The node classes an instance knows: class_type → is it an output node? Source: `/object_info`. */
+export const NodeClasses = z.record(z.string(), z.boolean());
+export type NodeClasses = z.infer<typeof NodeClasses>;

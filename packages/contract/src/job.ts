@@ -1,0 +1,48 @@
+import * as z from "zod";
+import { JobId, Moment } from "./ids.ts";
+import { JobFailure } from "./jobErrors.ts";
+import { JobStage, JobStatus } from "./jobStatus.ts";
+import { Output } from "./output.ts";
+import { Progress } from "./progress.ts";
+
+const milliseconds = z.number().nonnegative().nullable();
+
+/** A job as the customer sees it: Comfy API v2's Job plus our fields (design/api.md). */
+export const Job = z
+  .object({
+    id: JobId,
+    status: JobStatus,
+    stage: JobStage.nullable(),
+    created_at: Moment,
+    run_at: Moment.nullable(),
+    started_at: Moment.nullable(),
+    completed_at: Moment.nullable(),
+    expires_at: Moment.nullable().meta({ description: "When an ended job and its files are swept" }),
+    queue_position: z.int().positive().nullable().meta({ description: "1 = next; null when not waiting" }),
+    eta_s: z.number().nonnegative().nullable(),
+    progress: Progress.nullable(),
+    outputs: z.array(Output),
+    error: JobFailure.nullable(),
+    attempts: z.int().nonnegative().meta({ description: "Tries started so far" }),
+    max_attempts: z.int().positive(),
+    instance: z.string().nullable().meta({ description: "The ComfyUI that ran, or runs, the newest attempt" }),
+    cached: z.boolean(),
+    metrics: z.object({
+      queued_ms: milliseconds,
+      prepare_ms: milliseconds,
+      render_ms: milliseconds,
+      store_ms: milliseconds,
+    }),
+    pool: z.string(),
+    priority: z.int(),
+    timeout_s: z.int(),
+    metadata: z.record(z.string(), z.unknown()),
+    tags: z.array(z.string()),
+    urls: z.object({ self: z.string(), events: z.string(), cancel: z.string() }),
+  })
+  .meta({ id: "Job" });
+export type Job = z.infer<typeof Job>;
+
+/** One page of jobs, newest first. */
+export const JobPage = z.object({ jobs: z.array(Job), next_cursor: z.string().nullable() }).meta({ id: "JobPage" });
+export type JobPage = z.infer<typeof JobPage>;

@@ -1,0 +1,78 @@
+import * as z from "zod";
+
+/**
+ * What may be done about a failed attempt.
+ * `never`: the same input gives the same answer. `here`: again on any instance, this one included. `elsewhere`: another
+ * instance may differ. `backoff`: a neighbour (bucket, network, ComfyUI) was away; wait and try again.
+ */
+export type Retry = "never" | "here" | "elsewhere" | "backoff";
+export type Blame = "customer" | "workflow" | "instance" | "platform";
+
+interface JobErrorPolicy {
+  readonly retry: Retry;
+  readonly blame: Blame;
+  /** Does a failure with this code use up one of the customer's `max_attempts`? Infrastructure faults do not. */
+  readonly counts: boolean;
+}
+
+/** The failure policy as data: what a code means, who is to blame, and whether another try can help. */
+export const JOB_ERRORS = {
+  workflow_rejected: { retry: "never", blame: "customer", counts: true }, // same graph, same answer
+  node_failed: { retry: "never", blame: "workflow", counts: true }, // a Python exception in a node repeats
+  output_missing: { retry: "here", blame: "workflow", counts: true }, // cached prompt whose file is gone
+  no_outputs: { retry: "never", blame: "workflow", counts: true },
+  input_unavailable: { retry: "never", blame: "customer", counts: true }, // 404, refused address, wrong type
+  input_too_large: { retry: "never", blame: "customer", counts: true },
+  input_unreachable: { retry: "backoff", blame: "customer", counts: true }, // time-outs and 5xx of the source
+  model_missing: { retry: "elsewhere", blame: "instance", counts: true }, // value_not_in_list for a model file
+  node_class_missing: { retry: "elsewhere", blame: "instance", counts: true },
+  out_of_gpu_memory: { retry: "elsewhere", blame: "workflow", counts: true }, // another GPU may be larger or emptier
+  cuda_fault: { retry: "elsewhere", blame: "instance", counts: false },
+  comfyui_unreachable: { retry: "backoff", blame: "platform", counts: false },
+  prompt_lost: { retry: "here", blame: "platform", counts: false }, // ComfyUI restarted and forgot it
+  interrupted: { retry: "here", blame: "platform", counts: false }, // interrupted by somebody else
+  stalled: { retry: "elsewhere", blame: "instance", counts: true },
+  timeout: { retry: "never", blame: "workflow", counts: true }, // one attempt took longer than `timeout_s`
+  output_push_failed: { retry: "backoff", blame: "platform", counts: false },
+  poison: { retry: "never", blame: "workflow", counts: true }, // killed its worker twice
+  canceled: { retry: "never", blame: "customer", counts: true },
+  expired: { retry: "never", blame: "customer", counts: true },
+  internal: { retry: "backoff", blame: "platform", counts: true },
+} as const satisfies Record<string, JobErrorPolicy>;
+
+export type JobErrorCode = keyof typeof JOB_ERRORS;
+export const JobErrorCode = z.enum(Object.keys(JOB_ERRORS) as [JobErrorCode, ...JobErrorCode[]]); // keys of the table above
+
+/** Why an attempt or a job failed, as the customer sees it. Never carries a graph, a URL's query or a secret. */
+export const JobFailure = z
+  .object({
+    code: JobErrorCode,
+    message: z.string().meta({ description: "What happened, to what, and what to do next" }),
+    node_id: z.string().optional(),
+    class_type: z.string().optional(),
+    blame: z.enum(["customer", "workflow", "instance", "platform"]),
+    retryable: z.boolean().meta({ description: "Could the same job succeed later?" }),
+    details: z.record(z.string(), z.unknown()).optional(),
+  })
+  .meta({ id: "JobError" });
+export type JobFailure = z.infer<typeof JobFailure>;
+
+interface FailureFacts {
+  readonly nodeId?: string | undefined;
+  readonly classType?: string | undefined;
+  readonly details?: Record<string, unknown> | undefined;
+}
+
+/** Builds the public failure from a code and what happened; blame and retryable come from the table. */
+export function jobFailure(code: JobErrorCode, message: string, facts: FailureFacts = {}): JobFailure {
+  const policy = JOB_ERRORS[code];
+  return {
+    code,
+    message,
+    blame: policy.blame,
+    retryable: policy.retry !== "never",
+    ...(facts.nodeId === undefined ? {} : { node_id: facts.nodeId }),
+    ...(facts.classType === undefined ? {} : { class_type: facts.classType }),
+    ...(facts.details === undefined ? {} : { details: facts.details }),
+  };
+}

@@ -1,0 +1,9 @@
+import * as z from "zod";
+
+/** What the dispatcher's own clock fires today: errands that keep the house in order. */
+export const ErrandName = z.enum(["sweep_retention", "sweep_expired"]);
+export type ErrandName = z.infer<typeof ErrandName>;
+
+/** One firing of a schedule. */
+export const Tick = z.object({ v: z.literal(1), errand: ErrandName });
+export type Tick = z.infer<typeof Tick>;
