@@ -22,7 +22,7 @@ export const Job = z.looseObject({
   workflow_id: z.string().optional(),
   outputs: z.record(z.string(), NodeOutput.nullable()).optional(),
   execution_status: HistoryStatus.nullable().optional(),
-  workflow: z.looseObject({ prompt: z.unknown(), extra_data: z.unknown() }).optional(),
+  workflow: z.looseObject({ prompt: z.unknown().optional(), extra_data: z.unknown() }).optional(),
 });
 export type Job = z.infer<typeof Job>;
 

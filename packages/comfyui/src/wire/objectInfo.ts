@@ -16,7 +16,7 @@ export const ObjectInfoNode = z.looseObject({
     .looseObject({
       required: Inputs.optional(),
       optional: Inputs.optional(),
-      hidden: z.unknown(),
+      hidden: z.unknown().optional(),
     })
     .optional(),
   input_order: z.record(z.string(), z.array(z.string())).optional(),

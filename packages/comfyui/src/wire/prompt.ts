@@ -5,14 +5,14 @@ import { z } from "zod";
  * server, says what is wrong with a graph.
  */
 export const PromptRequest = z.looseObject({
-  prompt: z.unknown(),
+  prompt: z.unknown().optional(),
   client_id: z.string().nullable().optional(),
   /** Newer than 0.24.0: a canonical lowercase UUID, else 400 `invalid_prompt_id`. */
-  prompt_id: z.unknown(),
-  extra_data: z.unknown(),
+  prompt_id: z.unknown().optional(),
+  extra_data: z.unknown().optional(),
   /** Priority; smaller runs first. */
-  number: z.unknown(),
-  front: z.unknown(),
+  number: z.unknown().optional(),
+  front: z.unknown().optional(),
   partial_execution_targets: z.array(z.string()).nullable().optional(),
 });
 export type PromptRequest = z.infer<typeof PromptRequest>;

@@ -70,7 +70,10 @@ const ExecutedFrame = z.looseObject({
 
 const LogsFrame = z.looseObject({
   type: z.literal("logs"),
-  data: z.looseObject({ entries: z.array(z.looseObject({ t: z.string(), m: z.string() })), size: z.unknown() }),
+  data: z.looseObject({
+    entries: z.array(z.looseObject({ t: z.string(), m: z.string() })),
+    size: z.unknown().optional(),
+  }),
 });
 
 const AssetsSeedFrame = z.looseObject({
@@ -85,7 +88,7 @@ const AssetsSeedFrame = z.looseObject({
     "assets.seed.resumed",
     "assets.seed.error",
   ]),
-  data: z.unknown(),
+  data: z.unknown().optional(),
 });
 
 /** Every text frame the protocol knows (§2.5). */
@@ -104,7 +107,7 @@ export const KnownTextFrame = z.discriminatedUnion("type", [
   LogsFrame,
   AssetsSeedFrame,
   /** Comfy Cloud only. */
-  z.looseObject({ type: z.literal("notification"), data: z.looseObject({ value: z.unknown() }) }),
+  z.looseObject({ type: z.literal("notification"), data: z.looseObject({ value: z.unknown().optional() }) }),
 ]);
 export type KnownTextFrame = z.infer<typeof KnownTextFrame>;
 
