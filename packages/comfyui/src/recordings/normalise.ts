@@ -48,7 +48,7 @@ function normaliseField(key: string, value: unknown, names: Names): unknown {
   if (MOMENTS.has(key)) return 0;
   if (key === "traceback" && Array.isArray(value) && value.length > 0) return ["<traceback frame>"];
   const list = normalise(value, names);
-  return UNORDERED.has(key) && Array.isArray(list) ? list.toSorted() : list;
+  return UNORDERED.has(key) && Array.isArray(list) ? list.toSorted(byText) : list;
 }
 
 function normaliseList(live: readonly unknown[], names: Names): unknown {
@@ -56,7 +56,7 @@ function normaliseList(live: readonly unknown[], names: Names): unknown {
   // A queue or history tuple ends in its output nodes, which the server keeps in a set.
   const last = list.at(-1);
   const isPromptTuple = list.length === 5 && typeof list[0] === "number" && Array.isArray(last);
-  return isPromptTuple ? [...list.slice(0, -1), last.toSorted()] : list;
+  return isPromptTuple ? [...list.slice(0, -1), last.toSorted(byText)] : list;
 }
 
 function normaliseText(text: string, names: Names): string {
@@ -69,3 +69,5 @@ function normaliseText(text: string, names: Names): string {
 function magic(image: Uint8Array): string {
   return Buffer.from(image.subarray(0, 4)).toString("hex");
 }
+
+const byText = (a: unknown, b: unknown): number => String(a).localeCompare(String(b));

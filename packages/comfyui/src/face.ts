@@ -1,0 +1,261 @@
+import type { Readable } from "node:stream";
+import type { FileType, HistoryEntry, NodeErrors, ObjectInfo, SystemStats, Workflow } from "./wire/index.ts";
+
+/** `local`: a ComfyUI server. `cloud`: Comfy Cloud v1, or whatever speaks like it (§6.1). */
+export type Dialect = "local" | "cloud";
+
+/** How to reach one ComfyUI. All limits have defaults that suit a real server. */
+export interface ConnectOptions {
+  /** `http(s)://host[:port][/base]`. `localhost` is taken as 127.0.0.1. */
+  readonly url: string;
+  /** Sent as `X-API-Key` (and as `token` on Comfy Cloud's socket). Never sent to a host it was not given for. */
+  readonly apiKey?: string;
+  /** Taken from the host name when absent: cloud.comfy.org is `cloud`. */
+  readonly dialect?: Dialect;
+  /** Prefix of the socket's id; an unclean reconnect appends to it. Random when absent. */
+  readonly clientId?: string;
+  readonly onEvent?: (event: ComfyEvent) => void;
+  /** Longest wait for one whole answer. Default 30 000. */
+  readonly requestTimeoutMs?: number;
+  /** Longest wait for the answer to a submission; ComfyUI validates and may be loading a model. Default 60 000. */
+  readonly submitTimeoutMs?: number;
+  /** How often a watched prompt is looked up when no frame hurries us. Default 1 000. */
+  readonly pollMs?: number;
+  /** How long the server may stay unreachable while a prompt is watched. Default 60 000. */
+  readonly unreachableMs?: number;
+  /** Ping interval of the socket; as long again without any sign of life, and it counts as dead. Default 5 000. */
+  readonly heartbeatMs?: number;
+}
+
+/** What the client does on its own, for whoever logs. Never carries a graph, a key or a customer's value. */
+export type ComfyEvent =
+  | { readonly type: "socket_open"; readonly clientId: string }
+  | { readonly type: "socket_lost"; readonly clientId: string; readonly reason: string }
+  | { readonly type: "features_detected"; readonly features: ComfyFeatures }
+  | { readonly type: "submission_resolved"; readonly promptId: string; readonly found: string }
+  | { readonly type: "prompt_id_replaced"; readonly promptId: string; readonly serverPromptId: string }
+  | { readonly type: "prompt_unreachable"; readonly promptId: string; readonly cause: unknown }
+  | { readonly type: "listener_failed"; readonly promptId: string; readonly cause: unknown };
+
+/** What this server can do, found out by its version and, where that is silent, by asking. */
+export interface ComfyFeatures {
+  readonly dialect: Dialect;
+  /** `system.comfyui_version`, when the server tells. */
+  readonly version?: string;
+  /** `GET /api/jobs` (≥ 0.5.1). */
+  readonly jobsApi: boolean;
+  /** `POST /api/jobs/{id}/cancel` (≥ 0.25.0). */
+  readonly cancelEndpoint: boolean;
+  /** `/interrupt` looks at `prompt_id` (≥ 0.3.56); before, it interrupts whatever runs. */
+  readonly targetedInterrupt: boolean;
+  /** `uuid`: only canonical lowercase UUIDs (≥ 0.24.0). `any`: any text. `minted`: ours is ignored. */
+  readonly promptIds: "uuid" | "any" | "minted";
+  /** Largest body the server takes, in bytes. */
+  readonly maxUploadBytes?: number;
+}
+
+export interface Submission {
+  /** A lowercase UUID of the caller's, made and stored before the call. */
+  readonly promptId: string;
+  readonly workflow: Workflow;
+  /** Kept by the server with the prompt and in history (except `api_key_comfy_org`, which it hides). */
+  readonly extraData?: Readonly<Record<string, unknown>>;
+  /** `"all"`: before everything pending. A number: just before the queue item with this `number`. */
+  readonly frontOf?: "all" | number;
+  /** Run only these output nodes. */
+  readonly onlyOutputs?: readonly string[];
+  readonly signal?: AbortSignal;
+}
+
+export interface Submitted {
+  /** The server's id: watch this one. It differs from the submission's on servers that mint their own. */
+  readonly promptId: string;
+  /** Priority in the queue; smaller runs first. */
+  readonly number: number;
+  /** Not empty when the server dropped invalid outputs but runs the others. Empty when the answer was lost. */
+  readonly nodeErrors: NodeErrors;
+}
+
+/** Where a prompt is now. `unknown`: deleted, cancelled while pending, evicted, lost in a restart, or never sent. */
+export type Found =
+  | { readonly kind: "pending"; readonly ahead: number; readonly item: QueuedPrompt }
+  | { readonly kind: "running"; readonly item: QueuedPrompt }
+  | { readonly kind: "finished"; readonly entry: HistoryEntry }
+  | { readonly kind: "unknown" };
+
+export interface QueuedPrompt {
+  readonly promptId: string;
+  readonly number: number;
+  readonly workflow: Workflow;
+  readonly extraData: Readonly<Record<string, unknown>>;
+  /** The output nodes that will run. */
+  readonly outputNodeIds: readonly string[];
+}
+
+/** Both lists in execution order. */
+export interface Queue {
+  readonly running: readonly QueuedPrompt[];
+  readonly pending: readonly QueuedPrompt[];
+}
+
+/** A complete picture each time. `nodesDone` never falls within one watch. */
+export interface PromptProgress {
+  readonly nodesTotal: number;
+  /** Finished or taken from the cache. */
+  readonly nodesDone: number;
+  readonly nodesCached: number;
+  /** The node at work, with its own steps (`max` is 1 for a node that does not count). */
+  readonly node?: {
+    readonly node_id: string;
+    readonly class_type?: string;
+    readonly value: number;
+    readonly max: number;
+  };
+}
+
+export interface NodeStarted {
+  readonly node_id: string;
+  readonly class_type?: string;
+}
+
+export interface Preview {
+  readonly node_id?: string;
+  readonly contentType: string;
+  readonly image: Uint8Array;
+}
+
+/** A file that a node left on the server; fetch it with `view`. */
+export interface OutputFile {
+  readonly node_id: string;
+  /** The UI key it came under: `images`, `gifs`, `audio`, `3d`, `files`, … It says nothing about the kind. */
+  readonly key: string;
+  /** Position among this node's files under this key. */
+  readonly index: number;
+  readonly filename: string;
+  readonly subfolder: string;
+  readonly type: FileType;
+}
+
+/** A plain value that a node returned: a text, a number, any JSON. */
+export interface OutputValue {
+  readonly node_id: string;
+  readonly key: string;
+  readonly index: number;
+  readonly value: unknown;
+}
+
+/** Both lists in node order. */
+export interface PromptOutputs {
+  readonly files: readonly OutputFile[];
+  readonly values: readonly OutputValue[];
+}
+
+export interface NodeOutputs extends PromptOutputs {
+  readonly node_id: string;
+}
+
+export interface WatchOptions {
+  readonly signal: AbortSignal;
+  /** Silence after which the prompt counts as stuck; 0 turns this off. Four times as long while no socket hears it. */
+  readonly stallMs: number;
+  readonly onProgress?: (progress: PromptProgress) => void;
+  readonly onNode?: (node: NodeStarted) => void;
+  readonly onPreview?: (preview: Preview) => void;
+  /** Once per node that returned anything, as early as it is known, and before `watch` returns. */
+  readonly onOutput?: (outputs: NodeOutputs) => void;
+}
+
+export interface Rendered {
+  readonly entry: HistoryEntry;
+  readonly outputs: PromptOutputs;
+  /** Every node that this prompt needed came from the cache: files may be old ones. */
+  readonly isCached: boolean;
+}
+
+export interface CancelOptions {
+  readonly signal?: AbortSignal;
+  /** How long to keep asking. */
+  readonly deadlineMs: number;
+}
+
+export interface Cancelled {
+  /** True when the prompt is gone from the queue, however it ended. */
+  readonly stopped: boolean;
+  readonly stopMs: number;
+  /** When not stopped: the node that does not let go. Only a restart of ComfyUI ends it. */
+  readonly stuckNode?: { readonly node_id: string; readonly class_type?: string };
+}
+
+export interface Upload {
+  readonly body: Readable | Uint8Array;
+  readonly name: string;
+  readonly subfolder?: string;
+  /** Default `input`. */
+  readonly type?: FileType;
+  readonly overwrite?: "replace" | "rename";
+  readonly contentType?: string;
+  readonly signal?: AbortSignal;
+}
+
+/** Where the server put it. It renames on collision, so use this name. */
+export interface Uploaded {
+  readonly name: string;
+  readonly subfolder: string;
+  readonly type: FileType;
+}
+
+export interface FileAddress {
+  readonly filename: string;
+  readonly subfolder?: string;
+  readonly type?: FileType;
+}
+
+export interface ViewedFile {
+  /** Read it to the end or destroy it. It fails when the server sends fewer bytes than it announced. */
+  readonly body: Readable;
+  readonly contentType: string;
+  readonly sizeBytes?: number;
+}
+
+/**
+ * One ComfyUI, local or Comfy Cloud. Every call takes or makes a deadline, and every failure is a `ComfyError`, except
+ * that an aborted signal throws its own reason.
+ */
+export interface ComfyUi {
+  /**
+   * Submits once. When the answer is lost, queue and history say whether the prompt exists; it is never sent twice.
+   * There is no duplicate check on the server: `find` first when this id may have been submitted before.
+   * @throws ComfyError `rejected` | `payload_too_large` | `unauthorized` | `payment_required` | `rate_limited` |
+   * `unknown_outcome` | `unreachable` | `busy` | `protocol`
+   */
+  submit(submission: Submission): Promise<Submitted>;
+  /** Looks in history, then in the queue, then in history again: the order that cannot miss (§3.2). */
+  find(promptId: string, options?: { signal?: AbortSignal }): Promise<Found>;
+  /**
+   * Waits until the prompt has ended. Frames only hurry us; `/history` decides. Safe to call again, also after a restart
+   * of ours. Cancels nothing when aborted.
+   * @throws ComfyError `node_failed` | `out_of_memory` | `cuda_fault` | `interrupted` | `prompt_lost` | `stalled` |
+   * `unreachable` | `busy` | `payment_required` | `rate_limited` | `unauthorized`; the signal's reason when aborted
+   */
+  watch(promptId: string, options: WatchOptions): Promise<Rendered>;
+  /** Interrupts or dequeues until the queue no longer shows the prompt, asking again every second. */
+  cancel(promptId: string, options: CancelOptions): Promise<Cancelled>;
+  /** Streams one file to the server. Safe to repeat: equal contents keep their name. */
+  upload(upload: Upload): Promise<Uploaded>;
+  /** @throws ComfyError `not_found` | `unsafe_path` | `unreachable` | `busy` */
+  view(file: FileAddress, options?: { signal?: AbortSignal }): Promise<ViewedFile>;
+  /** Deletes the prompt's history entry (not its files). Does nothing when there is none. */
+  forget(promptId: string): Promise<void>;
+  queue(options?: { signal?: AbortSignal }): Promise<Queue>;
+  history(promptId: string, options?: { signal?: AbortSignal }): Promise<HistoryEntry | undefined>;
+  /** Carried out after the current prompt; `freeMemory` also empties the result cache. */
+  free(what: { unloadModels?: boolean; freeMemory?: boolean }): Promise<void>;
+  stats(): Promise<SystemStats>;
+  /** All classes (megabytes, and the server stands still meanwhile), or one; `{}` when that one is unknown. */
+  objectInfo(classType?: string): Promise<ObjectInfo>;
+  features(): Promise<ComfyFeatures>;
+  /** Does anything answer HTTP here? A server that takes the connection but is slow counts as reachable. */
+  isReachable(options?: { signal?: AbortSignal; withinMs?: number }): Promise<boolean>;
+  /** Ends the socket and all connections; waits that are under way fail with `closed`. Safe to repeat. */
+  close(): Promise<void>;
+}
