@@ -1,1 +1,10 @@
-export {};
+export { type EveryOptions, every, monotonicMs, nowMs, sleep, withDeadline } from "./clock.ts";
+export { describeEnv, type EnvEntry, envTable } from "./describeEnv.ts";
+export { EnvError, type EnvMistake, type EnvSources, readEnv, reportAndExit } from "./env.ts";
+export { FailPointError, failPoint } from "./failPoints.ts";
+export { hideValue } from "./hiddenValues.ts";
+export { COMFYQ_NAMESPACE, newId, newSecret, safeEqual, sha256Hex, uuidV5 } from "./ids.ts";
+export { createLogger, LOG_LEVELS, type Logger, type LoggerOptions, type LogLevel } from "./logger.ts";
+export { createMetrics, type MetricName, type Metrics } from "./metrics.ts";
+export type { FailPointName } from "./parseFailPoints.ts";
+export { stripUrl } from "./stripUrl.ts";

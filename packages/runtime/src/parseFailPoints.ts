@@ -1,0 +1,63 @@
+/** K1…K12 of reference/faults.md §2.3, each with a name that can be read: the moment just after which it strikes. */
+export const FAIL_POINTS = {
+  claimed: "K1", // after the job was fetched, before any write
+  inputs_downloading: "K2",
+  uploaded: "K3", // after /upload, before the journal
+  journaled: "K4", // journal written, prompt not sent
+  submitted: "K5", // prompt sent, answer not read
+  executing: "K6",
+  rendered: "K7", // execution_success seen, history not read
+  output_stored: "K8", // between the first and the second output
+  outputs_stored: "K9", // all outputs stored, manifest not written
+  sealed: "K10", // manifest written, terminal state not set
+  settled: "K11", // terminal state set, not acknowledged
+  delivered: "K12", // webhook sent, delivery not recorded
+} as const;
+
+export type FailPointName = keyof typeof FAIL_POINTS;
+
+/** What a fail point does when it strikes. */
+export type FailPointAction =
+  | { readonly kind: "kill9" | "exit1" | "throw" | "hang" }
+  | { readonly kind: "delay" | "block"; readonly ms: number };
+
+/** One rule of FAILPOINT. */
+export interface FailPointRule {
+  readonly name: FailPointName;
+  readonly action: FailPointAction;
+  /** Which arrival strikes, from 1; Infinity: each (`@*`). */
+  readonly at: number;
+}
+
+/**
+ * Reads `<name>:<action>@<n>[,…]`: `sealed:kill9`, `K6:delay:500@2`, `executing:block:45000,claimed:throw@*`.
+ * Names are those of FAIL_POINTS or K1…K12; without `@` the first arrival strikes.
+ * @throws Error naming the part that cannot be read and what may stand there
+ */
+export function parseFailPoints(text: string): readonly FailPointRule[] {
+  return text
+    .split(",")
+    .map((part) => part.trim())
+    .filter((part) => part !== "")
+    .map(parseRule);
+}
+
+function parseRule(part: string): FailPointRule {
+  const found = /^(\w+):(?:(kill9|exit1|throw|hang)|(delay|block):(\d+))(?:@(\d+|\*))?$/.exec(part);
+  const [, word = "", plain, timed, ms, at = "1"] = found ?? [];
+  const name = Object.entries(FAIL_POINTS).find(([readable, k]) => word === readable || word === k)?.[0];
+  if (!name) {
+    const names = Object.keys(FAIL_POINTS).join(", ");
+    throw new Error(
+      `FAILPOINT "${part}" is not <name>:<action>@<n>; names: ${names}; ` +
+        "actions: kill9, exit1, throw, hang, delay:<ms>, block:<ms>",
+    );
+  }
+  return {
+    name: name as FailPointName, // Object.entries forgets the keys' type
+    action: plain
+      ? { kind: plain as "kill9" } // one of the four words of the pattern
+      : { kind: timed as "delay", ms: Number(ms) }, // one of the two
+    at: at === "*" ? Number.POSITIVE_INFINITY : Number(at),
+  };
+}
