@@ -1,7 +1,8 @@
 import * as z from "zod";
-import { JobId, Moment } from "./ids.ts";
+import { JobId, Moment, toMoment } from "./ids.ts";
 import { JobFailure } from "./jobErrors.ts";
 import { JobStage, JobStatus } from "./jobStatus.ts";
+import type { StoredFile, StoredValue } from "./output.ts";
 import { Output } from "./output.ts";
 import { Progress } from "./progress.ts";
 
@@ -46,3 +47,50 @@ export type Job = z.infer<typeof Job>;
 /** One page of jobs, newest first. */
 export const JobPage = z.object({ jobs: z.array(Job), next_cursor: z.string().nullable() }).meta({ id: "JobPage" });
 export type JobPage = z.infer<typeof JobPage>;
+
+/** What the queue knows of a job: everything of `Job` but links, which are made fresh by whoever shows it. */
+export interface JobFacts extends Omit<Job, "outputs" | "urls"> {
+  readonly tenant: string;
+  /** The attempt whose manifest was sealed; null until then. */
+  readonly sealed_epoch: number | null;
+  readonly outputs: readonly (StoredFile | StoredValue)[];
+}
+
+export interface FileLink {
+  readonly url: string;
+  readonly expiresAtMs: number | null;
+}
+
+/**
+ * Makes the customer's view of a job. `linkTo` is asked once per stored file; answers to a GET pass signed links that end
+ * soon, webhooks pass addresses of the API that do not.
+ * @param baseUrl address of the API without a trailing slash, e.g. `http://127.0.0.1:8190`
+ */
+export async function presentJob(
+  facts: JobFacts,
+  baseUrl: string,
+  linkTo: (file: StoredFile) => Promise<FileLink>,
+): Promise<Job> {
+  const { tenant: _tenant, sealed_epoch: _sealed, outputs, ...shown } = facts;
+  const self = `${baseUrl}/v1/jobs/${facts.id}`;
+  return {
+    ...shown,
+    outputs: await Promise.all(outputs.map((output) => presentOutput(output, linkTo))),
+    urls: { self, events: `${self}/events`, cancel: `${self}/cancel` },
+  };
+}
+
+async function presentOutput(
+  output: StoredFile | StoredValue,
+  linkTo: (file: StoredFile) => Promise<FileLink>,
+): Promise<Output> {
+  if ("value" in output) return output;
+  const { key: _key, sha256, ...shown } = output;
+  const link = await linkTo(output);
+  return {
+    ...shown,
+    hash: `sha256:${sha256}`,
+    url: link.url,
+    ...(link.expiresAtMs === null ? {} : { url_expires_at: toMoment(link.expiresAtMs) }),
+  };
+}

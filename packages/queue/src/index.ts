@@ -1,1 +1,15 @@
-export {};
+export { type Claimer, type ClaimerOptions, openClaimer } from "./claim.ts";
+export type { RedisFacts } from "./connection.ts";
+export type { Delivery, JobSubmission, RecordHead, RecordRequest, Settlement } from "./envelopes.ts";
+export { type ErrandRunner, type Errands, type ErrandsOptions, GiveUp, openErrands, queueDelivery } from "./errands.ts";
+export { QueueError, type QueueErrorCode } from "./errors.ts";
+export { beat, leaveFleet, type PoolCounts, publishClasses } from "./fleet.ts";
+export type { DropReason, HeldJob } from "./heldJob.ts";
+export type { ListPage, ListQuery } from "./listJobs.ts";
+export type { Outcome } from "./outcome.ts";
+export { openProducer, type Producer, type ProducerOptions } from "./producer.ts";
+export { readJob } from "./readJob.ts";
+export type { QueueRoom, RoomOptions } from "./room.ts";
+export { SETTINGS } from "./settings.ts";
+export { type RemoveFiles, sweepExpired, sweepRetention } from "./sweeping.ts";
+export type { WatchedEvent, WatchQuery } from "./watchJob.ts";

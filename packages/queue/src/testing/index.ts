@@ -1,1 +1,1 @@
-export {};
+export { type PrivateRedis, startPrivateRedis } from "./privateRedis.ts";

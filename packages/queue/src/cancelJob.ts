@@ -1,0 +1,68 @@
+import { isTerminal, type JobFacts } from "@comfyq/contract";
+import { nowMs } from "./clock.ts";
+import { orUnavailable, QueueError } from "./errors.ts";
+import { appendEvent } from "./jobEvents.ts";
+import { readJob } from "./readJob.ts";
+import type { QueueRoom } from "./room.ts";
+import { type WithdrawReason, withdraw } from "./scripts.ts";
+
+/**
+ * Asks for a job to be canceled. A waiting job is canceled when this returns; a running one is `canceling`, and its worker
+ * has been told. Safe to repeat.
+ * @returns the job after the request; undefined when there is none of this tenant
+ * @throws QueueError `conflict` when it has already ended otherwise, `unavailable`
+ */
+export async function cancelJob(room: QueueRoom, tenant: string, jobId: string): Promise<JobFacts | undefined> {
+  return orUnavailable("a job was canceled", cancel(room, tenant, jobId));
+}
+
+async function cancel(room: QueueRoom, tenant: string, jobId: string): Promise<JobFacts | undefined> {
+  const job = await readJob(room, tenant, jobId);
+  if (!job || job.status === "canceled") return job;
+  if (isTerminal(job.status))
+    throw new QueueError("conflict", `Job ${jobId} has already ended as ${job.status}; there is nothing to cancel`);
+  const wanted = { id: jobId, pool: job.pool, atMs: nowMs() };
+  if (!(await withdrawJob(room, { ...wanted, reason: "cancel_requested_at_ms" }))) await tellTheWorker(room, wanted);
+  return readJob(room, tenant, jobId);
+}
+
+interface WantedJob {
+  readonly id: string;
+  readonly pool: string;
+  readonly atMs: number;
+}
+
+/** The note is for whoever holds the job now or next; the message only makes it quick. */
+async function tellTheWorker(room: QueueRoom, job: WantedJob): Promise<void> {
+  const isNew = await room.redis.hsetnx(room.names.record(job.id), "cancel_requested_at_ms", job.atMs);
+  await room.redis.publish(room.names.cancels, job.id);
+  // Between the try to withdraw and the note the holder may have given the job back; nobody would look at the note then.
+  if (await withdrawJob(room, { ...job, reason: "cancel_requested_at_ms" })) return;
+  if (isNew === 1)
+    await appendEvent(room, job.id, {
+      event: "status",
+      data: { status: "canceling", stage: null, attempt: 0, error: null },
+    });
+}
+
+/** Takes a waiting job out of its queue and frees whoever waits to tell of it. @returns false when it does not wait */
+export async function withdrawJob(
+  room: QueueRoom,
+  job: WantedJob & { readonly reason: WithdrawReason },
+): Promise<boolean> {
+  if (!(await withdraw(room.redis, room.names, job))) return false;
+  await finishWithdrawal(room, job.pool, job.id);
+  const status = job.reason === "expired_at_ms" ? "expired" : "canceled";
+  await appendEvent(room, job.id, { event: "status", data: { status, stage: null, attempt: 0, error: null } });
+  return true;
+}
+
+/**
+ * Second half of a withdrawal: removes the BullJob, which frees its parent with neither result nor error (measured with
+ * 6.7.0). Safe to repeat; the sweeper does so after a crash between the halves.
+ */
+export async function finishWithdrawal(room: QueueRoom, pool: string, jobId: string): Promise<void> {
+  const bullJob = await room.jobs(pool).getJob(jobId);
+  await bullJob?.remove();
+  await room.redis.srem(room.names.withdrawn, jobId);
+}

@@ -1,0 +1,52 @@
+import { JOB_LIMITS, JobId, NewJob, Tenant, WebhookEventType } from "@comfyq/contract";
+import * as z from "zod";
+
+/** What stands in a BullJob of the jobs queue: no graph, no inputs, nothing that Bull Board should not show. */
+export const JobEnvelope = z.object({ v: z.literal(1), tenant: Tenant });
+export type JobEnvelope = z.infer<typeof JobEnvelope>;
+
+/** The parent of a job's flow: freed once, when the job ends in whatever way; the dispatcher then tells the world. */
+export const Settlement = z.object({ v: z.literal(1), tenant: Tenant, jobId: JobId });
+export type Settlement = z.infer<typeof Settlement>;
+
+/** One webhook event to one URL. `body` is made once, so every try sends the same bytes. */
+export const Delivery = z.object({
+  v: z.literal(1),
+  tenant: Tenant,
+  jobId: JobId,
+  type: WebhookEventType,
+  url: z.string(),
+  body: z.string(),
+});
+export type Delivery = z.infer<typeof Delivery>;
+
+/** The small half of a record: what lists show. */
+export const RecordHead = NewJob.pick({
+  metadata: true,
+  tags: true,
+  priority: true,
+  timeout_s: true,
+  max_attempts: true,
+  run_at: true,
+  expires_in_s: true,
+  webhook: true,
+}).extend({ nodesTotal: z.int() });
+export type RecordHead = z.infer<typeof RecordHead>;
+
+/** The large half: what only the worker, and `GET …/workflow`, needs. */
+export const RecordRequest = NewJob.pick({ workflow: true, inputs: true, files: true });
+export type RecordRequest = z.infer<typeof RecordRequest>;
+
+/** What a customer submitted, checked and with params applied, and who they are. */
+export interface JobSubmission {
+  readonly id: string;
+  readonly tenant: string;
+  readonly job: NewJob;
+  /** sha256 of the body as sent: tells a repeat from a reuse of its Idempotency-Key. */
+  readonly bodySha256: string;
+}
+
+/** BullMQ runs small numbers first, from 1; 0 would overtake everybody. Ours: higher first, FIFO inside a level. */
+export function toBullPriority(priority: number): number {
+  return JOB_LIMITS.priority + 1 - priority;
+}

@@ -1,0 +1,129 @@
+import { type ErrandName, Tick, type WebhookEvent } from "@comfyq/contract";
+import { type Job as BullJob, UnrecoverableError, Worker } from "bullmq";
+import { Delivery, Settlement } from "./envelopes.ts";
+import { openRoom, type QueueRoom, type RoomOptions } from "./room.ts";
+import { SETTINGS } from "./settings.ts";
+
+/** A delivery that must not be tried again (410 Gone, refused address). */
+export class GiveUp extends Error {
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = "GiveUp";
+  }
+}
+
+/** What the dispatcher does. Each may run twice for the same thing after a crash, so each must bear it. */
+export interface ErrandRunner {
+  /** The job has ended: tell whoever is to be told. */
+  settlement(settlement: Settlement): Promise<void>;
+  /** Send one event; throw to try again later, `GiveUp` to stop. `tryNumber` starts at 1. */
+  delivery(delivery: Delivery, tryNumber: number, eventId: string): Promise<void>;
+  errand(name: ErrandName): Promise<void>;
+}
+
+export interface Errands {
+  readonly room: QueueRoom;
+  /** Stops taking errands and waits for those under way. */
+  close(): Promise<void>;
+}
+
+export interface ErrandsOptions extends RoomOptions {
+  readonly run: ErrandRunner;
+  readonly onTrouble?: (error: Error) => void;
+}
+
+/** Runs settlements, deliveries and ticks, any number of processes beside each other. */
+export async function openErrands(options: ErrandsOptions): Promise<Errands> {
+  const room = await openRoom(options, "worker");
+  const { run, onTrouble } = options;
+  const { names } = room;
+  const work = (queue: string, concurrency: number, step: (job: BullJob) => Promise<void>): Worker => {
+    const worker = new Worker(queue, step, {
+      connection: room.redis,
+      prefix: names.prefix,
+      concurrency,
+      lockDuration: SETTINGS.lockMs,
+      stalledInterval: SETTINGS.stalledScanMs,
+      maxStalledCount: SETTINGS.maxStalledCount,
+      drainDelay: SETTINGS.drainDelaySeconds,
+      settings: { backoffStrategy: deliveryBackoff },
+    });
+    worker.on("error", (error) => onTrouble?.(error));
+    return worker;
+  };
+  const workers = [
+    work(names.settlementsQueue, SETTINGS.settlementConcurrency, (job) => run.settlement(Settlement.parse(job.data))),
+    work(names.deliveriesQueue, SETTINGS.deliveryConcurrency, (job) => deliver(run, job)),
+    work(names.schedulesQueue, 1, (job) => run.errand(Tick.parse(job.data).errand)),
+  ];
+  await startClock(room);
+  return {
+    room,
+    close: async () => {
+      await Promise.all(workers.map((worker) => worker.close()));
+      await room.close();
+    },
+  };
+}
+
+async function deliver(run: ErrandRunner, job: BullJob): Promise<void> {
+  try {
+    await run.delivery(Delivery.parse(job.data), job.attemptsMade + 1, String(job.id));
+  } catch (error) {
+    if (error instanceof GiveUp) throw new UnrecoverableError(error.message);
+    throw error;
+  }
+}
+
+/** The wait before the next try, ±10 % so that a thousand receivers' webhooks do not return in one moment. */
+function deliveryBackoff(triesMade: number): number {
+  const waits = SETTINGS.deliveryBackoffMs;
+  const wait = waits[Math.min(triesMade, waits.length) - 1] ?? 0;
+  return Math.round(wait * (0.9 + Math.random() * 0.2));
+}
+
+/** The house's own schedules, as BullMQ job schedulers: one tick at a time, however many dispatchers run. */
+async function startClock(room: QueueRoom): Promise<void> {
+  const every: Readonly<Record<ErrandName, number>> = {
+    sweep_retention: SETTINGS.sweepRetentionEveryMs,
+    sweep_expired: SETTINGS.sweepExpiredEveryMs,
+  };
+  for (const [errand, ms] of Object.entries(every))
+    await room.schedules.upsertJobScheduler(
+      errand,
+      { every: ms },
+      {
+        name: errand,
+        data: { v: 1, errand },
+        opts: { removeOnComplete: { count: SETTINGS.ticksKept }, removeOnFail: { count: SETTINGS.ticksKept } },
+      },
+    );
+}
+
+/**
+ * Queues one event for one URL. The event's id is the BullJob's id, so queueing it twice is queueing it once: a crash
+ * in the dispatcher, or a second attempt of a job that tells `job.started` again, changes nothing.
+ */
+export async function queueDelivery(
+  room: QueueRoom,
+  event: WebhookEvent,
+  to: { readonly tenant: string; readonly url: string },
+): Promise<void> {
+  const { tenant, url } = to;
+  const delivery: Delivery = {
+    v: 1,
+    tenant,
+    jobId: event.data.job.id,
+    type: event.type,
+    url,
+    body: JSON.stringify(event),
+  };
+  await room.deliveries.add(event.type, delivery, {
+    jobId: event.id,
+    attempts: SETTINGS.deliveryBackoffMs.length + 1,
+    backoff: { type: "custom" },
+    stackTraceLimit: 1,
+    removeOnComplete: { age: room.retentionMs / 1_000 },
+    removeOnFail: { age: (4 * room.retentionMs) / 1_000 },
+  });
+}

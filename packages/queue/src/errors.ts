@@ -1,0 +1,24 @@
+/**
+ * `unavailable`: Redis did not answer in time; nothing is known to have happened. `full`: the pool's cap is reached.
+ * `unsafe_redis`: its settings can lose jobs. `conflict`: the job has ended. `key_reuse`: same key, other body.
+ */
+export type QueueErrorCode = "unavailable" | "full" | "unsafe_redis" | "conflict" | "key_reuse" | "not_found";
+
+export class QueueError extends Error {
+  readonly code: QueueErrorCode;
+  constructor(code: QueueErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = "QueueError";
+    this.code = code;
+  }
+}
+
+/** Runs one Redis conversation; whatever goes wrong underneath becomes `unavailable`, our own errors pass. */
+export async function orUnavailable<T>(what: string, work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (cause) {
+    if (cause instanceof QueueError) throw cause;
+    throw new QueueError("unavailable", `Redis did not answer while ${what}; try again in a moment`, { cause });
+  }
+}

@@ -1,0 +1,86 @@
+import { NodeClasses, WorkerBeat } from "@comfyq/contract";
+import { nowMs } from "./clock.ts";
+import type { QueueRoom } from "./room.ts";
+import { SETTINGS } from "./settings.ts";
+
+/** Tells the others that this worker lives; forgotten `beatTtlMs` after the last beat. */
+export async function beat(room: QueueRoom, worker: WorkerBeat): Promise<void> {
+  await room.redis
+    .pipeline()
+    .set(room.names.worker(worker.id), JSON.stringify(worker), "PX", SETTINGS.beatTtlMs)
+    .zadd(room.names.workers, nowMs(), worker.id)
+    .exec();
+}
+
+/** Says goodbye, so that nobody waits for the beat to run out. */
+export async function leaveFleet(room: QueueRoom, workerId: string): Promise<void> {
+  await room.redis.pipeline().del(room.names.worker(workerId)).zrem(room.names.workers, workerId).exec();
+}
+
+/** Every worker that beat within the last 10 s, by id. */
+export async function listWorkers(room: QueueRoom): Promise<readonly WorkerBeat[]> {
+  await room.redis.zremrangebyscore(room.names.workers, "-inf", String(nowMs() - SETTINGS.beatTtlMs));
+  const ids = await room.redis.zrange(room.names.workers, "0", "-1");
+  if (ids.length === 0) return [];
+  const beats = await room.redis.mget(...ids.map((id) => room.names.worker(id)));
+  return beats
+    .filter((text) => text !== null)
+    .map((text) => WorkerBeat.parse(JSON.parse(text)))
+    .sort((a, b) => a.id.localeCompare(b.id));
+}
+
+/** Keeps the list of node classes under its fingerprint; instances with the same nodes share one copy. */
+export async function publishClasses(room: QueueRoom, fingerprint: string, classes: NodeClasses): Promise<void> {
+  await room.redis.set(room.names.classes(fingerprint), JSON.stringify(classes), "EX", SETTINGS.classesTtlSeconds);
+}
+
+/**
+ * The node classes that at least one live instance of the pool knows; undefined when none has told us, and then nothing
+ * can be said about a graph.
+ */
+export async function knownClasses(room: QueueRoom, pool: string): Promise<NodeClasses | undefined> {
+  const workers = (await listWorkers(room)).filter((worker) => worker.pool === pool);
+  const fingerprints = new Set(workers.flatMap((worker) => worker.fingerprint ?? []));
+  // An instance that has not told us might know anything.
+  if (fingerprints.size === 0 || workers.some((worker) => worker.fingerprint === null)) return undefined;
+  const lists = await room.redis.mget(...[...fingerprints].map((fingerprint) => room.names.classes(fingerprint)));
+  const known = lists.flatMap((text) => (text === null ? [] : [NodeClasses.parse(JSON.parse(text))]));
+  return known.length < fingerprints.size ? undefined : Object.assign({}, ...known);
+}
+
+export interface PoolCounts {
+  readonly pool: string;
+  readonly waiting: number;
+  readonly delayed: number;
+  readonly active: number;
+  readonly succeeded: number;
+  readonly failed: number;
+}
+
+/** How many jobs stand where, per pool that was ever used. */
+export async function poolCounts(room: QueueRoom): Promise<readonly PoolCounts[]> {
+  const pools = (await room.redis.smembers(room.names.pools)).sort();
+  return Promise.all(
+    pools.map(async (pool) => {
+      const counts = await room
+        .jobs(pool)
+        .getJobCounts("wait", "prioritized", "delayed", "active", "completed", "failed");
+      return {
+        pool,
+        waiting: (counts["wait"] ?? 0) + (counts["prioritized"] ?? 0),
+        delayed: counts["delayed"] ?? 0,
+        active: counts["active"] ?? 0,
+        succeeded: counts["completed"] ?? 0,
+        failed: counts["failed"] ?? 0,
+      };
+    }),
+  );
+}
+
+/** Folds one render into the pool's mean; two workers at once may lose one sample, which a guess can bear. */
+export async function noteRenderTime(room: QueueRoom, pool: string, renderMs: number): Promise<void> {
+  const key = room.names.meanRender(pool);
+  const before = await room.redis.get(key);
+  const mean = before === null ? renderMs : Number(before) * (1 - SETTINGS.meanWeight) + renderMs * SETTINGS.meanWeight;
+  await room.redis.set(key, mean);
+}

@@ -1,0 +1,35 @@
+import type { Attempt, JobEvent, Progress } from "@comfyq/contract";
+import type { RecordHead, RecordRequest } from "./envelopes.ts";
+import type { Outcome } from "./outcome.ts";
+
+/** Why a held job must be dropped: `HeldJob.signal.reason`. */
+export type DropReason = "canceled" | "lock_lost";
+
+/** One job lent to this worker, until `end`. */
+export interface HeldJob {
+  readonly id: string;
+  readonly tenant: string;
+  readonly pool: string;
+  /** Number of this start; rises strictly. */
+  readonly epoch: number;
+  readonly head: RecordHead;
+  readonly request: RecordRequest;
+  /** Tries before this one, oldest first. Those without `end` died. */
+  readonly earlier: readonly Attempt[];
+  /**
+   * Aborts with a `DropReason` when a customer cancels, or when the lock could not be renewed for 8 s: then somebody else
+   * may soon start the job, so stop the GPU and write nothing.
+   */
+  readonly signal: AbortSignal;
+  /** Writes facts of this attempt down. Resolves when Redis has them: the `prompt_id` must stand before the POST. */
+  journal(facts: Partial<Attempt>): Promise<void>;
+  /** Shows progress; coalesced to four a second, newest wins. Never throws, never waits. */
+  report(progress: Progress): void;
+  /** Shows an output, log or preview event. Never throws, never waits. */
+  show(event: JobEvent): void;
+  /**
+   * Lets the job go. False when the lock was lost: nothing was changed and another holder will end it.
+   * Waits for Redis as long as the lock may still be ours.
+   */
+  end(outcome: Outcome): Promise<boolean>;
+}

@@ -1,0 +1,121 @@
+import { type Attempt, type JobEvent, type Progress, toMoment } from "@comfyq/contract";
+import type { Job as BullJob } from "bullmq";
+import type { Cancels } from "./cancels.ts";
+import { nowMs } from "./clock.ts";
+import type { DropReason, HeldJob } from "./heldJob.ts";
+import { appendEvent, publishPreview } from "./jobEvents.ts";
+import { keepLock } from "./keepLock.ts";
+import type { Outcome } from "./outcome.ts";
+import { progressField, readJournal, readRecord, readRequest } from "./record.ts";
+import type { QueueRoom } from "./room.ts";
+import { SETTINGS } from "./settings.ts";
+import { type Lease, settle } from "./settle.ts";
+import { throttle } from "./throttle.ts";
+
+interface Claimed {
+  readonly bullJob: BullJob;
+  readonly token: string;
+  readonly pool: string;
+  readonly workerId: string;
+}
+
+/**
+ * Makes a claimed BullJob a job that is held: its lock renewed, its cancel heard, its attempt begun in the journal.
+ * @returns undefined when there is no record of it (swept or foreign): it is then ended as failed
+ */
+export async function holdJob(room: QueueRoom, cancels: Cancels, claimed: Claimed): Promise<HeldJob | undefined> {
+  const { bullJob, token, pool } = claimed;
+  const id = String(bullJob.id);
+  const drop = new AbortController();
+  const dropFor = (reason: DropReason) => drop.abort(reason);
+  const [record, request, journal] = await Promise.all([
+    readRecord(room.redis, room.names, id),
+    readRequest(room.redis, room.names, id),
+    readJournal(room.redis, room.names, id),
+  ]);
+  if (!record || !request) {
+    await bullJob.moveToFailed(new Error("its record is gone"), token, false);
+    return undefined;
+  }
+  const lock = keepLock(room, {
+    bullJob,
+    token,
+    onLost: () => dropFor("lock_lost"),
+    onCanceled: () => dropFor("canceled"),
+  });
+  const unlisten = cancels.listen(id, () => dropFor("canceled"));
+  if (record.cancelRequestedAtMs !== undefined) dropFor("canceled");
+  const epoch = bullJob.attemptsStarted;
+  const lease: Lease = { room, bullJob, token, pool, epoch, lock };
+  const attempt = beginAttempt(room, { id, epoch, workerId: claimed.workerId });
+  const progress = throttle(SETTINGS.progressEveryMs, (latest: Progress) => writeProgress(room, { id, epoch, latest }));
+  const preview = throttle(SETTINGS.previewEveryMs, (event: JobEvent) => publishPreview(room, id, event));
+  return {
+    id,
+    tenant: record.tenant,
+    pool,
+    epoch,
+    head: record.head,
+    request,
+    earlier: journal.attempts,
+    signal: drop.signal,
+    journal: attempt.write,
+    report: progress.push,
+    show: (event) =>
+      event.event === "preview" ? preview.push(event) : void appendEvent(room, id, event).catch(() => {}),
+    end: async (outcome: Outcome) => {
+      await progress.flush();
+      const ended = await settle(lease, outcome, attempt.write);
+      lock.stop();
+      unlisten();
+      return ended;
+    },
+  };
+}
+
+interface AttemptJournal {
+  write(facts: Partial<Attempt>): Promise<void>;
+}
+
+/** The attempt's page of the journal. The first write opens it and shows the job as running. */
+function beginAttempt(
+  room: QueueRoom,
+  { id, epoch, workerId }: { readonly id: string; readonly epoch: number; readonly workerId: string },
+): AttemptJournal {
+  let page: Attempt = {
+    epoch,
+    worker: workerId,
+    instance: "",
+    stage: "preparing",
+    started_at: toMoment(nowMs()),
+    ended_at: null,
+    end: null,
+    counted: false,
+    prompt_id: null,
+    prepare_ms: null,
+    render_ms: null,
+    store_ms: null,
+    error: null,
+  };
+  let shownStage: Attempt["stage"] | undefined;
+  return {
+    write: async (facts) => {
+      page = { ...page, ...facts };
+      await room.redis.hset(room.names.attempts(id), String(epoch), JSON.stringify(page));
+      if (page.stage === shownStage || page.end !== null) return;
+      shownStage = page.stage;
+      await appendEvent(room, id, {
+        event: "status",
+        data: { status: "running", stage: page.stage, attempt: epoch, error: null },
+      });
+    },
+  };
+}
+
+async function writeProgress(
+  room: QueueRoom,
+  { id, epoch, latest }: { readonly id: string; readonly epoch: number; readonly latest: Progress },
+): Promise<void> {
+  await room.redis.hset(room.names.attempts(id), progressField(epoch), JSON.stringify(latest));
+  await appendEvent(room, id, { event: "progress", data: { ...latest, attempt: epoch } });
+}

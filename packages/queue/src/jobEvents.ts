@@ -1,0 +1,22 @@
+import type { JobEvent } from "@comfyq/contract";
+import type { QueueRoom } from "./room.ts";
+import { SETTINGS } from "./settings.ts";
+
+/** A notice on a job's channel: the stream grew, or a preview, which is shown to those who look now and not kept. */
+export type Notice = { readonly kind: "grew" } | { readonly kind: "preview"; readonly event: JobEvent };
+
+/** Appends to the job's stream and wakes those who watch, in one round trip. */
+export async function appendEvent(room: QueueRoom, jobId: string, event: JobEvent): Promise<void> {
+  const notice: Notice = { kind: "grew" };
+  await room.redis
+    .pipeline()
+    .xadd(room.names.events(jobId), "MAXLEN", "~", SETTINGS.eventStreamLength, "*", "event", JSON.stringify(event))
+    .publish(room.names.watch(jobId), JSON.stringify(notice))
+    .exec();
+}
+
+/** Shows a preview to whoever watches at this moment. */
+export async function publishPreview(room: QueueRoom, jobId: string, event: JobEvent): Promise<void> {
+  const notice: Notice = { kind: "preview", event };
+  await room.redis.publish(room.names.watch(jobId), JSON.stringify(notice));
+}

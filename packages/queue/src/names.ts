@@ -1,0 +1,62 @@
+/** Every Redis name. BullMQ's own keys stand under `<prefix>:<queue>:`; ours beside them, and no queue is named like them. */
+export interface Names {
+  readonly prefix: string;
+  jobsQueue(pool: string): string;
+  readonly settlementsQueue: string;
+  readonly deliveriesQueue: string;
+  readonly schedulesQueue: string;
+  /** BullMQ's key of a queue: `bull(queue, "prioritized")`. */
+  bull(queue: string, key: string): string;
+  /** Hash: what was submitted, and what was asked since. */
+  record(jobId: string): string;
+  /** Hash: `<epoch>` → attempt, `progress` of each epoch. The journal. */
+  attempts(jobId: string): string;
+  /** Stream: status, progress, output, log. */
+  events(jobId: string): string;
+  /** Channel: a notice that `events` grew, or a preview, which is not kept. */
+  watch(jobId: string): string;
+  /** Channel: ids of jobs somebody wants canceled. */
+  readonly cancels: string;
+  /** Sorted set by creation: all jobs of a tenant, or those with one tag. */
+  index(tenant: string, tag?: string): string;
+  /** Sorted set by the moment to look again: who may be swept. */
+  readonly retention: string;
+  /** Sorted set by deadline: jobs with `expires_in_s`. */
+  readonly expiring: string;
+  /** Set: taken out of the queue, parent not yet freed. Empty but for a crash in between. */
+  readonly withdrawn: string;
+  readonly pools: string;
+  readonly workers: string;
+  worker(workerId: string): string;
+  classes(fingerprint: string): string;
+  meanRender(pool: string): string;
+}
+
+export const DEFAULT_PREFIX = "comfyq";
+
+/** With Redis Cluster the prefix must stand in braces: `{comfyq}`. */
+export function namesUnder(prefix: string): Names {
+  const at = (...parts: string[]) => [prefix, ...parts].join(":");
+  return {
+    prefix,
+    jobsQueue: (pool) => `jobs-${pool}`,
+    settlementsQueue: "settlements",
+    deliveriesQueue: "deliveries",
+    schedulesQueue: "schedules",
+    bull: (queue, key) => at(queue, key),
+    record: (jobId) => at("record", jobId),
+    attempts: (jobId) => at("attempts", jobId),
+    events: (jobId) => at("events", jobId),
+    watch: (jobId) => at("watch", jobId),
+    cancels: at("cancels"),
+    index: (tenant, tag) => (tag === undefined ? at("index", tenant) : at("index", tenant, "tag", tag)),
+    retention: at("retention"),
+    expiring: at("expiring"),
+    withdrawn: at("withdrawn"),
+    pools: at("pools"),
+    workers: at("workers"),
+    worker: (workerId) => at("worker", workerId),
+    classes: (fingerprint) => at("classes", fingerprint),
+    meanRender: (pool) => at("mean", pool),
+  };
+}

@@ -1,0 +1,79 @@
+import type { Attempt, JobFacts, NodeClasses, WorkerBeat, Workflow } from "@comfyq/contract";
+import type { Queue } from "bullmq";
+import { boardQueues } from "./board.ts";
+import { cancelJob } from "./cancelJob.ts";
+import { nowMs } from "./clock.ts";
+import { assertSafeRedis, type RedisFacts, redisFacts } from "./connection.ts";
+import type { JobSubmission } from "./envelopes.ts";
+import { orUnavailable } from "./errors.ts";
+import { knownClasses, listWorkers, type PoolCounts, poolCounts } from "./fleet.ts";
+import { type ListPage, type ListQuery, listJobs } from "./listJobs.ts";
+import { readJob } from "./readJob.ts";
+import { readJournal, readRequest } from "./record.ts";
+import { openRoom, type RoomOptions } from "./room.ts";
+import { type Submitted, submitJob } from "./submitJob.ts";
+import { openWatcher, type WatchedEvent, type WatchQuery } from "./watchJob.ts";
+
+/** The queue as the API uses it. Everything throws QueueError `unavailable` when Redis does not answer within a second. */
+export interface Producer {
+  submit(submission: JobSubmission): Promise<Submitted>;
+  /** @returns undefined for an unknown id and for another tenant's alike */
+  read(tenant: string, jobId: string): Promise<JobFacts | undefined>;
+  /** The graph as it runs or ran, params applied; undefined like `read`. */
+  workflow(tenant: string, jobId: string): Promise<Workflow | undefined>;
+  attempts(tenant: string, jobId: string): Promise<readonly Attempt[] | undefined>;
+  list(query: ListQuery): Promise<ListPage>;
+  cancel(tenant: string, jobId: string): Promise<JobFacts | undefined>;
+  watch(query: WatchQuery): AsyncGenerator<WatchedEvent>;
+  workers(): Promise<readonly WorkerBeat[]>;
+  pools(): Promise<readonly PoolCounts[]>;
+  knownClasses(pool: string): Promise<NodeClasses | undefined>;
+  facts(): Promise<RedisFacts>;
+  boardQueues(): Promise<readonly Queue[]>;
+  close(): Promise<void>;
+}
+
+export interface ProducerOptions extends RoomOptions {
+  /** Accept a Redis without AOF or with an evicting policy. For trials only: it can lose jobs. */
+  readonly allowUnsafeRedis?: boolean;
+}
+
+/** @throws QueueError `unavailable` when no Redis answers within 10 s, `unsafe_redis` when it can lose jobs */
+export async function openProducer(options: ProducerOptions): Promise<Producer> {
+  const room = await openRoom(options, "producer");
+  try {
+    if (!options.allowUnsafeRedis) assertSafeRedis(await redisFacts(room.redis, nowMs()));
+  } catch (error) {
+    await room.close();
+    throw error;
+  }
+  const watcher = openWatcher(room, options.redisUrl);
+  const owned = async <T>(tenant: string, jobId: string, read: () => Promise<T>): Promise<T | undefined> =>
+    (await readJob(room, tenant, jobId)) && read();
+  return {
+    submit: (submission) => submitJob(room, submission),
+    read: (tenant, jobId) => orUnavailable("a job was read", readJob(room, tenant, jobId)),
+    workflow: (tenant, jobId) =>
+      orUnavailable(
+        "a workflow was read",
+        owned(tenant, jobId, async () => (await readRequest(room.redis, room.names, jobId))?.workflow),
+      ),
+    attempts: (tenant, jobId) =>
+      orUnavailable(
+        "attempts were read",
+        owned(tenant, jobId, async () => (await readJournal(room.redis, room.names, jobId)).attempts),
+      ),
+    list: (query) => listJobs(room, query),
+    cancel: (tenant, jobId) => cancelJob(room, tenant, jobId),
+    watch: (query) => watcher.watch(query),
+    workers: () => orUnavailable("workers were listed", listWorkers(room)),
+    pools: () => orUnavailable("pools were counted", poolCounts(room)),
+    knownClasses: (pool) => orUnavailable("node classes were read", knownClasses(room, pool)),
+    facts: () => orUnavailable("Redis was asked what it is", redisFacts(room.redis, nowMs())),
+    boardQueues: () => orUnavailable("queues were listed", boardQueues(room)),
+    close: async () => {
+      watcher.close();
+      await room.close();
+    },
+  };
+}

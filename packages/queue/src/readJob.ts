@@ -1,0 +1,167 @@
+import {
+  type Attempt,
+  isTerminal,
+  type JobFacts,
+  JobFailure,
+  type JobStatus,
+  jobFailure,
+  Manifest,
+  toMoment,
+} from "@comfyq/contract";
+import type { Job as BullJob, JobState } from "bullmq";
+import { nowMs } from "./clock.ts";
+import { type JobRecord, type Journal, readJournal, readRecord } from "./record.ts";
+import type { QueueRoom } from "./room.ts";
+import { SETTINGS } from "./settings.ts";
+import { openStatus } from "./stateOf.ts";
+
+/** What BullMQ holds of one job, read state first: facts of the end, read later, win over an older state. */
+interface BullFacts {
+  readonly state: JobState | "unknown";
+  readonly finishedAtMs: number | undefined;
+  readonly failedReason: string | undefined;
+  readonly result: Manifest | undefined;
+}
+
+/**
+ * What the customer may know of one job, or undefined when there is none of this tenant (or none that was made durable).
+ * @throws QueueError `unavailable`
+ */
+export async function readJob(room: QueueRoom, tenant: string, jobId: string): Promise<JobFacts | undefined> {
+  const record = await readRecord(room.redis, room.names, jobId);
+  if (record?.tenant !== tenant) return undefined;
+  const [bull, journal] = await Promise.all([
+    readBull(room, record.pool, jobId),
+    readJournal(room.redis, room.names, jobId),
+  ]);
+  if (!bull && record.cancelRequestedAtMs === undefined && record.expiredAtMs === undefined) return undefined;
+  const facts = toFacts(jobId, { record, journal, bull, retentionMs: room.retentionMs });
+  if (facts.status !== "queued") return facts;
+  return { ...facts, ...(await placeInQueue(room, record.pool, jobId)) };
+}
+
+async function readBull(room: QueueRoom, pool: string, jobId: string): Promise<BullFacts | undefined> {
+  const queue = room.jobs(pool);
+  const state = await queue.getJobState(jobId);
+  const job: BullJob<unknown, unknown> | undefined = await queue.getJob(jobId);
+  if (!job) return undefined;
+  const finishedAtMs = job.finishedOn;
+  return {
+    state,
+    finishedAtMs,
+    failedReason: finishedAtMs === undefined ? undefined : job.failedReason,
+    result: finishedAtMs === undefined || job.failedReason ? undefined : Manifest.parse(job.returnvalue),
+  };
+}
+
+interface Sources {
+  readonly retentionMs: number;
+  readonly record: JobRecord;
+  readonly journal: Journal;
+  readonly bull: BullFacts | undefined;
+}
+
+interface End {
+  readonly status: JobStatus;
+  readonly atMs: number;
+  readonly error: JobFailure | null;
+}
+
+/** How the job ended, if it has. Without a BullJob it was withdrawn while it waited. */
+function endOf({ record, bull }: Sources): End | undefined {
+  if (!bull) {
+    const { cancelRequestedAtMs, expiredAtMs } = record;
+    if (cancelRequestedAtMs !== undefined) return { status: "canceled", atMs: cancelRequestedAtMs, error: null };
+    const error = jobFailure(
+      "expired",
+      "No worker was free before expires_in_s ran out; allow more time or add workers",
+    );
+    return { status: "expired", atMs: expiredAtMs ?? 0, error };
+  }
+  if (bull.finishedAtMs === undefined) return undefined;
+  if (!bull.failedReason) return { status: "succeeded", atMs: bull.finishedAtMs, error: null };
+  const error = readFailure(bull.failedReason);
+  if (error.code === "canceled") return { status: "canceled", atMs: bull.finishedAtMs, error: null };
+  return { status: error.code === "expired" ? "expired" : "failed", atMs: bull.finishedAtMs, error };
+}
+
+/** settle.ts writes JSON; any other text is BullMQ's own, which ends a job only when its workers kept dying. */
+function readFailure(failedReason: string): JobFailure {
+  try {
+    return JobFailure.parse(JSON.parse(failedReason));
+  } catch {
+    return jobFailure("poison", `The queue gave this job up: ${failedReason}`);
+  }
+}
+
+/** Pure: BullMQ's facts, the record and the journal → the job. */
+export function toFacts(jobId: string, sources: Sources): JobFacts {
+  const { record, journal, bull, retentionMs } = sources;
+  const end = endOf(sources);
+  const newest = journal.attempts.at(-1);
+  const first = journal.attempts[0];
+  const status = end?.status ?? openStatus(bull?.state ?? "unknown", record.cancelRequestedAtMs !== undefined);
+  const isActive = status === "running" || status === "canceling";
+  return {
+    id: jobId,
+    tenant: record.tenant,
+    status,
+    stage: isActive ? (newest?.stage ?? "preparing") : null,
+    created_at: toMoment(record.createdAtMs),
+    run_at: record.head.run_at ?? null,
+    started_at: first?.started_at ?? null,
+    completed_at: end ? toMoment(end.atMs) : null,
+    expires_at: end ? toMoment(end.atMs + retentionMs) : null,
+    queue_position: null,
+    eta_s: null,
+    progress: isActive || isTerminal(status) ? (journal.progress ?? null) : null,
+    outputs: bull?.result?.outputs ?? [],
+    sealed_epoch: bull?.result?.epoch ?? null,
+    error: end?.error ?? null,
+    attempts: journal.attempts.length,
+    max_attempts: record.head.max_attempts,
+    instance: newest?.instance ?? null,
+    cached: bull?.result?.cached ?? false,
+    metrics: metricsOf(record, first, bull?.result ?? newest),
+    pool: record.pool,
+    priority: record.head.priority,
+    timeout_s: record.head.timeout_s,
+    metadata: record.head.metadata,
+    tags: record.head.tags,
+  };
+}
+
+type Times = Pick<Attempt, "prepare_ms" | "render_ms" | "store_ms">;
+
+function metricsOf(
+  record: JobRecord,
+  first: Attempt | undefined,
+  last: Manifest | Attempt | undefined,
+): JobFacts["metrics"] {
+  const times: Times | undefined = last && ("metrics" in last ? last.metrics : last);
+  return {
+    queued_ms: first ? Math.max(0, Date.parse(first.started_at) - record.createdAtMs) : null,
+    prepare_ms: times?.prepare_ms ?? null,
+    render_ms: times?.render_ms ?? null,
+    store_ms: times?.store_ms ?? null,
+  };
+}
+
+/** Position among the waiting (1 = next) and a guess of the wait: mean render time × those before ÷ workers alive. */
+async function placeInQueue(
+  room: QueueRoom,
+  pool: string,
+  jobId: string,
+): Promise<Pick<JobFacts, "queue_position" | "eta_s">> {
+  const queue = room.names.jobsQueue(pool);
+  const [rank, givenBack, mean, workers] = await Promise.all([
+    room.redis.zrank(room.names.bull(queue, "prioritized"), jobId),
+    room.redis.llen(room.names.bull(queue, "wait")),
+    room.redis.get(room.names.meanRender(pool)),
+    room.redis.zcount(room.names.workers, nowMs() - SETTINGS.beatTtlMs, "+inf"),
+  ]);
+  if (rank === null) return { queue_position: null, eta_s: null };
+  const position = givenBack + rank + 1;
+  const eta = mean === null || workers === 0 ? null : Math.round((Number(mean) * position) / workers / 100) / 10;
+  return { queue_position: position, eta_s: eta };
+}

@@ -1,0 +1,76 @@
+import { Attempt, type NewJob, Progress } from "@comfyq/contract";
+import type { Redis } from "ioredis";
+import { RecordHead, RecordRequest } from "./envelopes.ts";
+import type { Names } from "./names.ts";
+
+/** The small half of what is kept of a job beside BullMQ, and what was asked of it since. */
+export interface JobRecord {
+  readonly tenant: string;
+  readonly pool: string;
+  readonly createdAtMs: number;
+  readonly bodySha256: string;
+  readonly head: RecordHead;
+  readonly cancelRequestedAtMs: number | undefined;
+  readonly expiredAtMs: number | undefined;
+}
+
+const FIELDS = [
+  "tenant",
+  "pool",
+  "created_at_ms",
+  "body_sha256",
+  "head",
+  "cancel_requested_at_ms",
+  "expired_at_ms",
+] as const;
+
+export async function readRecord(redis: Redis, names: Names, jobId: string): Promise<JobRecord | undefined> {
+  const [tenant, pool, createdAt, bodySha256, head, canceled, expired] = await redis.hmget(
+    names.record(jobId),
+    ...FIELDS,
+  );
+  if (!tenant || !pool || !head) return undefined;
+  return {
+    tenant,
+    pool,
+    createdAtMs: Number(createdAt),
+    bodySha256: bodySha256 ?? "",
+    head: RecordHead.parse(JSON.parse(head)),
+    cancelRequestedAtMs: canceled ? Number(canceled) : undefined,
+    expiredAtMs: expired ? Number(expired) : undefined,
+  };
+}
+
+/** The graph and inputs; undefined when the record is gone. */
+export async function readRequest(redis: Redis, names: Names, jobId: string): Promise<RecordRequest | undefined> {
+  const request = await redis.hget(names.record(jobId), "request");
+  return request ? RecordRequest.parse(JSON.parse(request)) : undefined;
+}
+
+/** Splits a job into the two halves of its record. */
+export function toRecordFields(job: NewJob): { readonly head: string; readonly request: string } {
+  const { workflow, inputs, files, ...rest } = job;
+  const head = RecordHead.parse({ ...rest, nodesTotal: Object.keys(workflow).length });
+  return { head: JSON.stringify(head), request: JSON.stringify({ workflow, inputs, files }) };
+}
+
+/** Every try so far, oldest first, and the newest progress. */
+export interface Journal {
+  readonly attempts: readonly Attempt[];
+  readonly progress: Progress | undefined;
+}
+
+export async function readJournal(redis: Redis, names: Names, jobId: string): Promise<Journal> {
+  const fields = await redis.hgetall(names.attempts(jobId));
+  const attempts = Object.entries(fields)
+    .filter(([field]) => /^\d+$/.test(field))
+    .map(([, text]) => Attempt.parse(JSON.parse(text)))
+    .sort((a, b) => a.epoch - b.epoch);
+  const progress = fields[progressField(attempts.at(-1)?.epoch ?? 0)];
+  return { attempts, progress: progress ? Progress.parse(JSON.parse(progress)) : undefined };
+}
+
+/** Each epoch has its own fields, so a late ghost can only write where nobody looks any more. */
+export function progressField(epoch: number): string {
+  return `progress:${epoch}`;
+}

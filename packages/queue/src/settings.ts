@@ -1,0 +1,48 @@
+/**
+ * Every number of the queue, in one file: stalled scans share one key per queue, so the slowest process decides for all
+ * (measured: 1 s became 59 s beside one process with BullMQ's default). Source: reference/bullmq.md, benchmarks.md §6.
+ */
+export const SETTINGS = {
+  /** A worker that does not renew loses its job after this long. */
+  lockMs: 10_000,
+  renewMs: 3_000,
+  /** Recovery after kill -9 = rest of the lock + this: 7 s measured. */
+  stalledScanMs: 2_000,
+  /** A holder silent for this long stops its GPU itself, before the lock can end (promise I4). */
+  fenceMs: 8_000,
+  fenceCheckMs: 250,
+  /** Longest one blocking claim waits, in seconds; also how long a stale readiness can last. */
+  drainDelaySeconds: 5,
+  /** BullMQ's own limit is switched off: `poisonDeaths` decides, because it can tell a death from a give-back. */
+  maxStalledCount: 1_000_000,
+  /** Attempts that died without an end before the job is called poison (promise I7). */
+  poisonDeaths: 2,
+  reconnectCapMs: 1_000,
+  /** Producers fail fast: a request is answered 503 rather than held. */
+  commandTimeoutMs: 1_000,
+  /** Jobs waiting or delayed in one pool before new ones are refused. */
+  queueCap: 100_000,
+  retentionMs: 7 * 24 * 3_600_000,
+  retentionRecheckMs: 3_600_000,
+  sweepRetentionEveryMs: 60_000,
+  sweepExpiredEveryMs: 2_000,
+  sweepBatch: 200,
+  progressEveryMs: 250,
+  previewEveryMs: 500,
+  /** Entries kept of one job's event stream; a resuming client misses nothing within these. */
+  eventStreamLength: 500,
+  /** BullMQ's own event stream per queue, which nobody here reads. */
+  bullEventsLength: 1_000,
+  /** A watcher looks for itself this often, in case a notice was lost. */
+  watchPollMs: 5_000,
+  beatEveryMs: 3_000,
+  beatTtlMs: 10_000,
+  classesTtlSeconds: 30 * 24 * 3_600,
+  /** Weight of the newest render in a pool's mean render time. */
+  meanWeight: 0.2,
+  /** Waits between tries of one delivery (Standard Webhooks' example: 10 tries in 75 h 35 min). */
+  deliveryBackoffMs: [5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400].map((seconds) => seconds * 1_000),
+  deliveryConcurrency: 8,
+  settlementConcurrency: 8,
+  ticksKept: 50,
+} as const;

@@ -1,0 +1,11 @@
+import type { JobStatus } from "@comfyq/contract";
+import type { JobState } from "bullmq";
+
+/**
+ * BullMQ's state → the customer's status, for a job that has not ended. `waiting-children` never happens to a job (it is
+ * always the child); `unknown` is a job between two moves.
+ */
+export function openStatus(state: JobState | "unknown", cancelRequested: boolean): JobStatus {
+  if (state === "active") return cancelRequested ? "canceling" : "running";
+  return "queued";
+}

@@ -1,0 +1,87 @@
+import { isTerminal, jobPrefix } from "@comfyq/contract";
+import { finishWithdrawal, withdrawJob } from "./cancelJob.ts";
+import { nowMs } from "./clock.ts";
+import { readJob } from "./readJob.ts";
+import { readRecord } from "./record.ts";
+import type { QueueRoom } from "./room.ts";
+import { SETTINGS } from "./settings.ts";
+
+/** Removes the stored files of a job; called before the job itself is forgotten, so that nothing is orphaned. */
+export type RemoveFiles = (prefix: string) => Promise<void>;
+
+/**
+ * Forgets jobs that ended longer ago than the retention, and their files with them. Everything younger, and everything
+ * that has not ended, stays.
+ * @returns how many were removed; call again when it is a full batch
+ */
+export async function sweepRetention(room: QueueRoom, removeFiles: RemoveFiles): Promise<number> {
+  const due = await room.redis.zrange(
+    room.names.retention,
+    "-inf",
+    String(nowMs()),
+    "BYSCORE",
+    "LIMIT",
+    0,
+    SETTINGS.sweepBatch,
+  );
+  let removed = 0;
+  for (const jobId of due) if (await sweepOne(room, jobId, removeFiles)) removed += 1;
+  return removed;
+}
+
+async function sweepOne(room: QueueRoom, jobId: string, removeFiles: RemoveFiles): Promise<boolean> {
+  const record = await readRecord(room.redis, room.names, jobId);
+  const job = record && (await readJob(room, record.tenant, jobId));
+  const endedAtMs = job?.completed_at ? Date.parse(job.completed_at) : undefined;
+  const dueAtMs = endedAtMs === undefined ? undefined : endedAtMs + room.retentionMs;
+  if (job && (!isTerminal(job.status) || dueAtMs === undefined || dueAtMs > nowMs())) {
+    await room.redis.zadd(room.names.retention, dueAtMs ?? nowMs() + SETTINGS.retentionRecheckMs, jobId);
+    return false;
+  }
+  await removeFiles(jobPrefix(jobId));
+  await forget(room, jobId, record);
+  return job !== undefined;
+}
+
+async function forget(
+  room: QueueRoom,
+  jobId: string,
+  record:
+    | { readonly pool: string; readonly tenant: string; readonly head: { readonly tags: readonly string[] } }
+    | undefined,
+): Promise<void> {
+  const { names, redis } = room;
+  if (record) {
+    await (await room.jobs(record.pool).getJob(jobId))?.remove();
+    await (await room.settlements.getJob(jobId))?.remove();
+  }
+  const pipeline = redis
+    .pipeline()
+    .del(names.attempts(jobId), names.events(jobId), names.record(jobId))
+    .zrem(names.retention, jobId)
+    .zrem(names.expiring, jobId);
+  for (const tag of record ? [undefined, ...record.head.tags] : [])
+    if (record) pipeline.zrem(names.index(record.tenant, tag), jobId);
+  await pipeline.exec();
+}
+
+/** Ends jobs whose `expires_in_s` ran out while they waited, and completes withdrawals that a crash cut in half. */
+export async function sweepExpired(room: QueueRoom): Promise<number> {
+  const { redis, names } = room;
+  for (const jobId of await redis.smembers(names.withdrawn)) {
+    const record = await readRecord(redis, names, jobId);
+    if (record) await finishWithdrawal(room, record.pool, jobId);
+  }
+  const atMs = nowMs();
+  const due = await redis.zrange(names.expiring, "-inf", String(atMs), "BYSCORE", "LIMIT", 0, SETTINGS.sweepBatch);
+  let expired = 0;
+  for (const jobId of due) {
+    const record = await readRecord(redis, names, jobId);
+    const job = record && (await readJob(room, record.tenant, jobId));
+    const neverStarted = job?.status === "queued" && job.attempts === 0;
+    if (neverStarted && (await withdrawJob(room, { id: jobId, pool: job.pool, atMs, reason: "expired_at_ms" })))
+      expired += 1;
+    await redis.zrem(names.expiring, jobId);
+  }
+  return expired;
+}
