@@ -8,3 +8,4 @@ export { createLogger, LOG_LEVELS, type Logger, type LoggerOptions, type LogLeve
 export { createMetrics, type MetricName, type Metrics } from "./metrics.ts";
 export type { FailPointName } from "./parseFailPoints.ts";
 export { stripUrl } from "./stripUrl.ts";
+export { readOrCreateSecret, tenantWebhookSecret } from "./secrets.ts";
