@@ -68,6 +68,18 @@ export function withDeadline(signal: AbortSignal | undefined, ms: number, reason
   return signal ? AbortSignal.any([signal, deadline.signal]) : deadline.signal;
 }
 
+/** A timer that starts anew on `restart` and never rings after `stop`. */
+export interface Alarm {
+  restart(): void;
+  stop(): void;
+}
+
+/** Rings once nothing has restarted it for `ms` (at most 24 days). Cheap to restart, thousands of times a second. */
+export function alarm(ms: number, ring: () => void): Alarm {
+  const timer = setTimeout(ring, Math.min(ms, LONGEST_TIMER_MS));
+  return { restart: () => timer.refresh(), stop: () => clearTimeout(timer) };
+}
+
 /** How `every` ends and whom it tells. */
 export interface EveryOptions {
   /** Ends the loop; a run in progress sees it too. */

@@ -2,10 +2,20 @@ export { type EveryOptions, every, monotonicMs, nowMs, sleep, withDeadline } fro
 export { describeEnv, type EnvEntry, envTable } from "./describeEnv.ts";
 export { EnvError, type EnvMistake, type EnvSources, readEnv, reportAndExit } from "./env.ts";
 export { FailPointError, failPoint } from "./failPoints.ts";
+export { type CheckResult, createHealth, type Health, type Readiness, type ReadinessCheck } from "./health.ts";
+export { type HealthServer, type HealthServerOptions, startHealthServer } from "./healthServer.ts";
 export { hideValue } from "./hiddenValues.ts";
 export { COMFYQ_NAMESPACE, newId, newSecret, safeEqual, sha256Hex, uuidV5 } from "./ids.ts";
 export { createLogger, LOG_LEVELS, type Logger, type LoggerOptions, type LogLevel } from "./logger.ts";
 export { createMetrics, type MetricName, type Metrics } from "./metrics.ts";
 export type { FailPointName } from "./parseFailPoints.ts";
+export {
+  createSafeFetch,
+  type SafeFetch,
+  type SafeFetchOptions,
+  type SafeFetchRequest,
+  type SafeFetchResponse,
+} from "./safeFetch.ts";
+export { SafeFetchError, type SafeFetchErrorCode } from "./safeFetchError.ts";
+export { runService, type Service, type ServiceOptions } from "./service.ts";
 export { stripUrl } from "./stripUrl.ts";
-export { readOrCreateSecret, tenantWebhookSecret } from "./secrets.ts";

@@ -41,6 +41,12 @@ export function createLogger({ name, level = "info", destination }: LoggerOption
       serializers: { err: asError, error: asError, reason: asError, cause: asError },
       hooks: { streamWrite: cleanLine },
     },
-    destination ?? openDestination({ dest: 1, sync: true }),
+    destination ?? openStdout(),
   );
+}
+
+function openStdout(): DestinationStream {
+  const stdout = openDestination({ dest: 1, sync: true });
+  stdout.on("error", () => undefined); // a full disk or a closed pipe must not stop the work that is logged
+  return stdout;
 }
