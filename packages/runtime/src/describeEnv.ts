@@ -40,7 +40,8 @@ function typeWords(facts: z.core.JSONSchema.BaseSchema, fallback: unknown): stri
     facts.minimum === undefined ? "" : ` ≥ ${facts.minimum}`,
     facts.maximum === undefined || facts.maximum === Number.MAX_SAFE_INTEGER ? "" : ` ≤ ${facts.maximum}`,
   ];
-  return `${facts.format === "uri" ? "url" : (facts.type ?? "string")}${bounds.join("")}`;
+  const word = facts.format === "uri" ? "url" : typeof facts.type === "string" ? facts.type : "string";
+  return word + bounds.join("");
 }
 
 function asText(value: unknown): string {

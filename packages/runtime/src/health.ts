@@ -6,8 +6,8 @@ const CACHE_MS = 1_000;
 /** Longest one check may take. */
 const CHECK_MS = 2_000;
 
-/** Says why not by throwing; may return a word about a state that is fine. */
-export type ReadinessCheck = (signal: AbortSignal) => Promise<string | void> | string | void;
+/** Says why not by throwing; a string it returns (or a promise of one) is shown with a state that is fine. */
+export type ReadinessCheck = (signal: AbortSignal) => unknown;
 
 /** The state of one check. */
 export interface CheckResult {

@@ -56,12 +56,13 @@ function answer(health: Health, metrics: Metrics): RequestListener {
     },
     "/metrics": async () => [200, metrics.contentType, await metrics.text()],
   };
-  return async (request, response) => {
+  const serve: (...exchange: Parameters<RequestListener>) => Promise<void> = async (request, response) => {
     const route = Object.hasOwn(routes, request.url ?? "") ? routes[request.url ?? ""] : undefined;
     const known = route && (request.method === "GET" || request.method === "HEAD");
     const [status, type, body] = await (known ? route() : noRoute()).catch(failed);
     response.writeHead(status, { "content-type": type, "cache-control": "no-store" }).end(body);
   };
+  return (request, response) => void serve(request, response);
 }
 
 const noRoute = async () => [404, "text/plain", "Only GET /livez, /readyz and /metrics are here.\n"] as const;

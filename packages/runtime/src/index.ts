@@ -17,5 +17,6 @@ export {
   type SafeFetchResponse,
 } from "./safeFetch.ts";
 export { SafeFetchError, type SafeFetchErrorCode } from "./safeFetchError.ts";
+export { readOrCreateSecret, tenantWebhookSecret } from "./secrets.ts";
 export { runService, type Service, type ServiceOptions } from "./service.ts";
 export { stripUrl } from "./stripUrl.ts";

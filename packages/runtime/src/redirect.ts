@@ -24,7 +24,7 @@ export function isRedirect(status: number, location: string | undefined): locati
  * @throws SafeFetchError `redirect_refused` when Location is no URL, or a body that was a stream would be needed again
  */
 export function followRedirect(hop: Hop, status: number, location: string): Hop {
-  const url = URL.parse(location, hop.url);
+  const url = URL.parse(location, hop.url.href);
   if (!url) throw refuse(hop, status, "redirects to something that is no URL");
   const becomesGet = status === 303 ? hop.method !== "HEAD" : status < 303 && hop.method === "POST";
   const isSameOrigin = url.origin === hop.url.origin;

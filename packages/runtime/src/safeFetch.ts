@@ -97,7 +97,7 @@ const OURS = [
 ];
 
 function firstHop(url: string | URL, { method, headers, body }: SafeFetchRequest, userAgent: string): Hop {
-  const parsed = URL.parse(url);
+  const parsed = URL.parse(String(url));
   if (!parsed) throw new SafeFetchError("bad_url", "The URL cannot be read; write it as https://host/path");
   const theirs = Object.entries(headers ?? {}).map(([name, value]) => [name.toLowerCase(), value] as const);
   return {

@@ -3,7 +3,7 @@ import { monotonicMs } from "./clock.ts";
 /** One thing to put away when a service stops. */
 export interface StopStep {
   readonly name: string;
-  readonly fn: (signal: AbortSignal) => Promise<unknown> | unknown;
+  readonly fn: (signal: AbortSignal) => unknown;
 }
 
 /** Hears how each step went; `step` began, or it ended after `durationMs`, perhaps with an error. */

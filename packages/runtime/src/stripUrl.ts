@@ -4,7 +4,7 @@
  */
 export function stripUrl(url: string): string {
   if (/^data:/i.test(url)) return `${/^data:[^,]{0,60}/i.exec(url)?.[0] ?? "data:"},*`;
-  const [address = "", query] = splitAt(withoutUserinfo(url).split("#", 1)[0] ?? "", "?");
+  const [address, query] = splitAt(withoutUserinfo(url).split("#", 1)[0] ?? "", "?");
   if (query === undefined) return address;
   const names = query.split("&").map((pair) => (pair.includes("=") ? `${splitAt(pair, "=")[0]}=*` : "*"));
   return `${address}?${names.join("&")}`;
