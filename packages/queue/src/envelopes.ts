@@ -5,8 +5,16 @@ import * as z from "zod";
 export const JobEnvelope = z.object({ v: z.literal(1), tenant: Tenant });
 export type JobEnvelope = z.infer<typeof JobEnvelope>;
 
-/** The parent of a job's flow: freed once, when the job ends in whatever way; the dispatcher then tells the world. */
-export const Settlement = z.object({ v: z.literal(1), tenant: Tenant, jobId: JobId });
+/**
+ * Something to tell about a job. `ended` is the parent of the job's flow: freed once, when the job ends in whatever way.
+ * `started` is queued by the holder when somebody asked for it.
+ */
+export const Settlement = z.object({
+  v: z.literal(1),
+  tenant: Tenant,
+  jobId: JobId,
+  what: z.enum(["started", "ended"]),
+});
 export type Settlement = z.infer<typeof Settlement>;
 
 /** One webhook event to one URL. `body` is made once, so every try sends the same bytes. */
@@ -30,11 +38,13 @@ export const RecordHead = NewJob.pick({
   run_at: true,
   expires_in_s: true,
   webhook: true,
-}).extend({ nodesTotal: z.int() });
+})
+  .extend({ nodesTotal: z.int() })
+  .strip();
 export type RecordHead = z.infer<typeof RecordHead>;
 
 /** The large half: what only the worker, and `GET …/workflow`, needs. */
-export const RecordRequest = NewJob.pick({ workflow: true, inputs: true, files: true });
+export const RecordRequest = NewJob.pick({ workflow: true, inputs: true, files: true }).strip();
 export type RecordRequest = z.infer<typeof RecordRequest>;
 
 /** What a customer submitted, checked and with params applied, and who they are. */

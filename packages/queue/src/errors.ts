@@ -13,12 +13,15 @@ export class QueueError extends Error {
   }
 }
 
-/** Runs one Redis conversation; whatever goes wrong underneath becomes `unavailable`, our own errors pass. */
+/** Mistakes of ours, which trying again does not mend. */
+const OUR_MISTAKES: readonly string[] = ["ZodError", "TypeError", "RangeError", "SyntaxError", "ReferenceError"];
+
+/** Runs one Redis conversation; whatever goes wrong underneath becomes `unavailable`. */
 export async function orUnavailable<T>(what: string, work: Promise<T>): Promise<T> {
   try {
     return await work;
   } catch (cause) {
-    if (cause instanceof QueueError) throw cause;
+    if (cause instanceof QueueError || (cause instanceof Error && OUR_MISTAKES.includes(cause.name))) throw cause;
     throw new QueueError("unavailable", `Redis did not answer while ${what}; try again in a moment`, { cause });
   }
 }

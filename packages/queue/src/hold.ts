@@ -2,6 +2,7 @@ import { type Attempt, type JobEvent, type Progress, toMoment } from "@comfyq/co
 import type { Job as BullJob } from "bullmq";
 import type { Cancels } from "./cancels.ts";
 import { nowMs } from "./clock.ts";
+import type { Settlement } from "./envelopes.ts";
 import type { DropReason, HeldJob } from "./heldJob.ts";
 import { appendEvent, publishPreview } from "./jobEvents.ts";
 import { keepLock } from "./keepLock.ts";
@@ -48,6 +49,7 @@ export async function holdJob(room: QueueRoom, cancels: Cancels, claimed: Claime
   const epoch = bullJob.attemptsStarted;
   const lease: Lease = { room, bullJob, token, pool, epoch, lock };
   const attempt = beginAttempt(room, { id, epoch, workerId: claimed.workerId });
+  if (record.head.webhook?.events.includes("job.started")) await queueStarted(room, record.tenant, id);
   const progress = throttle(SETTINGS.progressEveryMs, (latest: Progress) => writeProgress(room, { id, epoch, latest }));
   const preview = throttle(SETTINGS.previewEveryMs, (event: JobEvent) => publishPreview(room, id, event));
   return {
@@ -110,6 +112,18 @@ function beginAttempt(
       });
     },
   };
+}
+
+/** Named after the job, so that a second attempt does not tell it twice while the first telling waits. */
+async function queueStarted(room: QueueRoom, tenant: string, jobId: string): Promise<void> {
+  const settlement: Settlement = { v: 1, tenant, jobId, what: "started" };
+  const opts = {
+    jobId: `${jobId}-started`,
+    removeOnComplete: true,
+    attempts: 10,
+    backoff: { type: "fixed", delay: 5_000 },
+  };
+  await room.settlements.add("started", settlement, opts);
 }
 
 async function writeProgress(

@@ -67,7 +67,7 @@ async function enqueue(room: QueueRoom, { id, tenant, job }: JobSubmission): Pro
     return;
   }
   // The outbox: the telling is enqueued in the same step as the job, and freed exactly once when the job ends.
-  const settlement: Settlement = { v: 1, tenant, jobId: id };
+  const settlement: Settlement = { v: 1, tenant, jobId: id, what: "ended" };
   await room.flow.add({
     name: "settlement",
     queueName: room.names.settlementsQueue,
