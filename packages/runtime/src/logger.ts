@@ -21,7 +21,7 @@ export interface LoggerOptions {
   readonly name: string;
   /** Default `info`. */
   readonly level?: LogLevel;
-  /** Gets whole lines, each with its newline. Default: standard output, written at once so that no line is lost. */
+  /** Gets whole lines, each with its newline. Default: standard error, written at once so that no line is lost. */
   readonly destination?: DestinationStream;
 }
 
@@ -41,12 +41,12 @@ export function createLogger({ name, level = "info", destination }: LoggerOption
       serializers: { err: asError, error: asError, reason: asError, cause: asError },
       hooks: { streamWrite: cleanLine },
     },
-    destination ?? openStdout(),
+    destination ?? openStderr(),
   );
 }
 
-function openStdout(): DestinationStream {
-  const stdout = openDestination({ dest: 1, sync: true });
-  stdout.on("error", () => undefined); // a full disk or a closed pipe must not stop the work that is logged
-  return stdout;
+function openStderr(): DestinationStream {
+  const stderr = openDestination({ dest: 2, sync: true });
+  stderr.on("error", () => undefined); // a full disk or a closed pipe must not stop the work that is logged
+  return stderr;
 }
