@@ -1,0 +1,95 @@
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { nowMs } from "./clock.ts";
+import { FaultBoard, type Faults } from "./faults.ts";
+import { type Bandwidth, Link } from "./link.ts";
+import { type Stand, serve } from "./serve.ts";
+import { Counters, type FakeS3Stats } from "./stats.ts";
+import { addBucket, openWorld } from "./world.ts";
+
+export interface FakeS3Options {
+  /** Default 127.0.0.1. */
+  readonly host?: string | undefined;
+  /** Default 0: any free one. */
+  readonly port?: number | undefined;
+  /** Made when they are missing. */
+  readonly buckets: readonly string[];
+  readonly accessKeyId: string;
+  readonly secretAccessKey: string;
+  /** Folder that keeps the objects beyond this process; in memory when left out. */
+  readonly dir?: string | undefined;
+  /** Smallest size of every part but the last; default 5 MiB, as in S3. */
+  readonly smallestPartBytes?: number | undefined;
+  /** The server's wall clock, for signatures and dates. */
+  readonly nowMs?: (() => number) | undefined;
+}
+
+export interface FakeS3 extends AsyncDisposable {
+  /** `http://host:port`, for `endpoint` of any S3 client. Path style and `bucket.localhost` both work. */
+  readonly url: string;
+  readonly port: number;
+  readonly faults: Faults;
+  /** Replaces both limits of the shared line; a limit left out is lifted. */
+  setBandwidth(bandwidth: Bandwidth): void;
+  stats(): FakeS3Stats;
+  /** Stops listening and cuts every connection. Safe to repeat. */
+  close(): Promise<void>;
+}
+
+const SMALLEST_PART_BYTES = 5 * 1024 * 1024;
+
+/**
+ * Starts a small S3 that checks what S3 checks: signatures, expiry, lengths, checksums, conditions, part sizes.
+ * @throws FakeS3Error `InvalidBucketName`; Node's own error when the port is taken or `dir` cannot be written
+ */
+export async function startFakeS3(options: FakeS3Options): Promise<FakeS3> {
+  const clock = options.nowMs ?? nowMs;
+  const world = await openWorld(options.dir, {
+    smallestPartBytes: options.smallestPartBytes ?? SMALLEST_PART_BYTES,
+    nowMs: clock,
+  });
+  for (const bucket of options.buckets) await addBucket(world, bucket);
+  const { accessKeyId, secretAccessKey } = options;
+  const faults = new FaultBoard(clock);
+  const link = new Link();
+  const counters = new Counters();
+  const stand = { world, credentials: { accessKeyId, secretAccessKey }, faults, link, counters };
+  const host = options.host ?? "127.0.0.1";
+  const server = await listen(stand, host, options.port ?? 0);
+  const { port } = addressOf(server);
+  const close = () => closeServer(server);
+  return {
+    url: `http://${host}:${port}`,
+    port,
+    faults,
+    setBandwidth: (bandwidth) => link.set(bandwidth),
+    stats: () => counters.snapshot(world),
+    close,
+    [Symbol.asyncDispose]: close,
+  };
+}
+
+function listen(stand: Stand, host: string, port: number): Promise<Server> {
+  const server = createServer((request, response) => void serve(stand, request, response));
+  // without this listener Node would tell every client to send its body before we have looked at the request
+  server.on("checkContinue", (request, response) => void serve(stand, request, response));
+  // a body may stall for as long as a fault says
+  server.requestTimeout = 0;
+  return new Promise((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(port, host, () => resolve(server));
+  });
+}
+
+function addressOf(server: Server): AddressInfo {
+  const address = server.address();
+  if (address === null || typeof address === "string") throw new TypeError("the server does not listen on a TCP port");
+  return address;
+}
+
+function closeServer(server: Server): Promise<void> {
+  return new Promise((resolve) => {
+    server.close(() => resolve());
+    server.closeAllConnections();
+  });
+}
