@@ -64,6 +64,8 @@ export interface ComfyErrorFacts {
   /** For `rejected`: filled when each fault is something that another server may have. */
   readonly missing?: readonly MissingResource[];
   readonly failure?: NodeFailure;
+  /** For `stalled`: the node it was last heard to work at. */
+  readonly stuckNode?: { readonly node_id: string; readonly class_type?: string };
   /** For `unknown_outcome`: the server was asked and knew neither a queued nor a finished prompt of this id. */
   readonly confirmedAbsent?: boolean;
   /** Seconds to wait, when the server said so. */

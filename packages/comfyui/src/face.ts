@@ -76,10 +76,13 @@ export interface Submitted {
   readonly nodeErrors: NodeErrors;
 }
 
-/** Where a prompt is now. `unknown`: deleted, cancelled while pending, evicted, lost in a restart, or never sent. */
+/**
+ * Where a prompt is now. `unknown`: deleted, cancelled while pending, evicted, lost in a restart, or never sent.
+ * Comfy Cloud shows neither the queue item nor what is ahead of it.
+ */
 export type Found =
-  | { readonly kind: "pending"; readonly ahead: number; readonly item: QueuedPrompt }
-  | { readonly kind: "running"; readonly item: QueuedPrompt }
+  | { readonly kind: "pending"; readonly ahead?: number; readonly item?: QueuedPrompt }
+  | { readonly kind: "running"; readonly item?: QueuedPrompt }
   | { readonly kind: "finished"; readonly entry: HistoryEntry }
   | { readonly kind: "unknown" };
 
@@ -116,6 +119,11 @@ export interface PromptProgress {
 export interface NodeStarted {
   readonly node_id: string;
   readonly class_type?: string;
+}
+
+export interface NodeText {
+  readonly node_id: string;
+  readonly text: string;
 }
 
 export interface Preview {
@@ -161,6 +169,8 @@ export interface WatchOptions {
   readonly onProgress?: (progress: PromptProgress) => void;
   readonly onNode?: (node: NodeStarted) => void;
   readonly onPreview?: (preview: Preview) => void;
+  /** A text that a node sends while it works. */
+  readonly onText?: (text: NodeText) => void;
   /** Once per node that returned anything, as early as it is known, and before `watch` returns. */
   readonly onOutput?: (outputs: NodeOutputs) => void;
 }

@@ -1,3 +1,4 @@
+export { connectComfyUi } from "./connectComfyUi.ts";
 export {
   ComfyError,
   type ComfyErrorCode,
@@ -7,3 +8,4 @@ export {
   type NodeFailure,
 } from "./errors.ts";
 export type * from "./face.ts";
+export { collectOutputs } from "./outputs.ts";

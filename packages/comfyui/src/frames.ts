@@ -1,0 +1,133 @@
+import { type BinaryFrame, decodeBinaryFrame, type KnownTextFrame, parseTextFrame } from "./wire/index.ts";
+
+/** A frame of one prompt, or news that concern every prompt. */
+export type PromptFrame =
+  | KnownTextFrame
+  | { readonly type: "preview"; readonly contentType: string; readonly image: Uint8Array; readonly nodeId?: string }
+  | { readonly type: "node_text"; readonly nodeId: string; readonly text: string }
+  /** The socket was lost or has come back: frames were missed, ask the server. */
+  | { readonly type: "gap" };
+
+export type FrameListener = (frame: PromptFrame) => void;
+
+/** Sorts the frames of one socket by prompt. */
+export interface FrameRouter {
+  onText(text: string): void;
+  onBinary(bytes: Uint8Array): void;
+  onGap(): void;
+  /** Hears one prompt, from its first frame: frames may precede the answer to the submission. Returns the way out. */
+  listen(promptId: string, listener: FrameListener): () => void;
+  /** The node that was at work when this prompt was last heard of. */
+  lastNodeOf(promptId: string): string | undefined;
+  /** How many `status` frames have come so far. */
+  readonly statusCount: number;
+}
+
+const REMEMBERED_PROMPTS = 64;
+const KEPT_FRAMES = 256;
+
+interface Mailbox {
+  readonly listeners: Set<FrameListener>;
+  /** Frames that came while nobody listened, oldest first. Without previews, which are large and only of the moment. */
+  kept: PromptFrame[];
+  lastNode: string | undefined;
+}
+
+/** On Comfy Cloud all sockets of a user get all frames, so a frame without a prompt id belongs to nobody (§6.1). */
+export function createFrameRouter(isCloud: boolean): FrameRouter {
+  const mailboxes = new Map<string, Mailbox>();
+  let activePromptId: string | undefined;
+  let statusCount = 0;
+
+  function mailboxOf(promptId: string): Mailbox {
+    const mailbox = mailboxes.get(promptId) ?? { listeners: new Set(), kept: [], lastNode: undefined };
+    mailboxes.delete(promptId); // put last: the oldest unheard one goes first
+    mailboxes.set(promptId, mailbox);
+    for (const [id, old] of mailboxes) {
+      if (mailboxes.size <= REMEMBERED_PROMPTS) break;
+      if (old.listeners.size === 0 && id !== promptId) mailboxes.delete(id);
+    }
+    return mailbox;
+  }
+
+  function deliver(promptId: string, frame: PromptFrame): void {
+    const mailbox = mailboxOf(promptId);
+    mailbox.lastNode = nodeAtWork(frame) ?? mailbox.lastNode;
+    if (mailbox.listeners.size === 0 && frame.type !== "preview")
+      mailbox.kept = [...mailbox.kept, frame].slice(-KEPT_FRAMES);
+    for (const listener of mailbox.listeners) listener(frame);
+  }
+
+  function broadcast(frame: PromptFrame): void {
+    for (const { listeners } of mailboxes.values()) for (const listener of listeners) listener(frame);
+  }
+
+  function deliverUnaddressed(frame: PromptFrame): void {
+    if (!isCloud && activePromptId !== undefined) deliver(activePromptId, frame);
+  }
+
+  return {
+    get statusCount() {
+      return statusCount;
+    },
+    onText(text) {
+      const frame = parseTextFrame(text);
+      if (frame.type === "unknown") return; // custom nodes send their own
+      if (frame.type === "status") {
+        statusCount += 1;
+        broadcast(frame);
+        return;
+      }
+      const promptId = promptIdOf(frame);
+      if (promptId === undefined) return;
+      activePromptId = isEnd(frame) ? undefined : promptId;
+      deliver(promptId, frame);
+    },
+    onBinary(bytes) {
+      const frame = decodeBinaryFrame(bytes);
+      const known = fromBinary(frame);
+      if (frame.kind === "preview_with_metadata" && known) deliver(frame.metadata.prompt_id, known);
+      else if (known) deliverUnaddressed(known);
+    },
+    onGap: () => broadcast({ type: "gap" }),
+    listen(promptId, listener) {
+      const mailbox = mailboxOf(promptId);
+      mailbox.listeners.add(listener);
+      const missed = mailbox.kept;
+      mailbox.kept = [];
+      for (const frame of missed) listener(frame);
+      return () => mailbox.listeners.delete(listener);
+    },
+    lastNodeOf: (promptId) => mailboxes.get(promptId)?.lastNode,
+  };
+}
+
+function promptIdOf(frame: KnownTextFrame): string | undefined {
+  const data: unknown = frame.data;
+  if (typeof data !== "object" || data === null || !("prompt_id" in data)) return undefined;
+  return typeof data.prompt_id === "string" ? data.prompt_id : undefined;
+}
+
+function isEnd(frame: KnownTextFrame): boolean {
+  return frame.type === "executing" && frame.data.node === null;
+}
+
+function nodeAtWork(frame: PromptFrame): string | undefined {
+  if (frame.type === "executing") return frame.data.node ?? undefined;
+  return frame.type === "progress" ? (frame.data.node ?? undefined) : undefined;
+}
+
+function fromBinary(frame: BinaryFrame): PromptFrame | undefined {
+  switch (frame.kind) {
+    case "preview":
+      return { type: "preview", contentType: frame.contentType, image: frame.image };
+    case "preview_with_metadata": {
+      const { image_type, display_node_id, node_id } = frame.metadata;
+      return { type: "preview", contentType: image_type, image: frame.image, nodeId: display_node_id ?? node_id };
+    }
+    case "text":
+      return { type: "node_text", nodeId: frame.nodeId, text: frame.text };
+    case "unknown":
+      return undefined;
+  }
+}

@@ -1,0 +1,209 @@
+import type { Readable } from "node:stream";
+import { Agent, type Dispatcher, request } from "undici";
+import type { ZodType } from "zod";
+import type { Address } from "./address.ts";
+import { ComfyError, type ComfyErrorCode } from "./errors.ts";
+import { parseJson } from "./wire/index.ts";
+
+/** One request. `path` is one of `PATHS`, or below it. */
+export interface Call {
+  readonly method: "GET" | "POST";
+  readonly path: string;
+  readonly query?: Readonly<Record<string, string>>;
+  readonly json?: unknown;
+  readonly body?: Readable | Uint8Array;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly signal?: AbortSignal | undefined;
+  /** Longest wait for the whole answer, or for its head when it is streamed. */
+  readonly timeoutMs?: number;
+}
+
+export interface Answer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  readonly text: string;
+}
+
+export interface StreamedAnswer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  readonly body: Readable;
+}
+
+/** HTTP to one server. All methods throw ComfyError `unreachable` | `busy` | `closed`, or the caller's abort reason. */
+export interface Http {
+  /** Any status is an answer. */
+  send(call: Call): Promise<Answer>;
+  /** A 2xx whose body has this shape. @throws ComfyError by status, or `protocol` when the shape is another */
+  read<T>(schema: ZodType<T>, call: Call): Promise<T>;
+  /** Any status is an answer, except redirects, which are followed; our headers stay with our origin. */
+  stream(call: Call): Promise<StreamedAnswer>;
+  /** Aborted when the client is closed; its reason is a ComfyError `closed`. */
+  readonly closed: AbortSignal;
+  close(): Promise<void>;
+}
+
+interface Target {
+  readonly url: URL;
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+const MAX_REDIRECTS = 3;
+
+/** Opens nothing until the first call. `requestTimeoutMs` is the limit of calls that name none. */
+export function createHttp(address: Address, requestTimeoutMs: number): Http {
+  const agent = new Agent({
+    connect: { timeout: 5_000 },
+    headersTimeout: 0, // each call brings its own deadline
+    bodyTimeout: 60_000, // for streams: the longest silence within a body
+  });
+  const closing = new AbortController();
+
+  async function dispatch(call: Call, target: Target, deadline: AbortSignal): Promise<Dispatcher.ResponseData> {
+    const signals = [closing.signal, deadline, ...(call.signal ? [call.signal] : [])];
+    for (const signal of signals) signal.throwIfAborted();
+    return request(target.url, {
+      dispatcher: agent,
+      method: call.method,
+      headers: { ...target.headers, ...call.headers, ...(call.json === undefined ? {} : JSON_HEADERS) },
+      body: call.json === undefined ? (call.body ?? null) : JSON.stringify(call.json),
+      signal: AbortSignal.any(signals),
+    });
+  }
+
+  /** Runs one exchange and says in our words why it failed. */
+  async function guarded<T>(call: Call, deadline: AbortSignal, exchange: () => Promise<T>): Promise<T> {
+    try {
+      return await exchange();
+    } catch (cause) {
+      call.signal?.throwIfAborted();
+      closing.signal.throwIfAborted();
+      throw cause instanceof ComfyError
+        ? cause
+        : failureOf(cause, `${call.method} ${call.path} at ${address.origin}`, deadline);
+    }
+  }
+
+  async function send(call: Call): Promise<Answer> {
+    const deadline = AbortSignal.timeout(call.timeoutMs ?? requestTimeoutMs);
+    return guarded(call, deadline, async () => {
+      const answer = await dispatch(call, targetOf(call, address), deadline);
+      return { status: answer.statusCode, headers: answer.headers, text: await answer.body.text() };
+    });
+  }
+
+  async function stream(call: Call): Promise<StreamedAnswer> {
+    let target = targetOf(call, address);
+    for (let hop = 0; ; hop += 1) {
+      const answer = await streamOnce(call, target);
+      const location = answer.status >= 300 && answer.status < 400 ? answer.headers["location"] : undefined;
+      if (typeof location !== "string") return answer;
+      answer.body.on("error", () => {}).destroy();
+      if (hop === MAX_REDIRECTS)
+        throw new ComfyError("protocol", `${call.path} at ${address.origin} redirects in circles.`);
+      // Comfy Cloud redirects to a signed URL on another host, which must never see the key (§6.1).
+      target = { url: new URL(location, target.url), headers: {} };
+    }
+  }
+
+  async function streamOnce(call: Call, target: Target): Promise<StreamedAnswer> {
+    const head = new AbortController();
+    const timer = AbortSignal.timeout(call.timeoutMs ?? requestTimeoutMs);
+    const onTimeout = () => head.abort(timer.reason);
+    timer.addEventListener("abort", onTimeout, { once: true });
+    return guarded(call, timer, async () => {
+      const answer = await dispatch(call, target, head.signal);
+      timer.removeEventListener("abort", onTimeout); // the body may take as long as it flows
+      return { status: answer.statusCode, headers: answer.headers, body: answer.body };
+    });
+  }
+
+  return {
+    send,
+    stream,
+    closed: closing.signal,
+    async read(schema, call) {
+      const answer = await send(call);
+      const what = `${call.method} ${call.path} at ${address.origin}`;
+      if (answer.status < 200 || answer.status > 299) throw errorOfStatus(answer, what);
+      return parseBody(schema, answer.text, what);
+    },
+    async close() {
+      closing.abort(new ComfyError("closed", `The connection to ComfyUI at ${address.origin} was closed by us.`));
+      await agent.destroy();
+    },
+  };
+}
+
+const JSON_HEADERS = { "content-type": "application/json" };
+
+function targetOf(call: Call, address: Address): Target {
+  return { url: address.url(call.path, call.query), headers: address.headers };
+}
+
+function parseBody<T>(schema: ZodType<T>, text: string, what: string): T {
+  try {
+    return schema.parse(parseJson(text));
+  } catch (cause) {
+    throw new ComfyError("protocol", `${what} answered with something else than ComfyUI does; is it ComfyUI?`, {
+      cause,
+    });
+  }
+}
+
+/** What a non-2xx means when the call gives it no meaning of its own. */
+export function errorOfStatus(answer: Pick<Answer, "status" | "headers">, what: string): ComfyError {
+  const retryAfter = Number(answer.headers["retry-after"]);
+  const facts = { httpStatus: answer.status, ...(retryAfter > 0 ? { retryAfterSeconds: retryAfter } : {}) };
+  const [code, advice] =
+    STATUS_MEANING[answer.status] ?? (["protocol", "this is no answer of a healthy ComfyUI"] as const);
+  return new ComfyError(code, `${what} answered ${answer.status}: ${advice}.`, { facts });
+}
+
+const GATEWAY = ["unreachable", "something in front of ComfyUI cannot reach it"] as const;
+
+const STATUS_MEANING: Readonly<Record<number, readonly [ComfyErrorCode, string]>> = {
+  401: ["unauthorized", "check the API key"],
+  403: ["unauthorized", "check the API key, and that no proxy adds an Origin header"],
+  402: ["payment_required", "the account needs credits"],
+  404: ["not_found", "it is not there"],
+  413: ["payload_too_large", "raise --max-upload-size or send less"],
+  429: ["rate_limited", "wait and ask again"],
+  502: GATEWAY,
+  503: GATEWAY,
+  504: GATEWAY,
+};
+
+function failureOf(cause: unknown, what: string, deadline: AbortSignal): ComfyError {
+  const code = codeOf(cause);
+  if (deadline.aborted || code === "UND_ERR_BODY_TIMEOUT") {
+    return new ComfyError(
+      "busy",
+      `${what} took the connection but did not answer in time; it may be loading a model.`,
+      { cause },
+    );
+  }
+  if (code.startsWith("HPE_")) return new ComfyError("protocol", `${what} does not speak HTTP.`, { cause });
+  return new ComfyError("unreachable", `${what} failed (${code || "no reason given"}); is ComfyUI up?`, { cause });
+}
+
+/** Did this fail before anything was sent, so that the server cannot have acted on it? */
+export function isNeverSent(error: ComfyError): boolean {
+  return NEVER_SENT.has(codeOf(error.cause));
+}
+
+const NEVER_SENT = new Set([
+  "ECONNREFUSED",
+  "ENOTFOUND",
+  "EAI_AGAIN",
+  "EHOSTUNREACH",
+  "ENETUNREACH",
+  "UND_ERR_CONNECT_TIMEOUT",
+]);
+
+function codeOf(cause: unknown): string {
+  if (typeof cause !== "object" || cause === null) return "";
+  if ("code" in cause && typeof cause.code === "string") return cause.code;
+  // Happy-eyeballs failures come as an AggregateError of the attempts.
+  return "errors" in cause && Array.isArray(cause.errors) ? codeOf(cause.errors[0]) : "";
+}

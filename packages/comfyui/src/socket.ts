@@ -1,0 +1,169 @@
+import { randomUUID } from "node:crypto";
+import { WebSocket } from "ws";
+import type { Address } from "./address.ts";
+import { every, sleep } from "./clock.ts";
+
+/** The one WebSocket to a server: opened once, kept open, reopened when lost. Frames may still be missed. */
+export interface FrameSocket {
+  /** Submit with this id to be sent the prompt's frames. It changes when a connection is lost uncleanly. */
+  readonly clientId: string;
+  /** True from the server's first frame until the connection is lost. */
+  readonly isHearing: boolean;
+  /** Resolves when the socket hears, when its first try has failed, or after `maxMs`; never rejects but by the signal. */
+  settled(maxMs: number, signal: AbortSignal): Promise<void>;
+  /** Drops the connection and opens another under a new id. */
+  renew(reason: string): void;
+  close(): Promise<void>;
+}
+
+export interface SocketOptions {
+  readonly address: Address;
+  readonly clientId: string | undefined;
+  readonly heartbeatMs: number;
+  readonly onText: (text: string) => void;
+  readonly onBinary: (bytes: Uint8Array) => void;
+  readonly onOpen: (clientId: string) => void;
+  readonly onLost: (clientId: string, reason: string) => void;
+}
+
+/** Why and how a connection ended. */
+interface Loss {
+  /** The server had begun to talk to us. */
+  readonly wasHearing: boolean;
+  /** Ended by a close handshake, so that the server has forgotten the client id. */
+  readonly isClean: boolean;
+  readonly reason: string;
+}
+
+const FIRST_BACKOFF_MS = 100;
+const LONGEST_BACKOFF_MS = 5_000;
+const NO_CLOSE_FRAME = 1006;
+
+/** Only the first frame of a client can matter, and `data` must be an object (§2.1). */
+const HELLO = JSON.stringify({ type: "feature_flags", data: { supports_preview_metadata: true } });
+
+/** Connects at once, and goes on until `close`. */
+export function openSocket(options: SocketOptions): FrameSocket {
+  const base = options.clientId ?? randomUUID().replaceAll("-", "");
+  const closing = new AbortController();
+  let changed = new AbortController();
+  let clientId = base;
+  let live: WebSocket | undefined;
+  let dropLive: (reason: string) => void = () => {};
+  let isHearing = false;
+  /** False once a try has failed since we last heard anything: then it is not worth waiting for. */
+  let isHopeful = true;
+
+  function announce(): void {
+    changed.abort();
+    changed = new AbortController();
+  }
+
+  /** Opens one connection and stays with it until it is gone. */
+  function hold(): Promise<Loss> {
+    const socket = new WebSocket(options.address.socketUrl(clientId), {
+      headers: options.address.headers,
+      handshakeTimeout: 5_000,
+      perMessageDeflate: false,
+      maxPayload: 256 * 1024 * 1024, // SaveImageWebsocket delivers whole images
+    });
+    let reason = "";
+    live = socket;
+    dropLive = (why) => {
+      reason ||= why;
+      socket.terminate();
+    };
+    const stopBeating = keepAlive(socket, options.heartbeatMs, dropLive);
+    socket.on("open", () => socket.send(HELLO));
+    socket.on("error", (error) => {
+      reason ||= error.message;
+    });
+    socket.on("message", (data: Buffer, isBinary) => {
+      if (!isHearing) {
+        isHearing = true;
+        announce();
+        options.onOpen(clientId);
+      }
+      if (isBinary) options.onBinary(data);
+      else options.onText(data.toString("utf8"));
+    });
+    return new Promise((resolve) => {
+      socket.on("close", (code, text) => {
+        stopBeating();
+        const loss = {
+          wasHearing: isHearing,
+          isClean: code !== NO_CLOSE_FRAME,
+          reason: reason || text.toString() || `code ${code}`,
+        };
+        isHearing = false;
+        resolve(loss);
+      });
+    });
+  }
+
+  async function stayConnected(): Promise<void> {
+    let failures = 0;
+    while (!closing.signal.aborted) {
+      const loss = await hold();
+      isHopeful = loss.wasHearing;
+      announce();
+      if (closing.signal.aborted) return;
+      options.onLost(clientId, loss.reason);
+      failures = loss.wasHearing ? 0 : failures + 1;
+      // The server may notice the end of the old socket only minutes later, and would then mute a newer one that
+      // carries the same id (§2.2).
+      if (loss.wasHearing && !loss.isClean) clientId = `${base}-${randomUUID().slice(0, 8)}`;
+      await sleep(backoffMs(failures), closing.signal).catch(() => undefined);
+    }
+  }
+  const connected = stayConnected();
+
+  return {
+    get clientId() {
+      return clientId;
+    },
+    get isHearing() {
+      return isHearing;
+    },
+    async settled(maxMs, signal) {
+      if (isHearing || !isHopeful) return;
+      await sleep(maxMs, AbortSignal.any([changed.signal, signal])).catch(() => signal.throwIfAborted());
+    },
+    renew: (reason) => dropLive(reason),
+    async close() {
+      closing.abort();
+      live?.close(1000);
+      // A dead peer never answers the close frame.
+      const giveUp = every(500, () => live?.terminate());
+      await connected;
+      giveUp();
+    },
+  };
+}
+
+/**
+ * Pings, and drops a connection that stays silent for a whole interval: ComfyUI never pings (§2.1), so this is how a
+ * half-open connection is noticed.
+ */
+function keepAlive(socket: WebSocket, heartbeatMs: number, drop: (reason: string) => void): () => void {
+  let isAlive = true;
+  const onLife = () => {
+    isAlive = true;
+  };
+  socket.on("pong", onLife);
+  socket.on("message", onLife);
+  return every(heartbeatMs, () => {
+    if (socket.readyState !== WebSocket.OPEN) return;
+    if (!isAlive) drop(`no sign of life for ${heartbeatMs} ms`);
+    else {
+      isAlive = false;
+      socket.ping();
+    }
+  });
+}
+
+/** Grows to a cap, with jitter so that many workers do not return in step. */
+function backoffMs(failures: number): number {
+  const full = Math.min(LONGEST_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** failures);
+  return full * (0.5 + Math.random() / 2);
+}

@@ -1,0 +1,87 @@
+import { randomUUID } from "node:crypto";
+import { Readable } from "node:stream";
+import { ComfyError } from "./errors.ts";
+import type { Upload, Uploaded } from "./face.ts";
+import { errorOfStatus, type Http } from "./http.ts";
+import { checkFolder, checkName } from "./safePath.ts";
+import { PATHS, parseJson, UploadAnswer } from "./wire/index.ts";
+
+/** Longest wait for the whole upload to be taken. Slow links and videos. */
+const UPLOAD_TIMEOUT_MS = 15 * 60_000;
+
+/**
+ * Streams one file into ComfyUI's folder, through `POST /upload/image`, which takes any kind of file (§1.5).
+ * @throws the body's own error when reading it fails; ComfyError `unsafe_path` | `payload_too_large` | `rejected` | `unreachable` | `busy` | `protocol`
+ */
+export async function uploadFile(upload: Upload, http: Http): Promise<Uploaded> {
+  const { name, subfolder = "", body, signal } = upload;
+  try {
+    checkName(name);
+    checkFolder(subfolder);
+    const form = encodeForm(upload, subfolder);
+    const call = { method: "POST", path: PATHS.uploadImage, signal, timeoutMs: UPLOAD_TIMEOUT_MS } as const;
+    const answer = await http.send({ ...call, body: form.body, headers: form.headers });
+    if (answer.status === 400) {
+      throw new ComfyError("rejected", `ComfyUI refused the upload of ${name}: ${answer.text.slice(0, 200)}`, {
+        facts: { httpStatus: 400 },
+      });
+    }
+    if (answer.status !== 200) throw errorOfStatus(answer, `The upload of ${name}`);
+    return readAnswer(answer.text, name);
+  } catch (error) {
+    // When the source breaks, the request breaks with it; the source's own error says more.
+    if (body instanceof Readable && body.errored) throw body.errored;
+    throw error;
+  } finally {
+    if (body instanceof Readable && !body.readableEnded) body.on("error", () => {}).destroy();
+  }
+}
+
+function readAnswer(text: string, name: string): Uploaded {
+  try {
+    const answer = UploadAnswer.parse(parseJson(text));
+    return { name: answer.name, subfolder: answer.subfolder, type: answer.type };
+  } catch (cause) {
+    throw new ComfyError("protocol", `The upload of ${name} was answered with something else than ComfyUI does.`, {
+      cause,
+    });
+  }
+}
+
+interface Form {
+  readonly body: Readable | Uint8Array;
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+function encodeForm(upload: Upload, subfolder: string): Form {
+  const boundary = `comfyq-${randomUUID()}`;
+  const fields = {
+    type: upload.type ?? "input",
+    subfolder,
+    overwrite: upload.overwrite === "replace" ? "true" : "false",
+  };
+  const head = Object.entries(fields).map(([key, value]) => `${part(boundary, `name="${key}"`)}\r\n${value}\r\n`);
+  const file = part(boundary, `name="image"; filename="${quote(upload.name)}"`);
+  const opening = Buffer.from(
+    `${head.join("")}${file}content-type: ${upload.contentType ?? "application/octet-stream"}\r\n\r\n`,
+  );
+  const closing = Buffer.from(`\r\n--${boundary}--\r\n`);
+  const headers = { "content-type": `multipart/form-data; boundary=${boundary}` };
+  if (!(upload.body instanceof Readable)) return { body: Buffer.concat([opening, upload.body, closing]), headers };
+  return { body: Readable.from(concatenate(opening, upload.body, closing), { objectMode: false }), headers };
+}
+
+function part(boundary: string, disposition: string): string {
+  return `--${boundary}\r\ncontent-disposition: form-data; ${disposition}\r\n`;
+}
+
+/** As browsers write file names (WHATWG HTML, multipart/form-data). */
+function quote(name: string): string {
+  return name.replaceAll('"', "%22").replaceAll("\r", "%0D").replaceAll("\n", "%0A");
+}
+
+async function* concatenate(opening: Buffer, body: Readable, closing: Buffer): AsyncGenerator<Uint8Array> {
+  yield opening;
+  for await (const chunk of body) yield typeof chunk === "string" ? Buffer.from(chunk) : chunk;
+  yield closing;
+}

@@ -1,0 +1,43 @@
+import { ComfyError } from "./errors.ts";
+import type { FileAddress, ViewedFile } from "./face.ts";
+import { errorOfStatus, type Http, type StreamedAnswer } from "./http.ts";
+import { checkFolder, checkName } from "./safePath.ts";
+import { PATHS } from "./wire/index.ts";
+
+/**
+ * Streams one file of the server. `/view` uses the last part of a name only (§1.5), so folders inside `filename` are
+ * moved to `subfolder`, which it does respect.
+ * @throws ComfyError `unsafe_path` | `not_found` | `unreachable` | `busy` | `unauthorized`
+ */
+export async function viewFile(file: FileAddress, http: Http, signal?: AbortSignal): Promise<ViewedFile> {
+  const query = addressOf(file);
+  const answer = await http.stream({ method: "GET", path: PATHS.view, query, signal });
+  if (answer.status === 200) return opened(answer);
+  answer.body.on("error", () => {}).destroy();
+  const what = `The file ${JSON.stringify(query.filename)} (${query.type})`;
+  if (answer.status === 404)
+    throw new ComfyError("not_found", `${what} is not on the server (any more).`, { facts: { httpStatus: 404 } });
+  throw errorOfStatus(answer, what);
+}
+
+function addressOf({ filename, subfolder = "", type = "output" }: FileAddress) {
+  checkFolder(filename);
+  checkFolder(subfolder);
+  const parts = filename.split(/[/\\]/);
+  const name = parts.pop() ?? "";
+  checkName(name);
+  return { filename: name, subfolder: [subfolder, ...parts].filter(Boolean).join("/"), type };
+}
+
+function opened({ headers, body }: StreamedAnswer): ViewedFile {
+  const contentType = headers["content-type"];
+  const length = Number(headers["content-length"]);
+  return {
+    body,
+    contentType: typeof contentType === "string" ? contentType : "application/octet-stream",
+    // A compressed body's length is not the file's.
+    ...(Number.isSafeInteger(length) && headers["content-length"] && !headers["content-encoding"]
+      ? { sizeBytes: length }
+      : {}),
+  };
+}

@@ -1,0 +1,105 @@
+import { type Bell, createBell, nowMs } from "./clock.ts";
+import type { ComfyEvent, Found, Rendered, WatchOptions } from "./face.ts";
+import type { FrameRouter } from "./frames.ts";
+import { graphOfItem } from "./graph.ts";
+import { type Hearing, hear } from "./hearing.ts";
+import { collectOutputs } from "./outputs.ts";
+import { isFullyCached, judge } from "./verdict.ts";
+import { applyReply, type Circumstances, isPassing, nextStep, type Reply, startVigil } from "./vigil.ts";
+import type { HistoryEntry } from "./wire/index.ts";
+
+/** What a watch needs of the client. */
+export interface WatchNeeds {
+  readonly router: FrameRouter;
+  readonly lookUp: (promptId: string, signal: AbortSignal) => Promise<Found>;
+  /** Can the frames of a prompt that was submitted with this client id reach us now? */
+  readonly isHeard: (clientId: unknown) => boolean;
+  readonly closed: AbortSignal;
+  readonly report: (event: ComfyEvent) => void;
+  readonly pollMs: number;
+  readonly unreachableMs: number;
+}
+
+/**
+ * Waits until a prompt has ended. The socket only hurries us: frames may be missed, early, or for nobody, and success is
+ * announced before history is written. `/history` decides (reference/comfyui-protocol.md §2.6, §3.2).
+ * Ends by success, node failure, interruption, loss (unknown to queue and history twice), stall, outage or the signal.
+ * @throws ComfyError as listed in `ComfyUi.watch`
+ */
+export async function watchPrompt(promptId: string, options: WatchOptions, needs: WatchNeeds): Promise<Rendered> {
+  const bell = createBell();
+  const hearing = hear(promptId, options, { router: needs.router, bell, report: needs.report });
+  try {
+    const entry = await untilFinished({ promptId, options, needs, hearing, bell });
+    hearing.finish(entry);
+    const verdict = judge(promptId, entry);
+    if (verdict.kind === "failed") throw verdict.error;
+    return { entry, outputs: collectOutputs(entry), isCached: isFullyCached(entry) };
+  } finally {
+    hearing.stop();
+  }
+}
+
+interface Watch {
+  readonly promptId: string;
+  readonly options: WatchOptions;
+  readonly needs: WatchNeeds;
+  readonly hearing: Hearing;
+  readonly bell: Bell;
+}
+
+async function untilFinished(watch: Watch): Promise<HistoryEntry> {
+  const signal = AbortSignal.any([watch.options.signal, watch.needs.closed]);
+  let vigil = startVigil(nowMs());
+  let clientId: unknown;
+  for (;;) {
+    const reply = await ask(watch, signal);
+    if (reply.kind === "finished") return reply.entry;
+    if ("item" in reply && reply.item) {
+      clientId = reply.item.extraData["client_id"];
+      watch.hearing.know(graphOfItem(reply.item));
+    }
+    const now = circumstances(watch, clientId);
+    if (reply.kind === "trouble" && !vigil.trouble) {
+      watch.needs.report({ type: "prompt_unreachable", promptId: watch.promptId, cause: reply.error });
+    }
+    vigil = applyReply(vigil, reply, now);
+    const step = nextStep(vigil, now);
+    if (step.kind === "ask") await watch.bell.wait(step.afterMs, signal);
+    else return orTestimony(watch, step.error.code === "prompt_lost", step.error);
+  }
+}
+
+async function ask({ promptId, needs }: Watch, signal: AbortSignal): Promise<Reply> {
+  try {
+    return await needs.lookUp(promptId, signal);
+  } catch (error) {
+    if (isPassing(error)) return { kind: "trouble", error };
+    throw error;
+  }
+}
+
+/** Whoever cleared the history did not clear our ears. */
+function orTestimony({ hearing }: Watch, isLost: boolean, error: Error): HistoryEntry {
+  const heard = isLost ? hearing.testimony.entry() : undefined;
+  if (!heard) throw error;
+  return heard;
+}
+
+function circumstances({ promptId, options, needs, hearing }: Watch, clientId: unknown): Circumstances {
+  const { heardAtMs, hasEnded } = hearing;
+  const { pollMs, unreachableMs } = needs;
+  const isDeaf = !needs.isHeard(clientId);
+  const stuckNode = hearing.nodeAtWork;
+  return {
+    nowMs: nowMs(),
+    promptId,
+    heardAtMs,
+    hasEnded,
+    isDeaf,
+    stuckNode,
+    stallMs: options.stallMs,
+    pollMs,
+    unreachableMs,
+  };
+}
