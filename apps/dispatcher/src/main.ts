@@ -1,1 +1,80 @@
-export {};
+import { type Errands, openErrands, sweepExpired, sweepRetention } from "@comfyq/queue";
+import {
+  createHealth,
+  createLogger,
+  createMetrics,
+  createSafeFetch,
+  type Logger,
+  reportAndExit,
+  retentionMs,
+  runService,
+  type Service,
+  startHealthServer,
+  storageUrl,
+} from "@comfyq/runtime";
+import { openStorage } from "@comfyq/storage";
+import { announce } from "./announce.ts";
+import { type DispatcherConfig, readConfig, webhookMaster } from "./config.ts";
+import { deliver } from "./deliver.ts";
+
+const STOP_WITHIN_MS = 20_000;
+
+async function start(service: Service, config: DispatcherConfig, log: Logger): Promise<void> {
+  const store = await openStorage(storageUrl(config), {});
+  service.onStop("close the store", async () => store.close());
+  const master = await webhookMaster(config);
+  const timeoutMs = config.COMFYQ_WEBHOOK_TIMEOUT_S * 1_000;
+  const post = createSafeFetch({
+    allowHosts: config.COMFYQ_ALLOW_HOSTS,
+    timeoutMs,
+    idleTimeoutMs: timeoutMs,
+    maxBytes: 65_536,
+    userAgent: "comfyq-webhooks",
+  });
+  const errands = await openErrands({
+    redisUrl: config.REDIS_URL,
+    prefix: config.COMFYQ_PREFIX,
+    retentionMs: retentionMs(config),
+    onTrouble: (cause) => log.warn({ cause }, "the queue is in trouble"),
+    run: {
+      settlement: (settlement, room) => announce(room, settlement, config.COMFYQ_PUBLIC_URL),
+      delivery: (delivery, tryNumber, eventId) => deliver({ delivery, tryNumber, eventId }, { post, master, log }),
+      errand: async (name, room) => {
+        const swept =
+          name === "sweep_expired"
+            ? await sweepExpired(room)
+            : await sweepRetention(room, (prefix) => store.removePrefix(prefix));
+        if (swept > 0) log.info({ errand: name, jobs: swept }, "swept");
+      },
+    },
+  });
+  service.onStop("finish errands", () => errands.close());
+  await serveHealth(service, config, errands);
+}
+
+async function serveHealth(service: Service, config: DispatcherConfig, errands: Errands): Promise<void> {
+  const health = createHealth();
+  health.add("redis", () => errands.room.redis.ping());
+  const server = await startHealthServer({
+    host: config.COMFYQ_HEALTH_HOST,
+    port: config.COMFYQ_HEALTH_PORT,
+    health,
+    metrics: createMetrics({ defaults: true }),
+  });
+  service.onStop("close the health server", () => server.close());
+  if (config.COMFYQ_PRINT_READY)
+    process.stdout.write(`${JSON.stringify({ ready: "dispatcher", health: server.url })}\n`);
+}
+
+try {
+  const config = readConfig(process.argv.slice(2));
+  const logger = createLogger({ name: "dispatcher", level: config.COMFYQ_LOG_LEVEL });
+  await runService({
+    name: "dispatcher",
+    logger,
+    stopWithinMs: STOP_WITHIN_MS,
+    start: (service) => start(service, config, logger),
+  });
+} catch (error) {
+  reportAndExit(error);
+}

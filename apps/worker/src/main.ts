@@ -1,1 +1,119 @@
-export {};
+import { connectComfyUi } from "@comfyq/comfyui";
+import { openClaimer, publishClasses } from "@comfyq/queue";
+import {
+  createHealth,
+  createLogger,
+  createMetrics,
+  createSafeFetch,
+  type Logger,
+  reportAndExit,
+  retentionMs,
+  runService,
+  type Service,
+  sleep,
+  startHealthServer,
+  storageUrl,
+} from "@comfyq/runtime";
+import { openStorage } from "@comfyq/storage";
+import { readConfig, type WorkerConfig } from "./config.ts";
+import { type Activity, startHeartbeat } from "./heartbeat.ts";
+import { watchInstance } from "./instance.ts";
+import type { Tools } from "./tools.ts";
+import { workLoop } from "./workLoop.ts";
+
+/** After draining, time for the last writes and closings. */
+const CLOSING_MS = 4_000;
+
+async function start(service: Service, config: WorkerConfig, log: Logger): Promise<void> {
+  const claimer = await openClaimer({
+    redisUrl: config.REDIS_URL,
+    prefix: config.COMFYQ_PREFIX,
+    retentionMs: retentionMs(config),
+    pool: config.COMFYQ_POOL,
+    workerId: config.workerId,
+    onTrouble: (cause) => log.warn({ cause }, "the queue is in trouble"),
+  });
+  service.onStop("close the queue", () => claimer.close());
+  const store = await openStorage(storageUrl(config), storeOptions(config));
+  service.onStop("close the store", async () => store.close());
+  const comfyui = connectComfyUi({
+    url: config.COMFYUI_URL,
+    ...(config.COMFYUI_API_KEY === undefined ? {} : { apiKey: config.COMFYUI_API_KEY }),
+    onEvent: (event) => log.debug({ event }, "comfyui"),
+  });
+  service.onStop("close ComfyUI's connections", () => comfyui.close());
+  const instance = watchInstance({
+    comfyui,
+    log,
+    onLearned: ({ fingerprint, classes }) => publishClasses(claimer.room, fingerprint, classes),
+  });
+  const activity: Activity = { renderingJobId: null, holding: 0, draining: false };
+  const fetchInput = createSafeFetch({
+    allowHosts: config.COMFYQ_ALLOW_HOSTS,
+    maxBytes: config.COMFYQ_MAX_INPUT_BYTES,
+  });
+  const tools: Tools = { config, comfyui, store, fetchInput, log };
+  const draining = new AbortController();
+  startHeartbeat({ room: claimer.room, config, instance, activity, log, signal: service.signal });
+  const loop = workLoop({ claimer, instance, tools, activity, stopping: service.signal, draining: draining.signal });
+  loop.catch((error: unknown) => service.stop(error instanceof Error ? error : new Error(String(error))));
+  service.onStop("drain", async (hurry) => {
+    activity.draining = true;
+    await claimer.stopClaiming();
+    hurry.addEventListener("abort", () => draining.abort(), { once: true });
+    sleep(config.COMFYQ_DRAIN_S * 1_000, hurry).then(
+      () => draining.abort(),
+      () => {},
+    );
+    await loop.catch(() => {});
+  });
+  await serveHealth(
+    service,
+    config,
+    () => instance.trouble(),
+    () => claimer.room.redis.ping(),
+  );
+}
+
+async function serveHealth(
+  service: Service,
+  config: WorkerConfig,
+  trouble: () => string | undefined,
+  ping: () => Promise<unknown>,
+): Promise<void> {
+  const health = createHealth();
+  health.add("redis", ping);
+  health.add("comfyui", () => {
+    const reason = trouble();
+    if (reason !== undefined) throw new Error(reason);
+  });
+  const server = await startHealthServer({
+    host: config.COMFYQ_HEALTH_HOST,
+    port: config.COMFYQ_HEALTH_PORT,
+    health,
+    metrics: createMetrics({ defaults: true }),
+  });
+  service.onStop("close the health server", () => server.close());
+  const ready = { ready: "worker", id: config.workerId, pool: config.COMFYQ_POOL, health: server.url };
+  if (config.COMFYQ_PRINT_READY) process.stdout.write(`${JSON.stringify(ready)}\n`);
+}
+
+function storeOptions(config: WorkerConfig) {
+  return {
+    s3: {
+      region: config.AWS_REGION,
+      forcePathStyle: config.S3_FORCE_PATH_STYLE,
+      ...(config.S3_ENDPOINT === undefined ? {} : { endpoint: config.S3_ENDPOINT }),
+    },
+  };
+}
+
+try {
+  const config = readConfig(process.argv.slice(2));
+  const logger = createLogger({ name: "worker", level: config.COMFYQ_LOG_LEVEL });
+  const log = logger.child({ worker: config.workerId, instance: config.instanceName });
+  const stopWithinMs = config.COMFYQ_DRAIN_S * 1_000 + CLOSING_MS;
+  await runService({ name: "worker", logger: log, stopWithinMs, start: (service) => start(service, config, log) });
+} catch (error) {
+  reportAndExit(error);
+}

@@ -1,6 +1,7 @@
 import { type ErrandName, Tick, type WebhookEvent } from "@comfyq/contract";
 import { type Job as BullJob, UnrecoverableError, Worker } from "bullmq";
-import { Delivery, Settlement } from "./envelopes.ts";
+import { Delivery, type RecordHead, Settlement } from "./envelopes.ts";
+import { readRecord } from "./record.ts";
 import { openRoom, type QueueRoom, type RoomOptions } from "./room.ts";
 import { SETTINGS } from "./settings.ts";
 
@@ -15,10 +16,10 @@ export class GiveUp extends Error {
 /** What the dispatcher does. Each may run twice for the same thing after a crash, so each must bear it. */
 export interface ErrandRunner {
   /** The job has ended: tell whoever is to be told. */
-  settlement(settlement: Settlement): Promise<void>;
+  settlement(settlement: Settlement, room: QueueRoom): Promise<void>;
   /** Send one event; throw to try again later, `GiveUp` to stop. `tryNumber` starts at 1. */
   delivery(delivery: Delivery, tryNumber: number, eventId: string): Promise<void>;
-  errand(name: ErrandName): Promise<void>;
+  errand(name: ErrandName, room: QueueRoom): Promise<void>;
 }
 
 export interface Errands {
@@ -52,9 +53,11 @@ export async function openErrands(options: ErrandsOptions): Promise<Errands> {
     return worker;
   };
   const workers = [
-    work(names.settlementsQueue, SETTINGS.settlementConcurrency, (job) => run.settlement(Settlement.parse(job.data))),
+    work(names.settlementsQueue, SETTINGS.settlementConcurrency, (job) =>
+      run.settlement(Settlement.parse(job.data), room),
+    ),
     work(names.deliveriesQueue, SETTINGS.deliveryConcurrency, (job) => deliver(run, job)),
-    work(names.schedulesQueue, 1, (job) => run.errand(Tick.parse(job.data).errand)),
+    work(names.schedulesQueue, 1, (job) => run.errand(Tick.parse(job.data).errand, room)),
   ];
   await startClock(room);
   return {
@@ -98,6 +101,11 @@ async function startClock(room: QueueRoom): Promise<void> {
         opts: { removeOnComplete: { count: SETTINGS.ticksKept }, removeOnFail: { count: SETTINGS.ticksKept } },
       },
     );
+}
+
+/** Who asked to be told about a job, and of what; undefined when nobody did. */
+export async function readWebhook(room: QueueRoom, jobId: string): Promise<RecordHead["webhook"]> {
+  return (await readRecord(room.redis, room.names, jobId))?.head.webhook;
 }
 
 /**

@@ -1,7 +1,15 @@
 export { type Claimer, type ClaimerOptions, openClaimer } from "./claim.ts";
 export type { RedisFacts } from "./connection.ts";
 export type { Delivery, JobSubmission, RecordHead, RecordRequest, Settlement } from "./envelopes.ts";
-export { type ErrandRunner, type Errands, type ErrandsOptions, GiveUp, openErrands, queueDelivery } from "./errands.ts";
+export {
+  type ErrandRunner,
+  type Errands,
+  type ErrandsOptions,
+  GiveUp,
+  openErrands,
+  queueDelivery,
+  readWebhook,
+} from "./errands.ts";
 export { QueueError, type QueueErrorCode } from "./errors.ts";
 export { beat, leaveFleet, type PoolCounts, publishClasses } from "./fleet.ts";
 export type { DropReason, HeldJob } from "./heldJob.ts";

@@ -1,0 +1,50 @@
+import {
+  isTerminal,
+  type Job,
+  type JobFacts,
+  presentJob,
+  terminalEvent,
+  type WebhookEvent,
+  type WebhookEventType,
+} from "@comfyq/contract";
+import { type QueueRoom, queueDelivery, readJob, readWebhook, type Settlement } from "@comfyq/queue";
+import { COMFYQ_NAMESPACE, uuidV5 } from "@comfyq/runtime";
+
+/**
+ * Turns something that happened to a job into a delivery, when its customer asked to be told. Safe to repeat: the event's
+ * id is made from the job and the type, and a delivery of that id is queued once, with the bytes of the first time.
+ */
+export async function announce(room: QueueRoom, { tenant, jobId, what }: Settlement, publicUrl: string): Promise<void> {
+  const facts = await readJob(room, tenant, jobId);
+  const webhook = facts && (await readWebhook(room, jobId));
+  if (!facts || !webhook) return; // swept meanwhile, or nobody asked
+  const type = what === "started" ? "job.started" : typeOfEnd(facts);
+  if (!webhook.events.includes(type)) return;
+  const event = toEvent(await stableView(facts, publicUrl), type);
+  await queueDelivery(room, event, { tenant, url: webhook.url });
+}
+
+/** @throws Error when the job has not ended: the settlement came too early, and is tried again */
+function typeOfEnd({ id, status }: JobFacts): WebhookEventType {
+  if (!isTerminal(status)) throw new Error(`job ${id} is settled but ${status}; telling is tried again`);
+  return terminalEvent(status);
+}
+
+/** The job with addresses of the API instead of signed links: those would be stale, and a secret, by the next try. */
+function stableView(facts: JobFacts, publicUrl: string): Promise<Job> {
+  return presentJob(facts, publicUrl, async ({ name }) => ({
+    url: `${publicUrl}/v1/jobs/${facts.id}/outputs/${encodeURIComponent(name)}`,
+    expiresAtMs: null,
+  }));
+}
+
+function toEvent(job: Job, type: WebhookEventType): WebhookEvent {
+  const happenedAt = type === "job.started" ? job.started_at : job.completed_at;
+  return {
+    v: 1,
+    id: uuidV5(`${job.id}:${type}`, COMFYQ_NAMESPACE),
+    type,
+    timestamp: happenedAt ?? job.created_at,
+    data: { job },
+  };
+}

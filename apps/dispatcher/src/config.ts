@@ -1,0 +1,36 @@
+import { readEnv, readOrCreateSecret, SHARED_SETTINGS, secretPath } from "@comfyq/runtime";
+import * as z from "zod";
+
+/** What one dispatcher process is told. */
+export const DispatcherEnv = z.object({
+  ...SHARED_SETTINGS,
+  COMFYQ_WEBHOOK_SECRET: z
+    .string()
+    .min(32)
+    .optional()
+    .describe("Tenants' webhook secrets come from it; default: made once in <data>/secrets/webhook-secret"),
+  COMFYQ_PUBLIC_URL: z
+    .url({ protocol: /^https?$/ })
+    .default("http://127.0.0.1:8190")
+    .transform((url) => url.replace(/\/+$/, ""))
+    .describe("Address of the API that customers use, for links in webhooks"),
+  COMFYQ_WEBHOOK_TIMEOUT_S: z.coerce
+    .number()
+    .min(1)
+    .max(60)
+    .default(15)
+    .describe("Longest wait for a receiver's answer"),
+  COMFYQ_HEALTH_HOST: z.string().default("127.0.0.1").describe("Address of /livez, /readyz and /metrics"),
+  COMFYQ_HEALTH_PORT: z.coerce.number().int().min(0).max(65_535).default(0).describe("Their port; 0 takes a free one"),
+});
+export type DispatcherConfig = z.output<typeof DispatcherEnv>;
+
+/** Reads the environment and flags. @throws EnvError with every mistake */
+export function readConfig(argv: readonly string[]): DispatcherConfig {
+  return readEnv(DispatcherEnv, { argv });
+}
+
+/** What tenants' signing secrets are derived from. */
+export async function webhookMaster(config: DispatcherConfig): Promise<string> {
+  return config.COMFYQ_WEBHOOK_SECRET ?? readOrCreateSecret(secretPath(config, "webhook-secret"));
+}

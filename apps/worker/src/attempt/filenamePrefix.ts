@@ -1,0 +1,23 @@
+import type { Workflow } from "@comfyq/contract";
+import type { HeldJob } from "@comfyq/queue";
+
+const OUR_FOLDER = "comfyq";
+
+/**
+ * Gives every save node of the graph a folder of this attempt's own, so that jobs with the same graph, instances that share
+ * a folder and ComfyUI's cache of old file names can never mix files (promise I5).
+ */
+export function withJobFolder(workflow: Workflow, job: Pick<HeldJob, "id" | "epoch">): Workflow {
+  const copy = structuredClone(workflow);
+  for (const node of Object.values(copy)) {
+    const prefix = node.inputs["filename_prefix"];
+    if (typeof prefix === "string") node.inputs["filename_prefix"] = `${OUR_FOLDER}/${job.id}-${job.epoch}/${prefix}`;
+  }
+  return copy;
+}
+
+/** Takes that folder off a subfolder again: what is left is the customer's own. */
+export function withoutJobFolder(subfolder: string): string {
+  const parts = subfolder.split(/[\\/]/);
+  return (parts[0] === OUR_FOLDER ? parts.slice(2) : parts).join("/");
+}

@@ -1,0 +1,128 @@
+import { extname } from "node:path";
+import { Readable } from "node:stream";
+import { Asset, assetKeys } from "@comfyq/contract";
+import { SafeFetchError, stripUrl } from "@comfyq/runtime";
+import { StorageError } from "@comfyq/storage";
+import { JobError } from "../jobError.ts";
+import type { Tools } from "../tools.ts";
+import { readAll } from "./readAll.ts";
+
+/** An input's bytes, opened. */
+export interface Source {
+  readonly body: Readable;
+  /** With its dot; what ComfyUI's loaders go by. `.bin` when nothing tells. */
+  readonly extension: string;
+  readonly contentType: string;
+}
+
+interface SourceWish {
+  readonly source: string;
+  readonly label: string;
+}
+
+interface Limits {
+  readonly tenant: string;
+  readonly signal: AbortSignal;
+  readonly maxBytes: number;
+}
+
+/**
+ * Opens a data URI, an asset of the job's tenant, or a URL (guarded: no private networks).
+ * @throws JobError `input_unavailable` | `input_unreachable` | `input_too_large`
+ */
+export async function openSource(wish: SourceWish, limits: Limits, tools: Tools): Promise<Source> {
+  if (wish.source.startsWith("data:")) return openDataUri(wish);
+  if (wish.source.startsWith("asset:")) return openAsset(wish, limits, tools);
+  return openUrl(wish, limits, tools);
+}
+
+function openDataUri({ source, label }: SourceWish): Source {
+  const match = /^data:([^;,]*)(?:;[^;,]+)*?(;base64)?,(.*)$/s.exec(source);
+  if (!match)
+    throw new JobError("input_unavailable", `Input ${label} is no data URI; write data:<type>;base64,<bytes>`);
+  const [, type = "", base64, text = ""] = match;
+  const bytes = base64 ? Buffer.from(text, "base64") : Buffer.from(decodeURIComponent(text));
+  if (bytes.length === 0) throw new JobError("input_unavailable", `Input ${label} is a data URI without bytes`);
+  return { body: Readable.from([bytes]), contentType: type || "text/plain", extension: extensionFor(type) };
+}
+
+async function openAsset({ source, label }: SourceWish, { tenant, signal }: Limits, tools: Tools): Promise<Source> {
+  const keys = assetKeys(tenant, source.slice("asset:".length));
+  try {
+    const description = await tools.store.get(keys.description, { signal });
+    const asset = Asset.parse(JSON.parse((await readAll(description.body)).toString("utf8")));
+    const { body } = await tools.store.get(keys.content, { signal });
+    return {
+      body,
+      contentType: asset.content_type,
+      extension: safeExtension(asset.name) ?? extensionFor(asset.content_type),
+    };
+  } catch (cause) {
+    if (!(cause instanceof StorageError)) throw cause;
+    const code = cause.retryable ? "input_unreachable" : "input_unavailable";
+    throw new JobError(code, `Input ${label}: ${source} could not be read (${cause.code}); upload it again`, { cause });
+  }
+}
+
+async function openUrl({ source, label }: SourceWish, { signal, maxBytes }: Limits, tools: Tools): Promise<Source> {
+  try {
+    const timeoutMs = tools.config.COMFYQ_INPUT_TIMEOUT_S * 1_000;
+    const answer = await tools.fetchInput(source, { signal, maxBytes, timeoutMs });
+    if (answer.status !== 200) {
+      answer.body.destroy();
+      throw new JobError(
+        answer.status >= 500 || answer.status === 429 ? "input_unreachable" : "input_unavailable",
+        `Input ${label}: ${stripUrl(source)} answered ${answer.status}; the address must give the file to anybody who asks`,
+      );
+    }
+    const contentType =
+      String(answer.headers["content-type"] ?? "")
+        .split(";")[0]
+        ?.trim() || "application/octet-stream";
+    return {
+      body: answer.body,
+      contentType,
+      extension: safeExtension(new URL(answer.url).pathname) ?? extensionFor(contentType),
+    };
+  } catch (cause) {
+    if (cause instanceof SafeFetchError) throw inputError(label, cause);
+    throw cause;
+  }
+}
+
+/** Says whether trying the same address again can help. */
+export function inputError(label: string, cause: SafeFetchError): JobError {
+  const message = `Input ${label} could not be fetched: ${cause.message}`;
+  if (cause.code === "too_large") return new JobError("input_too_large", message, { cause });
+  const mayPass = ["timed_out", "idle", "unreachable", "length_mismatch"].includes(cause.code);
+  return new JobError(mayPass ? "input_unreachable" : "input_unavailable", message, { cause });
+}
+
+function safeExtension(name: string): string | undefined {
+  const extension = extname(name).toLowerCase();
+  return /^\.[a-z0-9]{1,12}$/.test(extension) ? extension : undefined;
+}
+
+const EXTENSIONS: Readonly<Record<string, string>> = {
+  "image/png": ".png",
+  "image/jpeg": ".jpg",
+  "image/webp": ".webp",
+  "image/gif": ".gif",
+  "image/bmp": ".bmp",
+  "image/tiff": ".tiff",
+  "video/mp4": ".mp4",
+  "video/webm": ".webm",
+  "video/quicktime": ".mov",
+  "audio/mpeg": ".mp3",
+  "audio/wav": ".wav",
+  "audio/x-wav": ".wav",
+  "audio/flac": ".flac",
+  "audio/ogg": ".ogg",
+  "model/gltf-binary": ".glb",
+  "text/plain": ".txt",
+  "application/json": ".json",
+};
+
+function extensionFor(contentType: string): string {
+  return EXTENSIONS[contentType.toLowerCase()] ?? ".bin";
+}

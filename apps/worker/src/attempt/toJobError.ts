@@ -1,0 +1,71 @@
+import { ComfyError, type ComfyErrorCode } from "@comfyq/comfyui";
+import { type JobErrorCode, type JobFailure, jobFailure } from "@comfyq/contract";
+import { StorageError } from "@comfyq/storage";
+import { JobError } from "../jobError.ts";
+
+/** What ComfyUI's troubles mean for a job. `rejected` is looked at more closely below. */
+const BY_COMFY_CODE: Readonly<Record<ComfyErrorCode, JobErrorCode>> = {
+  unreachable: "comfyui_unreachable",
+  busy: "comfyui_unreachable",
+  unauthorized: "comfyui_unreachable",
+  payment_required: "comfyui_unreachable",
+  rate_limited: "comfyui_unreachable",
+  protocol: "comfyui_unreachable",
+  closed: "comfyui_unreachable",
+  unknown_outcome: "comfyui_unreachable",
+  rejected: "workflow_rejected",
+  payload_too_large: "workflow_rejected",
+  node_failed: "node_failed",
+  out_of_memory: "out_of_gpu_memory",
+  cuda_fault: "cuda_fault",
+  interrupted: "interrupted",
+  prompt_lost: "prompt_lost",
+  stalled: "stalled",
+  not_found: "output_missing",
+  unsafe_path: "node_failed",
+};
+
+/** Turns whatever an attempt threw into a failure that a customer can read. Never carries a traceback, input or URL query. */
+export function toJobError(error: unknown): JobFailure {
+  if (error instanceof JobError) return error.failure;
+  if (error instanceof ComfyError) return fromComfyError(error);
+  if (error instanceof StorageError) return jobFailure("output_push_failed", error.message);
+  const message = error instanceof Error ? error.message : String(error);
+  return jobFailure("internal", `The worker failed unexpectedly (${message}); its log has the rest`);
+}
+
+function fromComfyError({ code, message, facts }: ComfyError): JobFailure {
+  const node = facts.failure;
+  const details = facts.nodeErrors && { faults: plainFaults(facts.nodeErrors) };
+  const nodeId = node?.node_id ?? Object.keys(facts.nodeErrors ?? {})[0];
+  const classType = node?.class_type ?? (nodeId === undefined ? undefined : facts.nodeErrors?.[nodeId]?.class_type);
+  return jobFailure(code === "rejected" ? refusalCode(facts) : BY_COMFY_CODE[code], message, {
+    nodeId,
+    classType,
+    details,
+  });
+}
+
+/** A refusal for something this instance lacks is the instance's fault, and another may have it. */
+function refusalCode({ missing }: ComfyError["facts"]): JobErrorCode {
+  if (!missing || missing.length === 0) return "workflow_rejected";
+  if (missing.some(({ kind }) => kind === "node_class")) return "node_class_missing";
+  return missing.every(({ kind }) => kind === "model") ? "model_missing" : "workflow_rejected";
+}
+
+interface PlainFault {
+  readonly node_id: string;
+  readonly type: string;
+  readonly message: string;
+}
+
+/** ComfyUI's list without `input_config` and the like, which run to megabytes. */
+export function plainFaults(nodeErrors: NonNullable<ComfyError["facts"]["nodeErrors"]>): PlainFault[] {
+  return Object.entries(nodeErrors).flatMap(([node_id, { errors }]) =>
+    errors.map(({ type, message, details }) => ({
+      node_id,
+      type,
+      message: details === "" ? message : `${message}: ${details}`,
+    })),
+  );
+}
