@@ -1,0 +1,125 @@
+import { spawn } from "node:child_process";
+import { randomUUID } from "node:crypto";
+import { once } from "node:events";
+import { NewJob, type WebhookEvent } from "@comfyq/contract";
+import { expect, test, vi } from "vitest";
+import { openErrands, openProducer, type QueueRoom, queueDelivery, sweepRetention } from "../src/index.ts";
+import { claimOne, GRAPH, manifestFor, setup } from "./setup.ts";
+
+const redisFor = (url: string) => ({ redisUrl: url });
+
+test("a job whose worker was killed is claimed by another, as the next epoch", async () => {
+  await using house = await setup();
+  const id = await house.submit();
+  const script = `
+    const { openClaimer } = await import(${JSON.stringify(new URL("../src/index.ts", import.meta.url).href)});
+    const claimer = await openClaimer({ redisUrl: ${JSON.stringify(house.redis.url)}, pool: "default", workerId: "doomed" });
+    let held; while (!held) held = await claimer.claim();
+    await held.journal({ instance: "i", prompt_id: "p" });
+    process.stdout.write(held.id);`;
+  const doomed = spawn(process.execPath, ["--conditions=@comfyq/source", "--input-type=module", "-e", script]);
+  const [said] = await once(doomed.stdout, "data");
+  expect(String(said)).toBe(id);
+  doomed.kill("SIGKILL");
+  const held = await claimOne(await house.claimer());
+  expect(held).toMatchObject({ id, epoch: 2 });
+  expect(held.earlier).toMatchObject([{ epoch: 1, end: null, prompt_id: "p", worker: "doomed" }]);
+  expect(await held.end({ kind: "succeeded", manifest: manifestFor(held) })).toBe(true);
+}, 60_000);
+
+test("a holder whose lock was taken away hears it, and can no longer end the job", async () => {
+  await using house = await setup();
+  const id = await house.submit();
+  const claimer = await house.claimer();
+  const held = await claimOne(claimer);
+  await claimer.room.redis.set(
+    `${claimer.room.names.bull(claimer.room.names.jobsQueue("default"), id)}:lock`,
+    "another",
+  );
+  await vi.waitFor(() => expect(held.signal.aborted).toBe(true), { timeout: 15_000 });
+  expect(held.signal.reason).toBe("lock_lost");
+  expect(await held.end({ kind: "succeeded", manifest: manifestFor(held) })).toBe(false);
+  expect(await house.producer.read("default", id)).toMatchObject({ status: "running" });
+}, 30_000);
+
+test("jobs survive a kill -9 of Redis, and callers are told so meanwhile", async () => {
+  await using house = await setup();
+  const { room } = await house.claimer();
+  await room.redis.config("SET", "appendfsync", "always"); // everysec may lose the last second
+  const id = await house.submit();
+  await house.redis.kill();
+  await expect(house.submit()).rejects.toMatchObject({ code: "unavailable" });
+  await house.redis.restart();
+  await vi.waitFor(async () => expect(await house.producer.read("default", id)).toMatchObject({ status: "queued" }), {
+    timeout: 10_000,
+  });
+}, 30_000);
+
+test("a Redis that can lose jobs is refused, with the command that mends it", async () => {
+  await using house = await setup();
+  const { room } = await house.claimer();
+  await room.redis.config("SET", "maxmemory-policy", "allkeys-lru");
+  const opening = openProducer(redisFor(house.redis.url));
+  await expect(opening).rejects.toMatchObject({ code: "unsafe_redis" });
+  await expect(opening).rejects.toThrow("CONFIG SET maxmemory-policy noeviction");
+  await (await openProducer({ ...redisFor(house.redis.url), allowUnsafeRedis: true })).close();
+});
+
+test("a swept job leaves nothing behind, and younger ones stay", async () => {
+  await using house = await setup();
+  const claimer = await house.claimer();
+  const { room } = claimer;
+  const before = new Set(await room.redis.keys("*"));
+  const id = await house.submit({ tags: ["t"], expires_in_s: 3_600 });
+  const held = await claimOne(claimer);
+  await held.end({ kind: "succeeded", manifest: manifestFor(held) });
+  const removed: string[] = [];
+  const removeFiles = async (prefix: string) => void removed.push(prefix);
+  await room.redis.zadd(room.names.retention, 1, id); // looked at now, though it is young
+  expect(await sweepRetention(room, removeFiles)).toBe(0);
+  expect(await house.producer.read("default", id)).toMatchObject({ status: "succeeded" });
+  await room.redis.zadd(room.names.retention, 1, id);
+  const old: QueueRoom = { ...room, retentionMs: -1 };
+  expect(await sweepRetention(old, removeFiles)).toBe(1);
+  expect(removed).toEqual([`jobs/${id}/`]);
+  expect(await house.producer.read("default", id)).toBeUndefined();
+  const after = (await room.redis.keys("*")).filter((key) => !before.has(key) && key.includes(id));
+  expect(after).toEqual([]);
+});
+
+test("the end of a job is told once, however it ended, and an event is queued once however often it is announced", async () => {
+  await using house = await setup();
+  const ended: string[] = [];
+  const delivered: string[] = [];
+  const errands = await openErrands({
+    ...redisFor(house.redis.url),
+    run: {
+      settlement: async ({ jobId, what }) => void ended.push(`${jobId} ${what}`),
+      delivery: async (_delivery, _try, eventId) => void delivered.push(eventId),
+      errand: async () => {},
+    },
+  });
+  const webhook = { url: "https://example.com/hook" };
+  const canceled = await house.submit({ webhook });
+  await house.producer.cancel("default", canceled);
+  const done = await house.submit({ webhook });
+  const held = await claimOne(await house.claimer());
+  await held.end({ kind: "succeeded", manifest: manifestFor(held) });
+  await vi.waitFor(() => expect(new Set(ended)).toEqual(new Set([`${canceled} ended`, `${done} ended`])));
+  // Only id and type matter to the queue; the rest of the body is the dispatcher's.
+  const event = { v: 1, id: randomUUID(), type: "job.succeeded", data: { job: { id: done } } } as WebhookEvent;
+  for (let n = 0; n < 3; n += 1) await queueDelivery(errands.room, event, { tenant: "default", url: webhook.url });
+  await vi.waitFor(() => expect(delivered).toEqual([event.id]));
+  expect(ended).toHaveLength(2);
+  await errands.close();
+});
+
+test("a pool at its cap refuses, and says to come back", async () => {
+  await using house = await setup();
+  const { room } = await house.claimer();
+  const fill = 'for n = 1, 100000 do redis.call("ZADD", KEYS[1], 4e15 + n, "filler-" .. n) end';
+  await room.redis.eval(fill, 1, room.names.bull(room.names.jobsQueue("default"), "delayed"));
+  const submission = { id: randomUUID(), tenant: "default", job: NewJob.parse({ workflow: GRAPH }), bodySha256: "a" };
+  await expect(house.producer.submit(submission)).rejects.toMatchObject({ code: "full" });
+  expect(await house.producer.read("default", submission.id)).toBeUndefined();
+});
