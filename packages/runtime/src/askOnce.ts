@@ -32,10 +32,7 @@ export interface Answer {
 export async function askOnce(hop: Hop, { rules, resolve, idleTimeoutMs, signal }: AskOptions): Promise<Answer> {
   const refusal = rules.refuseUrl(hop.url);
   if (refusal) throw addressRefused(refusal, targetOf(hop.url));
-  const silence = new AbortController();
-  const either = AbortSignal.any([signal, silence.signal]);
-  const toError = (error: unknown): SafeFetchError => explain(either.aborted ? either.reason : error, hop.url, either);
-  const patience = alarm(idleTimeoutMs, () => silence.abort(silent(hop.url, idleTimeoutMs)));
+  const toError = (error: unknown): SafeFetchError => explain(signal.aborted ? signal.reason : error, hop.url, signal);
   const client = new Client(hop.url.origin, {
     connect: guardedConnect({ url: hop.url, rules, resolve, timeoutMs: idleTimeoutMs }),
     // Ours are finer than undici's own clocks, whose steps are half a second.
@@ -44,25 +41,34 @@ export async function askOnce(hop: Hop, { rules, resolve, idleTimeoutMs, signal 
     allowH2: false,
     pipelining: 0, // no keep-alive: each connection serves the one request whose address was checked
   });
+  // Not undici's own `signal`: that one is not heard while the name is looked up and the connection made.
+  const end = (error: SafeFetchError): void => void client.destroy(error);
+  const onAbort = (): void => end(toError(signal.reason));
+  const close = (): void => {
+    signal.removeEventListener("abort", onAbort);
+    void client.destroy();
+  };
+  if (signal.aborted) onAbort();
+  else signal.addEventListener("abort", onAbort, { once: true });
+  const patience = alarm(idleTimeoutMs, () => end(silent(hop.url, idleTimeoutMs)));
   try {
-    const answer = await client.request(requestOf(hop, either));
-    answer.body.on("error", () => undefined).on("close", () => void client.destroy());
+    const answer = await client.request(requestOf(hop));
+    answer.body.on("error", () => undefined).on("close", close);
     return { status: answer.statusCode, headers: flat(answer.headers), body: answer.body, toError };
   } catch (error) {
-    void client.destroy();
+    close();
     throw toError(error);
   } finally {
     patience.stop();
   }
 }
 
-function requestOf({ url, method, headers, body }: Hop, signal: AbortSignal): Dispatcher.RequestOptions {
+function requestOf({ url, method, headers, body }: Hop): Dispatcher.RequestOptions {
   return {
     path: `${url.pathname}${url.search}`,
     method: method as Dispatcher.HttpMethod, // undici refuses what is no method
     headers,
     body: body ?? null,
-    signal,
   };
 }
 
@@ -83,8 +89,8 @@ function explain(error: unknown, url: URL, signal: AbortSignal): SafeFetchError 
   if (signal.aborted) return new SafeFetchError("aborted", `fetching from ${url.host} was aborted`, { cause: error });
   const code = codeOf(error);
   const why = code ? ` (${code})` : "";
-  // A parser's error carries the bytes that it could not parse, which may be another protocol's banner.
-  const cause = code?.startsWith("HPE_") ? new Error("the answer is not HTTP") : error;
+  // undici's HTTPParserError carries the bytes that it could not parse, which may be another protocol's banner.
+  const cause = error instanceof Error && "data" in error ? new Error(`${error.name}: ${error.message}`) : error;
   return new SafeFetchError(
     "unreachable",
     `${url.host} cannot be fetched from${why}; is it up and is its name right?`,

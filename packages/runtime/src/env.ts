@@ -37,7 +37,7 @@ export interface EnvSources {
 }
 
 /** Names whose values are never shown and never accepted as a flag (any user of the machine can list flags). */
-export function isSecretName(name: string): boolean {
+function isSecretName(name: string): boolean {
   return /KEY|SECRET|TOKEN|PASSWORD/i.test(name);
 }
 

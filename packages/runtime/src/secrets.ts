@@ -1,17 +1,21 @@
 import { createHmac, randomBytes } from "node:crypto";
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { link, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 
 /**
  * Reads a secret of this installation, or makes it: 32 random bytes as base64 in a file only its owner can read.
- * Processes that start at the same moment agree, because only one of them can create the file.
+ * Processes that start at the same moment agree: the file appears whole, under its name, for one of them only.
  */
 export async function readOrCreateSecret(path: string): Promise<string> {
   await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+  const draft = `${path}.${randomBytes(6).toString("hex")}`;
+  await writeFile(draft, `${randomBytes(32).toString("base64")}\n`, { mode: 0o600, flag: "wx" });
   try {
-    await writeFile(path, `${randomBytes(32).toString("base64")}\n`, { mode: 0o600, flag: "wx" });
+    await link(draft, path); // fails where a file is, and so never replaces the secret others already use
   } catch (error) {
     if (!(error instanceof Error && "code" in error && error.code === "EEXIST")) throw error;
+  } finally {
+    await rm(draft);
   }
   return (await readFile(path, "utf8")).trim();
 }
