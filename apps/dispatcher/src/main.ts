@@ -10,6 +10,7 @@ import {
   runService,
   type Service,
   startHealthServer,
+  storageOptions,
   storageUrl,
 } from "@comfyq/runtime";
 import { openStorage } from "@comfyq/storage";
@@ -20,8 +21,8 @@ import { deliver } from "./deliver.ts";
 const STOP_WITHIN_MS = 20_000;
 
 async function start(service: Service, config: DispatcherConfig, log: Logger): Promise<void> {
-  const store = await openStorage(storageUrl(config), {});
-  service.onStop("close the store", async () => store.close());
+  const store = openStorage(storageUrl(config), storageOptions(config));
+  service.onStop("close the store", () => store.close());
   const master = await webhookMaster(config);
   const timeoutMs = config.COMFYQ_WEBHOOK_TIMEOUT_S * 1_000;
   const post = createSafeFetch({
@@ -43,7 +44,7 @@ async function start(service: Service, config: DispatcherConfig, log: Logger): P
         const swept =
           name === "sweep_expired"
             ? await sweepExpired(room)
-            : await sweepRetention(room, (prefix) => store.removePrefix(prefix));
+            : await sweepRetention(room, async (prefix) => void (await store.removePrefix(prefix)));
         if (swept > 0) log.info({ errand: name, jobs: swept }, "swept");
       },
     },

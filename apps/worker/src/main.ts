@@ -12,6 +12,7 @@ import {
   type Service,
   sleep,
   startHealthServer,
+  storageOptions,
   storageUrl,
 } from "@comfyq/runtime";
 import { openStorage } from "@comfyq/storage";
@@ -23,6 +24,8 @@ import { workLoop } from "./workLoop.ts";
 
 /** After draining, time for the last writes and closings. */
 const CLOSING_MS = 4_000;
+/** Longest silence of an input's source. */
+const INPUT_IDLE_MS = 30_000;
 
 async function start(service: Service, config: WorkerConfig, log: Logger): Promise<void> {
   const claimer = await openClaimer({
@@ -34,8 +37,8 @@ async function start(service: Service, config: WorkerConfig, log: Logger): Promi
     onTrouble: (cause) => log.warn({ cause }, "the queue is in trouble"),
   });
   service.onStop("close the queue", () => claimer.close());
-  const store = await openStorage(storageUrl(config), storeOptions(config));
-  service.onStop("close the store", async () => store.close());
+  const store = openStorage(storageUrl(config), storageOptions(config));
+  service.onStop("close the store", () => store.close());
   const comfyui = connectComfyUi({
     url: config.COMFYUI_URL,
     ...(config.COMFYUI_API_KEY === undefined ? {} : { apiKey: config.COMFYUI_API_KEY }),
@@ -51,6 +54,8 @@ async function start(service: Service, config: WorkerConfig, log: Logger): Promi
   const fetchInput = createSafeFetch({
     allowHosts: config.COMFYQ_ALLOW_HOSTS,
     maxBytes: config.COMFYQ_MAX_INPUT_BYTES,
+    timeoutMs: config.COMFYQ_INPUT_TIMEOUT_S * 1_000,
+    idleTimeoutMs: INPUT_IDLE_MS,
   });
   const tools: Tools = { config, comfyui, store, fetchInput, log };
   const draining = new AbortController();
@@ -96,16 +101,6 @@ async function serveHealth(
   service.onStop("close the health server", () => server.close());
   const ready = { ready: "worker", id: config.workerId, pool: config.COMFYQ_POOL, health: server.url };
   if (config.COMFYQ_PRINT_READY) process.stdout.write(`${JSON.stringify(ready)}\n`);
-}
-
-function storeOptions(config: WorkerConfig) {
-  return {
-    s3: {
-      region: config.AWS_REGION,
-      forcePathStyle: config.S3_FORCE_PATH_STYLE,
-      ...(config.S3_ENDPOINT === undefined ? {} : { endpoint: config.S3_ENDPOINT }),
-    },
-  };
 }
 
 try {

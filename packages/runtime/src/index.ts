@@ -19,5 +19,12 @@ export {
 export { SafeFetchError, type SafeFetchErrorCode } from "./safeFetchError.ts";
 export { readOrCreateSecret, tenantWebhookSecret } from "./secrets.ts";
 export { runService, type Service, type ServiceOptions } from "./service.ts";
-export { retentionMs, SHARED_SETTINGS, type SharedSettings, secretPath, storageUrl } from "./sharedSettings.ts";
+export {
+  retentionMs,
+  SHARED_SETTINGS,
+  type SharedSettings,
+  secretPath,
+  storageOptions,
+  storageUrl,
+} from "./sharedSettings.ts";
 export { stripUrl } from "./stripUrl.ts";

@@ -32,8 +32,15 @@ export const SHARED_SETTINGS = {
   S3_BUCKET: z.string().optional().describe("Bucket for files; without it they go to the data folder"),
   S3_PREFIX: z.string().default("").describe("First part of every object key"),
   S3_ENDPOINT: z.url().optional().describe("Endpoint of an S3-compatible store; without it AWS"),
-  S3_FORCE_PATH_STYLE: yesNo.default(false).describe("Bucket in the path instead of the host name (MinIO and others)"),
-  AWS_REGION: z.string().default("us-east-1").describe("Region of the bucket; credentials come the usual AWS ways"),
+  S3_PUBLIC_ENDPOINT: z.url().optional().describe("Endpoint as customers reach it, for links; default S3_ENDPOINT"),
+  S3_FORCE_PATH_STYLE: yesNo
+    .optional()
+    .describe("Bucket in the path instead of the host name; default: when S3_ENDPOINT is set"),
+  S3_CHECKSUMS: z
+    .enum(["when_supported", "when_required"])
+    .default("when_supported")
+    .describe("when_required for S3 clones that do not know today's checksums"),
+  AWS_REGION: z.string().optional().describe("Region of the bucket; credentials come the usual AWS ways"),
 } as const;
 
 /** The shared settings, read. */
@@ -43,6 +50,17 @@ export type SharedSettings = z.output<z.ZodObject<typeof SHARED_SETTINGS>>;
 export function storageUrl(settings: SharedSettings): string {
   if (settings.S3_BUCKET === undefined) return join(resolve(settings.COMFYQ_DATA_DIR), "files");
   return `s3://${[settings.S3_BUCKET, settings.S3_PREFIX].filter((part) => part !== "").join("/")}`;
+}
+
+/** How that place is opened: the options of `openStorage`. */
+export function storageOptions(settings: SharedSettings) {
+  return {
+    region: settings.AWS_REGION,
+    endpoint: settings.S3_ENDPOINT,
+    linkEndpoint: settings.S3_PUBLIC_ENDPOINT,
+    forcePathStyle: settings.S3_FORCE_PATH_STYLE,
+    checksums: settings.S3_CHECKSUMS,
+  };
 }
 
 /** Where a secret of this installation is kept when the environment names none. */

@@ -23,7 +23,6 @@ interface SourceWish {
 interface Limits {
   readonly tenant: string;
   readonly signal: AbortSignal;
-  readonly maxBytes: number;
 }
 
 /**
@@ -64,10 +63,9 @@ async function openAsset({ source, label }: SourceWish, { tenant, signal }: Limi
   }
 }
 
-async function openUrl({ source, label }: SourceWish, { signal, maxBytes }: Limits, tools: Tools): Promise<Source> {
+async function openUrl({ source, label }: SourceWish, { signal }: Limits, tools: Tools): Promise<Source> {
   try {
-    const timeoutMs = tools.config.COMFYQ_INPUT_TIMEOUT_S * 1_000;
-    const answer = await tools.fetchInput(source, { signal, maxBytes, timeoutMs });
+    const answer = await tools.fetchInput(source, { signal });
     if (answer.status !== 200) {
       answer.body.destroy();
       throw new JobError(

@@ -43,7 +43,7 @@ interface InputWish {
 
 async function placeOne(run: AttemptRun, wish: InputWish, tools: Tools): Promise<string> {
   const maxBytes = tools.config.COMFYQ_MAX_INPUT_BYTES;
-  const source = await openSource(wish, { tenant: run.job.tenant, signal: run.signal, maxBytes }, tools);
+  const source = await openSource(wish, { tenant: run.job.tenant, signal: run.signal }, tools);
   await failPoint("inputs_downloading");
   await using file = await spool(source.body, { label: wish.label, maxBytes });
   const uploaded = await tools.comfyui.upload({

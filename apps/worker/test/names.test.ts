@@ -1,0 +1,39 @@
+import { NewJob } from "@comfyq/contract";
+import { expect, test } from "vitest";
+import { withJobFolder, withoutJobFolder } from "../src/attempt/filenamePrefix.ts";
+import { outputType } from "../src/attempt/storeOutputs.ts";
+
+const workflow = NewJob.parse({
+  workflow: {
+    "9": { class_type: "SaveImage", inputs: { images: ["8", 0], filename_prefix: "video/ComfyUI" } },
+    "10": { class_type: "Odd", inputs: { filename_prefix: ["3", 0] } },
+  },
+}).workflow;
+
+test("two attempts of one job, and two jobs of one graph, save into folders of their own", () => {
+  const folders = [
+    { id: "a", epoch: 1 },
+    { id: "a", epoch: 2 },
+    { id: "b", epoch: 1 },
+  ].map((job) => withJobFolder(workflow, job)["9"]?.inputs["filename_prefix"]);
+  expect(new Set(folders).size).toBe(3);
+  expect(workflow["9"]?.inputs["filename_prefix"]).toBe("video/ComfyUI");
+});
+
+test("a prefix that is a link to another node is left alone", () => {
+  expect(withJobFolder(workflow, { id: "a", epoch: 1 })["10"]?.inputs["filename_prefix"]).toEqual(["3", 0]);
+});
+
+test("the customer's own subfolder comes back without ours", () => {
+  expect(withoutJobFolder("comfyq/a-1/video")).toBe("video");
+  expect(withoutJobFolder("comfyq\\a-1\\video")).toBe("video");
+  expect(withoutJobFolder("video")).toBe("video");
+});
+
+test("the kind of an output follows its bytes' type, not ComfyUI's key", () => {
+  expect(outputType("video/mp4", "a.mp4")).toBe("video");
+  expect(outputType("image/webp", "a.webp")).toBe("image");
+  expect(outputType("model/gltf-binary", "a.glb")).toBe("3d");
+  expect(outputType("application/octet-stream", "a.latent")).toBe("latent");
+  expect(outputType("application/zip", "a.zip")).toBe("file");
+});
