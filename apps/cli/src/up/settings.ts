@@ -1,0 +1,145 @@
+import { isAbsolute } from "node:path";
+import { PoolName } from "@comfyq/contract";
+import { describeEnv, type EnvEntry, readEnv, SHARED_SETTINGS } from "@comfyq/runtime";
+import * as z from "zod";
+import { CliEnv } from "../config.ts";
+
+const seconds = z.coerce.number().positive();
+const bytes = z.coerce.number().int().min(1_024);
+const count = z.coerce.number().int().min(1);
+const atLeast = (lowest: number) => z.coerce.number().min(lowest);
+const secret = z.string().min(32).optional();
+const port = z.coerce.number().int().min(0).max(65_535);
+const {
+  REDIS_URL: _ours,
+  COMFYQ_DATA_DIR,
+  COMFYQ_PREFIX,
+  COMFYQ_LOG_LEVEL,
+  COMFYQ_PRINT_READY,
+  ...files
+} = SHARED_SETTINGS;
+const { COMFYQ_RETENTION_DAYS, COMFYQ_ALLOW_HOSTS, ...bucket } = files;
+
+/** Every setting of the whole system, in the groups that `--help` and the README show. */
+const GROUPS = {
+  "Where it listens and keeps things": {
+    COMFYQ_HOST: z
+      .string()
+      .default("127.0.0.1")
+      .describe("Address the API listens on; anything but loopback needs an API key"),
+    COMFYQ_PORT: port.default(8190).describe("Port the API listens on; 0 picks a free one"),
+    COMFYQ_PUBLIC_URL: z
+      .url({ protocol: /^https?$/ })
+      .optional()
+      .describe("The API's address as others see it, for links; without it the address it was asked at"),
+    COMFYQ_DATA_DIR,
+    COMFYQ_RETENTION_DAYS,
+    COMFYQ_LOG_LEVEL,
+  },
+  ComfyUI: {
+    COMFYUI_URLS: z
+      .string()
+      .optional()
+      .transform((text) => text?.split(",").flatMap((url) => url.trim() || []))
+      .pipe(
+        z
+          .array(z.url({ protocol: /^https?$/ }))
+          .min(1)
+          .optional(),
+      )
+      .refine((urls) => new Set(urls).size === (urls?.length ?? 0), "each address once")
+      .describe("ComfyUI servers, comma separated, one worker each; without it the bundled simulator"),
+    COMFYUI_API_KEY: z.string().optional().describe("Key sent to ComfyUI, for Comfy Cloud"),
+    COMFYQ_SIMULATORS: count.max(64).default(1).describe("How many simulators run when COMFYUI_URLS is not set"),
+    COMFYQ_POOL: PoolName.default("default").describe("Pool the workers take jobs of"),
+    COMFYQ_STALL_S: atLeast(0)
+      .default(300)
+      .describe("Seconds of silence after which a render counts as stuck; 0: never"),
+    COMFYQ_CANCEL_S: atLeast(1).default(30).describe("Seconds a render may take to stop after it was interrupted"),
+    COMFYQ_DRAIN_S: atLeast(0)
+      .default(4)
+      .describe("Seconds a stopping worker lets its render go on before giving the job back (60 for a worker alone)"),
+    COMFYQ_MAX_INPUT_BYTES: bytes.default(1_073_741_824).describe("Largest input file that is fetched"),
+    COMFYQ_INPUT_TIMEOUT_S: seconds.default(300).describe("Seconds that fetching one input may take"),
+    COMFYQ_STORING_MAX: count.default(3).describe("Rendered jobs that may wait for storage before the GPU idles"),
+    COMFYQ_STORE_PATIENCE_S: atLeast(1)
+      .default(600)
+      .describe("Seconds a failing store is tried again before the job is"),
+  },
+  Redis: {
+    REDIS_URL: z
+      .string()
+      .refine((url) => isAbsolute(url) || /^rediss?:\/\/./.test(url), "redis://…, rediss://… or the path of a socket")
+      .optional()
+      .describe("Redis: redis://, rediss:// or the path of a unix socket; without it a private one in the data folder"),
+    COMFYQ_PREFIX,
+    COMFYQ_ALLOW_UNSAFE_REDIS: z
+      .stringbool()
+      .default(false)
+      .describe("Accept a Redis that can lose jobs (no AOF, or another policy than noeviction)"),
+  },
+  "Files in S3": {
+    ...bucket,
+    AWS_ACCESS_KEY_ID: z.string().optional().describe("Key id for S3; or any other usual AWS way"),
+    AWS_SECRET_ACCESS_KEY: z.string().optional().describe("Secret key for S3"),
+    AWS_SESSION_TOKEN: z.string().optional().describe("Session token for S3, with temporary credentials"),
+  },
+  "Who may do what": {
+    COMFYQ_KEYS_FILE: z
+      .string()
+      .optional()
+      .describe("API keys, edited by `comfyq keys`; without it keys.json in the data folder; no keys: no login"),
+    COMFYQ_OPERATOR_KEY: z
+      .string()
+      .min(16)
+      .optional()
+      .describe("Opens Bull Board for changes, and at all when not on loopback"),
+    COMFYQ_ALLOW_HOSTS,
+    COMFYQ_WEBHOOK_SECRET: secret.describe(
+      "Master secret that webhooks are signed with; without it one is made in the data folder",
+    ),
+    COMFYQ_LINK_SECRET: secret.describe("Secret that signs links to files; without it one is made in the data folder"),
+    COMFYQ_WEBHOOK_TIMEOUT_S: atLeast(1)
+      .max(60)
+      .default(15)
+      .describe("Seconds a webhook's receiver may take to answer"),
+    COMFYQ_LINK_TTL_S: count.min(10).max(604_800).default(3_600).describe("Seconds a link to a file works"),
+    COMFYQ_MAX_BODY_BYTES: bytes.default(10_000_000).describe("Largest body of a request with a job"),
+    COMFYQ_MAX_ASSET_BYTES: bytes.default(1_073_741_824).describe("Largest file that can be uploaded"),
+    COMFYQ_MAX_STREAMS: count.default(1_000).describe("Event streams the API keeps open at once"),
+  },
+  "Commands (run, jobs, watch, cancel, doctor)": CliEnv.shape,
+  "One process started by hand (npm start sets these itself)": {
+    COMFYUI_URL: z.string().default("http://127.0.0.1:8188").describe("The one ComfyUI a worker drives"),
+    COMFYQ_WORKER_ID: z.string().optional().describe("Name of a worker; without it made of host and COMFYUI_URL"),
+    COMFYQ_HEALTH_HOST: z
+      .string()
+      .default("127.0.0.1")
+      .describe("Where a worker or dispatcher shows health and metrics"),
+    COMFYQ_HEALTH_PORT: port.default(0).describe("Port of that; 0 picks a free one"),
+    COMFYQ_PRINT_READY,
+  },
+} as const;
+
+/** All settings, flat. */
+export const UpEnv = z.object(Object.assign({}, ...Object.values(GROUPS)) as UpShape); // the union of the groups above
+type Group = (typeof GROUPS)[keyof typeof GROUPS];
+type KeyOf<T> = T extends unknown ? keyof T : never;
+type UpShape = { [Key in KeyOf<Group>]: Extract<Group, Record<Key, unknown>>[Key] };
+export type UpSettings = z.output<typeof UpEnv>;
+
+/** A group of settings under one heading. */
+export interface SettingGroup {
+  readonly title: string;
+  readonly settings: readonly EnvEntry[];
+}
+
+/** Reads and checks all settings. @throws EnvError with all mistakes together */
+export function readSettings(env?: Readonly<Record<string, string | undefined>>): UpSettings {
+  return readEnv(UpEnv, env ? { env } : {});
+}
+
+/** All settings, described, in order. */
+export function settingGroups(): readonly SettingGroup[] {
+  return Object.entries(GROUPS).map(([title, shape]) => ({ title, settings: describeEnv(z.object(shape)) }));
+}
