@@ -29,9 +29,9 @@ export interface Client {
   readonly features: () => Promise<ComfyFeatures>;
   readonly lookUp: (promptId: string, signal: AbortSignal | undefined) => Promise<Found>;
   /** The server was seen to ignore our prompt id. */
-  noteMintedId(): void;
-  mintsIds(): boolean;
-  close(): Promise<void>;
+  readonly noteMintedId: () => void;
+  readonly mintsIds: () => boolean;
+  readonly close: () => Promise<void>;
 }
 
 export function createClient(options: ConnectOptions): Client {

@@ -12,13 +12,13 @@ export type FrameListener = (frame: PromptFrame) => void;
 
 /** Sorts the frames of one socket by prompt. */
 export interface FrameRouter {
-  onText(text: string): void;
-  onBinary(bytes: Uint8Array): void;
-  onGap(): void;
+  readonly onText: (text: string) => void;
+  readonly onBinary: (bytes: Uint8Array) => void;
+  readonly onGap: () => void;
   /** Hears one prompt, from its first frame: frames may precede the answer to the submission. Returns the way out. */
-  listen(promptId: string, listener: FrameListener): () => void;
+  readonly listen: (promptId: string, listener: FrameListener) => () => void;
   /** The node that was at work when this prompt was last heard of. */
-  lastNodeOf(promptId: string): string | undefined;
+  readonly lastNodeOf: (promptId: string) => string | undefined;
   /** How many `status` frames have come so far. */
   readonly statusCount: number;
 }
@@ -28,7 +28,7 @@ const KEPT_FRAMES = 256;
 
 interface Mailbox {
   readonly listeners: Set<FrameListener>;
-  /** Frames that came while nobody listened, oldest first. Without previews, which are large and only of the moment. */
+  /** Frames that came while nobody listened, oldest first; without those that are only of the moment. */
   kept: PromptFrame[];
   lastNode: string | undefined;
 }
@@ -53,13 +53,17 @@ export function createFrameRouter(isCloud: boolean): FrameRouter {
   function deliver(promptId: string, frame: PromptFrame): void {
     const mailbox = mailboxOf(promptId);
     mailbox.lastNode = nodeAtWork(frame) ?? mailbox.lastNode;
-    if (mailbox.listeners.size === 0 && frame.type !== "preview")
-      mailbox.kept = [...mailbox.kept, frame].slice(-KEPT_FRAMES);
+    hand(mailbox, frame);
+  }
+
+  function hand(mailbox: Mailbox, frame: PromptFrame): void {
+    const isWorthKeeping = frame.type !== "preview" && frame.type !== "status";
+    if (mailbox.listeners.size === 0 && isWorthKeeping) mailbox.kept = [...mailbox.kept, frame].slice(-KEPT_FRAMES);
     for (const listener of mailbox.listeners) listener(frame);
   }
 
   function broadcast(frame: PromptFrame): void {
-    for (const { listeners } of mailboxes.values()) for (const listener of listeners) listener(frame);
+    for (const mailbox of mailboxes.values()) hand(mailbox, frame);
   }
 
   function deliverUnaddressed(frame: PromptFrame): void {

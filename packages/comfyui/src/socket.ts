@@ -143,18 +143,25 @@ export function openSocket(options: SocketOptions): FrameSocket {
 
 /**
  * Pings, and drops a connection that stays silent for a whole interval: ComfyUI never pings (§2.1), so this is how a
- * half-open connection is noticed.
+ * half-open connection is noticed. One that answers pings but was never greeted is dropped too: ComfyUI always begins
+ * with a `status` frame.
  */
 function keepAlive(socket: WebSocket, heartbeatMs: number, drop: (reason: string) => void): () => void {
   let isAlive = true;
-  const onLife = () => {
+  let isGreeted = false;
+  let beats = 0;
+  socket.on("pong", () => {
     isAlive = true;
-  };
-  socket.on("pong", onLife);
-  socket.on("message", onLife);
+  });
+  socket.on("message", () => {
+    isAlive = true;
+    isGreeted = true;
+  });
   return every(heartbeatMs, () => {
     if (socket.readyState !== WebSocket.OPEN) return;
-    if (!isAlive) drop(`no sign of life for ${heartbeatMs} ms`);
+    beats += 1;
+    if (!isGreeted && beats > 2) drop("the server did not greet us");
+    else if (!isAlive) drop(`no sign of life for ${heartbeatMs} ms`);
     else {
       isAlive = false;
       socket.ping();
