@@ -1,0 +1,67 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { createInterface } from "node:readline";
+
+const root = new URL("../../..", import.meta.url).pathname;
+
+/** Where each process of the product starts. */
+export const MAINS = {
+  api: "apps/api/src/main.ts",
+  worker: "apps/worker/src/main.ts",
+  dispatcher: "apps/dispatcher/src/main.ts",
+  simulator: "packages/comfyui-simulator/src/main.ts",
+} as const;
+
+/** One real process of the product. */
+export interface Running {
+  readonly pid: number;
+  /** The JSON line it printed when it was ready. */
+  readonly ready: Readonly<Record<string, unknown>>;
+  /** What it logged so far. */
+  log(): string;
+  /** Sends a signal and waits for the end. @returns its exit code; null after a SIGKILL */
+  stop(signal: NodeJS.Signals): Promise<number | null>;
+}
+
+interface StartOptions {
+  readonly args?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+/** Starts one process from its sources and waits until it says it is ready. */
+export async function startProcess(name: keyof typeof MAINS, { args = [], env = {} }: StartOptions): Promise<Running> {
+  const child = spawn(process.execPath, ["--conditions=@comfyq/source", MAINS[name], ...args], {
+    cwd: root,
+    env: { PATH: process.env["PATH"], COMFYQ_PRINT_READY: "1", COMFYQ_DIE_WITH_PARENT: "1", ...env },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  let log = "";
+  child.stderr.on("data", (chunk) => {
+    log += chunk;
+  });
+  const ready = await Promise.race([firstLine(child), ended(child).then((code) => failure(name, code, log))]);
+  return {
+    pid: child.pid ?? 0,
+    ready: JSON.parse(ready),
+    log: () => log,
+    stop: async (signal) => {
+      if (child.exitCode === null && child.signalCode === null) child.kill(signal);
+      return ended(child);
+    },
+  };
+}
+
+async function firstLine(child: ChildProcess): Promise<string> {
+  if (!child.stdout) throw new Error("its output is not piped");
+  const [line] = await once(createInterface(child.stdout), "line");
+  return String(line);
+}
+
+async function ended(child: ChildProcess): Promise<number | null> {
+  if (child.exitCode === null && child.signalCode === null) await once(child, "exit");
+  return child.exitCode;
+}
+
+function failure(name: string, code: number | null, log: string): never {
+  throw new Error(`${name} ended with ${code} before it was ready:\n${log}`);
+}

@@ -1,0 +1,114 @@
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { isTerminal, Job, type NewJobBody } from "@comfyq/contract";
+import { type PrivateRedis, startPrivateRedis } from "@comfyq/queue/testing";
+import { tenantWebhookSecret } from "@comfyq/runtime";
+import { onTestFailed } from "vitest";
+import { type Running, startProcess } from "./processes.ts";
+import { startWebhookSink, type WebhookSink } from "./webhookSink.ts";
+
+export interface SetupOptions {
+  /** Pairs of one simulator and one worker. Default 1. */
+  readonly workers?: number;
+  readonly simulatorArgs?: readonly string[];
+  /** Settings for every process of the product. */
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+/** The whole product as real processes on this machine, with a folder store, a private Redis and a webhook receiver. */
+export interface System extends AsyncDisposable {
+  readonly url: string;
+  readonly redis: PrivateRedis;
+  readonly sink: WebhookSink;
+  readonly workers: Running[];
+  readonly simulators: readonly Running[];
+  readonly dataDir: string;
+  readonly env: Readonly<Record<string, string>>;
+  get(path: string): Promise<Response>;
+  post(path: string, body?: unknown, headers?: Record<string, string>): Promise<Response>;
+  /** Submits, expecting 201. */
+  submit(body: NewJobBody): Promise<Job>;
+  read(id: string): Promise<Job>;
+  /** Looks until the job is as wanted. */
+  until(id: string, isWanted: (job: Job) => boolean): Promise<Job>;
+  /** Starts the worker of simulator `at` again, after it was stopped. */
+  restartWorker(at: number): Promise<Running>;
+}
+
+export const isFinished = (job: Job) => isTerminal(job.status);
+
+export async function setup(options: SetupOptions = {}): Promise<System> {
+  const dataDir = await mkdtemp(join(tmpdir(), "comfyq-system-"));
+  const redis = await startPrivateRedis();
+  const sink = await startWebhookSink(() => tenantWebhookSecret(secret, "default"));
+  const base = {
+    REDIS_URL: redis.url,
+    COMFYQ_DATA_DIR: dataDir,
+    COMFYQ_PORT: "0",
+    COMFYQ_DRAIN_S: "5",
+    COMFYQ_ALLOW_HOSTS: "127.0.0.1:*",
+    ...options.env,
+  };
+  const simulators = await Promise.all(Array.from({ length: options.workers ?? 1 }, (_, at) => startSimulator(at)));
+  const startWorker = (at: number) =>
+    startProcess("worker", {
+      env: { ...base, COMFYUI_URL: String(simulators[at]?.ready["url"]), COMFYQ_WORKER_ID: `worker-${at}` },
+    });
+  const api = await startProcess("api", { env: base });
+  const url = String(api.ready["url"]);
+  const dispatcher = await startProcess("dispatcher", { env: { ...base, COMFYQ_PUBLIC_URL: url } });
+  const secret = (await readFile(join(dataDir, "secrets", "webhook-secret"), "utf8")).trim();
+  const workers = await Promise.all(simulators.map((_, at) => startWorker(at)));
+  const others = [api, dispatcher, ...simulators];
+  onTestFailed(() => console.log([...workers, ...others].map((running) => running.log()).join("\n")));
+
+  function startSimulator(at: number): Promise<Running> {
+    const args = ["--port", "0", "--dir", join(dataDir, `comfyui-${at}`), ...(options.simulatorArgs ?? [])];
+    return startProcess("simulator", { args });
+  }
+  const get = (path: string) => fetch(url + path);
+  const read = async (id: string) => Job.parse(await (await get(`/v1/jobs/${id}`)).json());
+  const post = (path: string, body?: unknown, headers: Record<string, string> = {}) =>
+    fetch(url + path, {
+      method: "POST",
+      headers: { "content-type": "application/json", ...headers },
+      ...(body === undefined ? {} : { body: typeof body === "string" ? body : JSON.stringify(body) }),
+    });
+  return {
+    url,
+    redis,
+    sink,
+    workers,
+    simulators,
+    dataDir,
+    env: base,
+    get,
+    post,
+    read,
+    submit: async (body) => {
+      const answer = await post("/v1/jobs", body);
+      if (answer.status !== 201) throw new Error(`submit answered ${answer.status}: ${await answer.text()}`);
+      return Job.parse(await answer.json());
+    },
+    until: async (id, isWanted) => {
+      for (;;) {
+        const job = await read(id);
+        if (isWanted(job)) return job;
+        if (isTerminal(job.status)) throw new Error(`job ended as ${job.status} instead: ${JSON.stringify(job.error)}`);
+        await new Promise((resolve) => setTimeout(resolve, 25));
+      }
+    },
+    restartWorker: async (at) => {
+      const worker = await startWorker(at);
+      workers[at] = worker;
+      return worker;
+    },
+    [Symbol.asyncDispose]: async () => {
+      await Promise.all([...workers, ...others].map((running) => running.stop("SIGKILL")));
+      await sink.close();
+      await redis.close();
+      await rm(dataDir, { recursive: true, force: true });
+    },
+  };
+}

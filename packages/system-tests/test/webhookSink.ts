@@ -1,0 +1,63 @@
+import { once } from "node:events";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { WebhookEvent } from "@comfyq/contract";
+import { Webhook } from "standardwebhooks";
+
+export interface Received {
+  readonly id: string;
+  readonly body: string;
+  readonly event: WebhookEvent;
+  /** Did the official library accept the signature? */
+  readonly isGenuine: boolean;
+}
+
+export interface WebhookSink {
+  readonly url: string;
+  received(jobId: string): readonly Received[];
+  /** What it answers; 204 unless told otherwise. */
+  answerWith(status: number): void;
+  close(): Promise<void>;
+}
+
+/** A receiver as a customer would write it: checks the signature, keeps what it got. */
+export async function startWebhookSink(secret: () => string): Promise<WebhookSink> {
+  const all: Received[] = [];
+  let status = 204;
+  const server = createServer(async (request, response) => {
+    const chunks: Buffer[] = [];
+    for await (const chunk of request) chunks.push(chunk);
+    const body = Buffer.concat(chunks).toString();
+    const headers = Object.fromEntries(Object.entries(request.headers).map(([name, value]) => [name, String(value)]));
+    all.push({
+      id: headers["webhook-id"] ?? "",
+      body,
+      event: WebhookEvent.parse(JSON.parse(body)),
+      isGenuine: verifies(secret(), body, headers),
+    });
+    response.writeHead(status).end();
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo; // a TCP server's address is never a string
+  return {
+    url: `http://127.0.0.1:${port}/hook`,
+    received: (jobId) => all.filter(({ event }) => event.data.job.id === jobId),
+    answerWith: (next) => {
+      status = next;
+    },
+    close: async () => {
+      server.closeAllConnections();
+      server.close();
+    },
+  };
+}
+
+function verifies(secret: string, body: string, headers: Record<string, string>): boolean {
+  try {
+    new Webhook(secret).verify(body, headers);
+    return true;
+  } catch {
+    return false;
+  }
+}
