@@ -17,6 +17,7 @@ export const API_ERRORS = {
   unsupported_media_type: 415,
   queue_full: 429,
   too_many_streams: 429,
+  too_many_requests: 429,
   unavailable: 503,
   internal: 500,
 } as const;

@@ -41,6 +41,8 @@ export function findLimitFault(root: unknown): LimitFault | undefined {
       return { limit: "string", path };
     if (typeof value !== "object" || value === null) continue;
     if (path.length >= WORKFLOW_LIMITS.depth) return { limit: "depth", path: path.slice(0, 8) };
+    // Before Object.entries: 10 MB of [0,0,0,…] would become half a gigabyte of pairs.
+    if (Array.isArray(value) && value.length > WORKFLOW_LIMITS.keys) return { limit: "keys", path: path.slice(0, 8) };
     for (const [key, child] of Object.entries(value)) {
       keys += 1;
       if (keys > WORKFLOW_LIMITS.keys) return { limit: "keys", path: path.slice(0, 8) };

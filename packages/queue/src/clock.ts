@@ -21,3 +21,9 @@ export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
     signal?.addEventListener("abort", stop, { once: true });
   });
 }
+
+/** Calls `ring` once, `ms` from now, unless stopped; does not keep the process alive. @returns a function that stops it */
+export function after(ms: number, ring: () => void): () => void {
+  const timer = setTimeout(ring, ms).unref();
+  return () => clearTimeout(timer);
+}

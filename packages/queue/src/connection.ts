@@ -1,4 +1,5 @@
 import { Redis, type RedisOptions } from "ioredis";
+import { after } from "./clock.ts";
 import { QueueError } from "./errors.ts";
 import { SETTINGS } from "./settings.ts";
 
@@ -29,13 +30,13 @@ export function connectRedis(redisUrl: string, style: ConnectionStyle): Redis {
 export async function untilReady(redis: Redis, patienceMs: number): Promise<void> {
   if (redis.status === "ready") return;
   await new Promise<void>((resolve, reject) => {
-    const giveUp = setTimeout(() => {
+    const stopTimer = after(patienceMs, () => {
       redis.off("ready", ready);
       const address = `${redis.options.path ?? `${redis.options.host}:${redis.options.port}`}`;
       reject(new QueueError("unavailable", `No Redis answered at ${address} within ${patienceMs} ms; is it running?`));
-    }, patienceMs);
+    });
     const ready = () => {
-      clearTimeout(giveUp);
+      stopTimer();
       resolve();
     };
     redis.once("ready", ready);

@@ -31,9 +31,12 @@ export function keepLock(room: QueueRoom, watch: LockWatch): Lock {
     stopped.abort();
     watch.onLost();
   };
-  const fence = setInterval(() => {
-    if (monotonicMs() - confirmedAtMs > SETTINGS.fenceMs) lose();
-  }, SETTINGS.fenceCheckMs);
+  const fence = async () => {
+    while (!stopped.signal.aborted) {
+      await sleep(SETTINGS.fenceCheckMs, stopped.signal);
+      if (monotonicMs() - confirmedAtMs > SETTINGS.fenceMs) lose();
+    }
+  };
   const renew = async () => {
     const askedAtMs = monotonicMs();
     const extended = await watch.bullJob.extendLock(watch.token, SETTINGS.lockMs);
@@ -48,8 +51,8 @@ export function keepLock(room: QueueRoom, watch: LockWatch): Lock {
       // No answer is no confirmation: the fence decides.
       if (!stopped.signal.aborted) void renew().catch(() => {});
     }
-    clearInterval(fence);
   };
   void loop();
+  void fence();
   return { isOurs: () => ours, stop: () => stopped.abort() };
 }

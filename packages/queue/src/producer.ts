@@ -1,4 +1,4 @@
-import type { Attempt, JobFacts, NodeClasses, WorkerBeat, Workflow } from "@comfyq/contract";
+import type { Attempt, JobFacts, NewJob, NodeClasses, WorkerBeat, Workflow } from "@comfyq/contract";
 import type { Queue } from "bullmq";
 import { boardQueues } from "./board.ts";
 import { cancelJob } from "./cancelJob.ts";
@@ -9,7 +9,7 @@ import { orUnavailable } from "./errors.ts";
 import { knownClasses, listWorkers, type PoolCounts, poolCounts } from "./fleet.ts";
 import { type ListPage, type ListQuery, listJobs } from "./listJobs.ts";
 import { readJob } from "./readJob.ts";
-import { readJournal, readRequest } from "./record.ts";
+import { readJournal, readRequest, readSubmitted } from "./record.ts";
 import { openRoom, type RoomOptions } from "./room.ts";
 import { type Submitted, submitJob } from "./submitJob.ts";
 import { openWatcher, type WatchedEvent, type WatchQuery } from "./watchJob.ts";
@@ -19,6 +19,8 @@ export interface Producer {
   submit(submission: JobSubmission): Promise<Submitted>;
   /** @returns undefined for an unknown id and for another tenant's alike */
   read(tenant: string, jobId: string): Promise<JobFacts | undefined>;
+  /** The job as it was submitted, params applied: what a retry submits again. */
+  submitted(tenant: string, jobId: string): Promise<NewJob | undefined>;
   /** The graph as it runs or ran, params applied; undefined like `read`. */
   workflow(tenant: string, jobId: string): Promise<Workflow | undefined>;
   attempts(tenant: string, jobId: string): Promise<readonly Attempt[] | undefined>;
@@ -53,6 +55,11 @@ export async function openProducer(options: ProducerOptions): Promise<Producer> 
   return {
     submit: (submission) => submitJob(room, submission),
     read: (tenant, jobId) => orUnavailable("a job was read", readJob(room, tenant, jobId)),
+    submitted: (tenant, jobId) =>
+      orUnavailable(
+        "a job was read",
+        owned(tenant, jobId, () => readSubmitted(room.redis, room.names, jobId)),
+      ),
     workflow: (tenant, jobId) =>
       orUnavailable(
         "a workflow was read",

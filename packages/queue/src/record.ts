@@ -1,4 +1,4 @@
-import { Attempt, type NewJob, Progress } from "@comfyq/contract";
+import { Attempt, NewJob, Progress } from "@comfyq/contract";
 import type { Redis } from "ioredis";
 import { RecordHead, RecordRequest } from "./envelopes.ts";
 import type { Names } from "./names.ts";
@@ -45,6 +45,14 @@ export async function readRecord(redis: Redis, names: Names, jobId: string): Pro
 export async function readRequest(redis: Redis, names: Names, jobId: string): Promise<RecordRequest | undefined> {
   const request = await redis.hget(names.record(jobId), "request");
   return request ? RecordRequest.parse(JSON.parse(request)) : undefined;
+}
+
+/** Both halves put together again; undefined when the record is gone. */
+export async function readSubmitted(redis: Redis, names: Names, jobId: string): Promise<NewJob | undefined> {
+  const [record, request] = await Promise.all([readRecord(redis, names, jobId), readRequest(redis, names, jobId)]);
+  if (!record || !request) return undefined;
+  const { nodesTotal: _nodesTotal, ...head } = record.head;
+  return NewJob.parse({ ...head, ...request, pool: record.pool });
 }
 
 /** Splits a job into the two halves of its record. */

@@ -1,3 +1,5 @@
+import { after } from "./clock.ts";
+
 export interface Throttled<T> {
   /** Takes the newest value; it is sent now, or when the pause is over. Never throws. */
   push(value: T): void;
@@ -8,25 +10,24 @@ export interface Throttled<T> {
 /** Sends at most one value per `everyMs`, always the newest. A failed send is forgotten: the next value replaces it. */
 export function throttle<T>(everyMs: number, send: (value: T) => Promise<void>): Throttled<T> {
   let waiting: { readonly value: T } | undefined;
-  let timer: NodeJS.Timeout | undefined;
+  let stopTimer: (() => void) | undefined;
   let sending: Promise<void> = Promise.resolve();
   let closed = false;
   const sendWaiting = () => {
     const next = waiting;
     waiting = undefined;
     if (next) sending = sending.then(() => send(next.value)).catch(() => {});
-    timer = next && !closed ? setTimeout(sendWaiting, everyMs) : undefined;
-    timer?.unref();
+    stopTimer = next && !closed ? after(everyMs, sendWaiting) : undefined;
   };
   return {
     push: (value) => {
       if (closed) return;
       waiting = { value };
-      if (!timer) sendWaiting();
+      if (!stopTimer) sendWaiting();
     },
     flush: async () => {
       closed = true;
-      clearTimeout(timer);
+      stopTimer?.();
       sendWaiting();
       await sending;
     },

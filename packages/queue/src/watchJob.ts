@@ -1,5 +1,6 @@
 import { isTerminal, type JobEvent, type JobFacts } from "@comfyq/contract";
 import type { Redis } from "ioredis";
+import { after } from "./clock.ts";
 import { connectRedis } from "./connection.ts";
 import type { Notice } from "./jobEvents.ts";
 import { readJob } from "./readJob.ts";
@@ -73,13 +74,13 @@ class Bell {
   wait(signal: AbortSignal): Promise<void> {
     return new Promise((resolve) => {
       const done = () => {
-        clearTimeout(timer);
+        stopTimer();
         signal.removeEventListener("abort", done);
         this.#wake = undefined;
         this.#rung = false;
         resolve();
       };
-      const timer = setTimeout(done, SETTINGS.watchPollMs);
+      const stopTimer = after(SETTINGS.watchPollMs, done);
       if (this.#rung || signal.aborted) return done();
       this.#wake = done;
       signal.addEventListener("abort", done, { once: true });
