@@ -125,7 +125,7 @@ function seconds(span = ""): number {
 function literalSecrets({ environment = {} }: Service): readonly string[] {
   return Object.entries(environment)
     .filter(([name, value]) => /KEY|SECRET|PASSWORD|TOKEN/.test(name) && value !== null && value !== "test-only")
-    .filter(([name, value]) => !(name.endsWith("_FILE") && value?.startsWith("/run/secrets/")))
+    .filter(([name]) => !name.endsWith("_FILE"))
     .map(([name]) => name);
 }
 
