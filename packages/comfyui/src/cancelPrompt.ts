@@ -11,12 +11,12 @@ export interface CancelNeeds {
   readonly http: Http;
   readonly router: FrameRouter;
   readonly features: () => Promise<ComfyFeatures>;
-  readonly lookUp: (promptId: string, signal: AbortSignal) => Promise<Found>;
+  readonly lookUpInQueue: (promptId: string, signal: AbortSignal) => Promise<Found>;
 }
 
 /** An interrupt that lands between two states is lost (§1.2), so it is repeated. */
 const REPEAT_MS = 1_000;
-const LOOK_MS = 200;
+const LOOK_MS = 100;
 
 /**
  * Stops one prompt, and no other: by the cancel endpoint where there is one, else by an interrupt while it runs or a
@@ -34,7 +34,7 @@ export async function cancelPrompt(promptId: string, options: CancelOptions, nee
   let struckAtMs = Number.NEGATIVE_INFINITY;
   try {
     for (;;) {
-      const seen = await attempt(() => needs.lookUp(promptId, signal));
+      const seen = await attempt(() => needs.lookUpInQueue(promptId, signal));
       const stopMs = nowMs() - startedAtMs;
       if ("value" in seen && isGone(seen.value)) return { stopped: true, stopMs };
       if (stopMs >= options.deadlineMs) return outOfTime(promptId, stopMs, seen, needs.router);

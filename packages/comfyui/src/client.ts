@@ -4,7 +4,7 @@ import type { ComfyEvent, ComfyFeatures, ConnectOptions, Found } from "./face.ts
 import { detectFeatures } from "./features.ts";
 import { createFrameRouter, type FrameRouter } from "./frames.ts";
 import { createHttp, type Http } from "./http.ts";
-import { lookUp } from "./lookUp.ts";
+import { lookUp, lookUpInQueue } from "./lookUp.ts";
 import { type FrameSocket, openSocket } from "./socket.ts";
 
 /** In ms; see `ConnectOptions`. */
@@ -28,6 +28,7 @@ export interface Client {
   /** Asked once per server start; see also `noteMintedId`. */
   readonly features: () => Promise<ComfyFeatures>;
   readonly lookUp: (promptId: string, signal: AbortSignal | undefined) => Promise<Found>;
+  readonly lookUpInQueue: (promptId: string, signal: AbortSignal | undefined) => Promise<Found>;
   /** The server was seen to ignore our prompt id. */
   readonly noteMintedId: () => void;
   readonly mintsIds: () => boolean;
@@ -75,6 +76,7 @@ export function createClient(options: ConnectOptions): Client {
     limits,
     report,
     socket() {
+      http.closed.throwIfAborted(); // nobody would close a socket opened now
       const { clientId } = options;
       const handlers = { onText: router.onText, onBinary: router.onBinary, onOpen, onLost };
       socket ??= openSocket({ address, clientId, heartbeatMs: limits.heartbeatMs, ...handlers });
@@ -86,6 +88,7 @@ export function createClient(options: ConnectOptions): Client {
       return mintsIds ? { ...found, promptIds: "minted" } : found;
     },
     lookUp: (promptId, signal) => lookUp(promptId, { http, dialect: address.dialect, signal }),
+    lookUpInQueue: (promptId, signal) => lookUpInQueue(promptId, { http, dialect: address.dialect, signal }),
     noteMintedId() {
       mintsIds = true;
     },
@@ -100,9 +103,9 @@ export function createClient(options: ConnectOptions): Client {
  * Every change of the queue sends a `status` to every socket, so a submission that brings none proves the socket deaf:
  * the server has forgotten it (§2.2) or is stuck behind another reader (§2.3). It is replaced.
  */
-export function expectStatus({ http, router, socket, limits }: Client, statusesBefore: number): void {
+export function expectStatus({ address, http, router, socket, limits }: Client, statusesBefore: number): void {
   const heard = socket();
-  if (!heard.isHearing) return;
+  if (!heard.isHearing || address.dialect === "cloud") return; // the cloud's queue is not its own
   const { clientId } = heard;
   sleep(limits.heartbeatMs, http.closed).then(
     () => {

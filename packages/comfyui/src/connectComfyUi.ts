@@ -9,7 +9,7 @@ import { submitPrompt } from "./submitPrompt.ts";
 import { uploadFile } from "./uploadFile.ts";
 import { viewFile } from "./viewFile.ts";
 import { watchPrompt } from "./watchPrompt.ts";
-import { ObjectInfo, PATHS, SystemStats } from "./wire/index.ts";
+import { Job, ObjectInfo, PATHS, SystemStats } from "./wire/index.ts";
 
 /** A submission waits this long for the socket, to hear its prompt from the start. */
 const SOCKET_PATIENCE_MS = 1_000;
@@ -53,6 +53,7 @@ export function connectComfyUi(options: ConnectOptions): ComfyUi {
     forget: (promptId) => command(client, { path: PATHS.history, json: { delete: [promptId] } }),
     queue: ({ signal } = {}) => readQueue({ http, signal }),
     history: (promptId, { signal } = {}) => readHistory(promptId, { http, dialect, signal }),
+    job: (promptId, { signal } = {}) => readJob(promptId, client, signal),
     async free({ unloadModels = false, freeMemory = false }) {
       if (dialect === "cloud") return; // nothing of ours is held there
       await command(client, { path: PATHS.free, json: { unload_models: unloadModels, free_memory: freeMemory } });
@@ -81,6 +82,21 @@ async function submit(submission: Submission, client: Client): Promise<Submitted
   if (submitted.promptId !== submission.promptId) client.noteMintedId();
   expectStatus(client, statusesBefore);
   return submitted;
+}
+
+async function readJob(promptId: string, client: Client, signal: AbortSignal | undefined): Promise<Job | undefined> {
+  const { jobsApi } = await client.features();
+  if (!jobsApi) return undefined;
+  try {
+    return await client.http.read(Job, {
+      method: "GET",
+      path: `${PATHS.jobs}/${encodeURIComponent(promptId)}`,
+      signal,
+    });
+  } catch (error) {
+    if (isComfyError(error, "not_found")) return undefined;
+    throw error;
+  }
 }
 
 /** A POST that is answered with 200 and nothing else. */

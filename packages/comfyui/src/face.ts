@@ -1,5 +1,5 @@
 import type { Readable } from "node:stream";
-import type { FileType, HistoryEntry, NodeErrors, ObjectInfo, SystemStats, Workflow } from "./wire/index.ts";
+import type { FileType, HistoryEntry, Job, NodeErrors, ObjectInfo, SystemStats, Workflow } from "./wire/index.ts";
 
 /** `local`: a ComfyUI server. `cloud`: Comfy Cloud v1, or whatever speaks like it (§6.1). */
 export type Dialect = "local" | "cloud";
@@ -258,6 +258,8 @@ export interface ComfyUi {
   forget(promptId: string): Promise<void>;
   queue(options?: { signal?: AbortSignal }): Promise<Queue>;
   history(promptId: string, options?: { signal?: AbortSignal }): Promise<HistoryEntry | undefined>;
+  /** What the jobs API says of a prompt; undefined for unknown ids, and on servers without one (before 0.5.1). */
+  job(promptId: string, options?: { signal?: AbortSignal }): Promise<Job | undefined>;
   /** Carried out after the current prompt; `freeMemory` also empties the result cache. */
   free(what: { unloadModels?: boolean; freeMemory?: boolean }): Promise<void>;
   stats(): Promise<SystemStats>;

@@ -17,6 +17,15 @@ export async function lookUp(promptId: string, asked: Asked): Promise<Found> {
   return late ? { kind: "finished", entry: late } : { kind: "unknown" };
 }
 
+/**
+ * Where a prompt is in the queue, and `unknown` when it is not there (any more). Unlike `lookUp` it is not misled by
+ * the history of an earlier prompt with the same id. Comfy Cloud's ids are its own, so there both say the same.
+ */
+export async function lookUpInQueue(promptId: string, asked: Asked): Promise<Found> {
+  if (asked.dialect === "cloud") return lookUpOnCloud(promptId, asked);
+  return placeIn(await readQueue(asked), promptId) ?? { kind: "unknown" };
+}
+
 /** Both lists in execution order; the server lists pending prompts in heap order. */
 export async function readQueue({ http, signal }: Pick<Asked, "http" | "signal">): Promise<Queue> {
   const { queue_running, queue_pending } = await http.read(QueueAnswer, { method: "GET", path: PATHS.queue, signal });
@@ -24,7 +33,6 @@ export async function readQueue({ http, signal }: Pick<Asked, "http" | "signal">
   return { running: queue_running.map(toQueuedPrompt), pending: pending.map(toQueuedPrompt) };
 }
 
-/** The last copy decides when the same id was queued several times: while one is left, the prompt has not ended. */
 function placeIn({ running, pending }: Queue, promptId: string): Found | undefined {
   const item = running.find((one) => one.promptId === promptId);
   if (item) return { kind: "running", item };

@@ -18,6 +18,8 @@ export interface SubmitNeeds {
 
 /** When to look for a prompt whose answer was lost: the server may still be working on the request. */
 const LOOKS_AFTER_MS = [0, 250, 500, 1_000, 2_000];
+/** After a 500 the server has finished with it, one way or the other. */
+const LOOKS_AFTER_500_MS = [0, 250];
 
 /**
  * Sends `POST /prompt` once. A 500 or a lost connection proves nothing (§1.1: 0.33 answers 500 to a prompt that it has
@@ -92,7 +94,7 @@ async function resolveOutcome(submission: Submission, cause: ComfyError, needs: 
   const { promptId } = submission;
   const signal = AbortSignal.any([needs.http.closed, ...(submission.signal ? [submission.signal] : [])]);
   let lastFailure: unknown;
-  for (const afterMs of LOOKS_AFTER_MS) {
+  for (const afterMs of cause.facts.httpStatus === 500 ? LOOKS_AFTER_500_MS : LOOKS_AFTER_MS) {
     await sleep(afterMs, signal);
     try {
       const found = await needs.lookUp(promptId, signal);

@@ -104,6 +104,9 @@ describe.each(RECORDINGS)("the client replays $version", ({ scenarios, version }
       expect(promptId).toBe(PROMPT_ID);
       expect(concluded.nodes.map((node) => node.node_id)).toEqual(startsOf(scenario));
     }
+    const { job } = scenario;
+    if (job) stage.script.routes[`GET /api/jobs/${PROMPT_ID}`] = () => ({ json: job });
+    expect((await stage.comfyui.job(PROMPT_ID)) ?? null).toEqual(job);
     if (concluded.rendered) {
       const entry = normalise(concluded.rendered.entry, { promptId: PROMPT_ID, ...clientIdOf(stage) });
       expect(entry).toEqual(normalise(Object.values(scenario.history ?? {})[0]));
