@@ -8,6 +8,8 @@ const text = readText("docker-compose.yml");
 const compose = parseCompose(text, { REDIS_PASSWORD: "test-only" });
 const services = Object.entries(compose.services);
 const ours = services.filter(([, service]) => service.build !== undefined);
+/** Not the command line: it comes and goes. */
+const standing = services.filter(([, { profiles = [] }]) => !profiles.includes("tools"));
 
 /** Not ours: what an image of somebody else needs, and is allowed, with the reason. */
 const FOREIGN_IMAGE: Readonly<Record<string, string>> = {
@@ -16,7 +18,7 @@ const FOREIGN_IMAGE: Readonly<Record<string, string>> = {
 
 /** Environment names that no config.ts of ours reads: those of other images, and the usual AWS ones. */
 const FOREIGN_ENV =
-  /^(AWS_(ACCESS_KEY_ID|SECRET_ACCESS_KEY)|REDIS_PASSWORD|BASE_DIRECTORY|WANTED_[UG]ID|USE_UV|COMFY_CMDLINE_EXTRA)$/;
+  /^(AWS_(ACCESS_KEY_ID|SECRET_ACCESS_KEY|SESSION_TOKEN)|REDIS_PASSWORD|BASE_DIRECTORY|WANTED_[UG]ID|USE_UV|COMFY_CMDLINE_EXTRA)$/;
 
 /** The compose-spec schema; its `$schema` names draft 7 by an https address that ajv does not know. */
 function composeSchema(): object {
@@ -38,20 +40,21 @@ describe("docker-compose.yml", () => {
     expect(() => parseCompose(text, {})).toThrow("REDIS_PASSWORD");
   });
 
-  test("every service stays within limits, restarts, and stops by itself", () => {
+  test("every service stays within limits, comes back after a fall, and is given time to stop", () => {
     for (const [name, service] of services) {
       const { cpus, memory, pids } = service.deploy?.resources?.limits ?? {};
       expect([cpus, memory, pids], name).not.toContain(undefined);
-      expect(service, name).toMatchObject({ restart: "unless-stopped", init: true });
+      expect(service.init, name).toBe(true);
       expect(service.stop_grace_period, name).toMatch(/^\d+[sm]$/);
     }
+    for (const [name, service] of standing) expect(service.restart, name).toBe("unless-stopped");
   });
 
   test("every service says whether it is well", () => {
     const dockerfile = readText("infra/docker/Dockerfile");
     const stageHasHealthcheck = (target: string) =>
       (dockerfile.split(/^FROM /m).find((stage) => stage.includes(` AS ${target}\n`)) ?? "").includes("\nHEALTHCHECK ");
-    const silent = services.filter(
+    const silent = standing.filter(
       ([, { healthcheck, build }]) => !healthcheck && !(build && stageHasHealthcheck(build.target)),
     );
     expect(silent).toEqual([]);
@@ -85,7 +88,7 @@ describe("docker-compose.yml", () => {
   });
 
   test("every process of ours waits for a healthy Redis", () => {
-    const processes = ours.filter(([name]) => name !== "simulator");
+    const processes = ours.filter(([name]) => !["simulator", "cli"].includes(name));
     for (const [name, { depends_on }] of processes)
       expect(depends_on, name).toEqual({ redis: { condition: "service_healthy" } });
   });
@@ -107,6 +110,22 @@ describe("docker-compose.yml", () => {
     const names = services.flatMap(([, service]) => Object.keys(service.environment ?? {}));
     expect([...new Set(names)].filter((name) => !FOREIGN_ENV.test(name) && !isReadSomewhere(name))).toEqual([]);
     expect(isReadSomewhere("COMFYQ_NO_SUCH_SETTING")).toBe(false);
+  });
+
+  test("every setting that a process reads can be passed on, but for those that its image decides", () => {
+    const fixed = /^COMFYQ_(HOST|PORT|DATA_DIR|HEALTH_HOST|HEALTH_PORT|PRINT_READY|WORKER_ID|ALLOW_UNSAFE_REDIS)$/;
+    const settingsOf = (path: string) =>
+      [...readText(path).matchAll(/^ {2}([A-Z][A-Z0-9_]+):/gm)].map((match) => match[1] ?? "");
+    const shared = settingsOf("packages/runtime/src/sharedSettings.ts");
+    for (const name of ["api", "dispatcher", "worker"]) {
+      const read = [...shared, ...settingsOf(`apps/${name}/src/config.ts`)];
+      const passedOn = Object.keys(compose.services[name]?.environment ?? {});
+      expect(read.length, name).toBeGreaterThan(shared.length);
+      expect(
+        read.filter((setting) => !fixed.test(setting) && !passedOn.includes(setting)),
+        name,
+      ).toEqual([]);
+    }
   });
 
   test("everything that can be set stands in env.example, and nothing else does", () => {

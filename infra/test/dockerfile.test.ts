@@ -21,9 +21,15 @@ describe("the Dockerfile", () => {
 
   test("every image runs without root's rights, in exec form, and takes no secret while it is built", () => {
     const images = dockerfile.split(/^FROM /m).filter((stage) => stage.startsWith("runtime AS "));
-    expect(images.map((stage) => /AS (\w+)/.exec(stage)?.[1])).toEqual(["api", "dispatcher", "worker", "simulator"]);
+    expect(images.map((stage) => /AS (\w+)/.exec(stage)?.[1])).toEqual([
+      "api",
+      "dispatcher",
+      "worker",
+      "cli",
+      "simulator",
+    ]);
     for (const stage of images) {
-      expect(stage).toMatch(/^CMD \["node", /m);
+      expect(stage).toMatch(/^(CMD|ENTRYPOINT) \["node", /m);
       expect(stage).not.toMatch(/^USER /m);
     }
     expect(dockerfile).toMatch(/ AS runtime\n(?:(?!^FROM )[\s\S])*^USER node$/m);
