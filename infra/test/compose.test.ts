@@ -130,7 +130,7 @@ describe("docker-compose.yml", () => {
 
   test("everything that can be set stands in env.example, and nothing else does", () => {
     const offered = [...readText("infra/docker/env.example").matchAll(/^#?([A-Z][A-Z0-9_]+)=/gm)].map(
-      (match) => match[1],
+      (match) => match[1] ?? "",
     );
     expect(offered.toSorted()).toEqual([...variablesOf(text), "COMPOSE_PROFILES"].toSorted());
   });
