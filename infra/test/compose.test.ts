@@ -1,5 +1,6 @@
 import { readdirSync } from "node:fs";
-import { join } from "node:path";
+import { createRequire } from "node:module";
+import { dirname, join, relative } from "node:path";
 import { Ajv } from "ajv";
 import { describe, expect, test } from "vitest";
 import { parseCompose, readText, root, type Service, variablesOf } from "./composeFile.ts";
@@ -20,9 +21,10 @@ const FOREIGN_IMAGE: Readonly<Record<string, string>> = {
 const FOREIGN_ENV =
   /^(AWS_(ACCESS_KEY_ID|SECRET_ACCESS_KEY|SESSION_TOKEN)|REDIS_PASSWORD|BASE_DIRECTORY|WANTED_[UG]ID|USE_UV|COMFY_CMDLINE_EXTRA)$/;
 
-/** The compose-spec schema; its `$schema` names draft 7 by an https address that ajv does not know. */
+/** The compose-spec schema that dclint brings; its `$schema` names draft 7 by an https address that ajv does not know. */
 function composeSchema(): object {
-  const { $schema: _, ...schema } = JSON.parse(readText("node_modules/dclint/schemas/compose.schema.json")) as {
+  const dclint = dirname(createRequire(import.meta.url).resolve("dclint/package.json"));
+  const { $schema: _, ...schema } = JSON.parse(readText(relative(root, `${dclint}/schemas/compose.schema.json`))) as {
     readonly $schema: string; // a JSON schema is an object; ajv checks the rest
   };
   return schema;
