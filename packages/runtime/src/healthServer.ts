@@ -48,16 +48,17 @@ export async function startHealthServer({ host, port, health, metrics }: HealthS
 }
 
 function answer(health: Health, metrics: Metrics): RequestListener {
-  const routes: Record<string, () => Promise<readonly [status: number, type: string, body: string]>> = {
-    "/livez": async () => [200, "application/json", JSON.stringify(health.live())],
-    "/readyz": async () => {
-      const readiness = await health.ready();
-      return [readiness.ok ? 200 : 503, "application/json", JSON.stringify(readiness)];
-    },
-    "/metrics": async () => [200, metrics.contentType, await metrics.text()],
+  const ready = async (): Promise<Page> => {
+    const readiness = await health.ready();
+    return [readiness.ok ? 200 : 503, "application/json", JSON.stringify(readiness)];
   };
+  const routes = new Map<string, () => Promise<Page>>([
+    ["/livez", async () => [200, "application/json", JSON.stringify(health.live())]],
+    ["/readyz", ready],
+    ["/metrics", async () => [200, metrics.contentType, await metrics.text()]],
+  ]);
   const serve: (...exchange: Parameters<RequestListener>) => Promise<void> = async (request, response) => {
-    const route = Object.hasOwn(routes, request.url ?? "") ? routes[request.url ?? ""] : undefined;
+    const route = routes.get(request.url ?? "");
     const known = route && (request.method === "GET" || request.method === "HEAD");
     const [status, type, body] = await (known ? route() : noRoute()).catch(failed);
     response.writeHead(status, { "content-type": type, "cache-control": "no-store" }).end(body);
@@ -65,5 +66,7 @@ function answer(health: Health, metrics: Metrics): RequestListener {
   return (request, response) => void serve(request, response);
 }
 
-const noRoute = async () => [404, "text/plain", "Only GET /livez, /readyz and /metrics are here.\n"] as const;
-const failed = () => [500, "text/plain", "This could not be measured.\n"] as const;
+type Page = readonly [status: number, type: string, body: string];
+
+const noRoute = async (): Promise<Page> => [404, "text/plain", "Only GET /livez, /readyz and /metrics are here.\n"];
+const failed = (): Page => [500, "text/plain", "This could not be measured.\n"];

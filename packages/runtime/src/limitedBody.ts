@@ -10,6 +10,8 @@ export interface BodyLimits {
   readonly idleTimeoutMs: number;
   /** Bytes that were declared; undefined: unknown, or no body is to come. */
   readonly declaredBytes: number | undefined;
+  /** Ends the body, also when all of it has come and nobody reads it. */
+  readonly signal: AbortSignal;
   /** Turns what the network threw into our error. */
   readonly toError: (error: unknown) => SafeFetchError;
 }
@@ -19,7 +21,7 @@ export interface BodyLimits {
  * A consumer that reads slowly is not the sender's silence: the idle clock runs only while nothing waits to be read.
  */
 export function limitBody(source: Readable, limits: BodyLimits): Readable {
-  const { host, maxBytes, idleTimeoutMs, declaredBytes } = limits;
+  const { host, maxBytes, idleTimeoutMs, declaredBytes, signal } = limits;
   let receivedBytes = 0;
   const shortBy = (): SafeFetchError | undefined =>
     declaredBytes === undefined || receivedBytes === declaredBytes
@@ -32,7 +34,10 @@ export function limitBody(source: Readable, limits: BodyLimits): Readable {
       if (receivedBytes <= maxBytes) return callback(null, chunk);
       callback(new SafeFetchError("too_large", `${host} sends more than the ${maxBytes} bytes that are allowed`));
     },
-    flush: (callback) => callback(shortBy()),
+    flush(callback) {
+      idle.stop(); // all has come: what is left is the reader's time
+      callback(shortBy());
+    },
   });
   const idle = alarm(idleTimeoutMs, () => {
     if (body.readableLength > 0) return idle.restart();
@@ -44,7 +49,10 @@ export function limitBody(source: Readable, limits: BodyLimits): Readable {
     body.destroy(told.code === "unreachable" ? (shortBy() ?? told) : told);
   });
   body.on("error", () => undefined); // a body that nobody reads must not bring the process down when it breaks
+  const onAbort = (): void => void body.destroy(limits.toError(signal.reason));
+  signal.addEventListener("abort", onAbort, { once: true });
   body.on("close", () => {
+    signal.removeEventListener("abort", onAbort);
     idle.stop();
     source.destroy();
   });

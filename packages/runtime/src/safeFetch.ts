@@ -2,7 +2,7 @@ import { lookup } from "node:dns/promises";
 import type { Readable } from "node:stream";
 import { createAddressRules } from "./addressRules.ts";
 import { type Answer, type AskOptions, askOnce } from "./askOnce.ts";
-import { withDeadline } from "./clock.ts";
+import { alarm } from "./clock.ts";
 import type { Resolve } from "./guardedConnect.ts";
 import { limitBody } from "./limitedBody.ts";
 import { followRedirect, type Hop, isRedirect } from "./redirect.ts";
@@ -75,11 +75,19 @@ export function createSafeFetch(options: SafeFetchOptions): SafeFetch {
   return async (url, request = {}) => {
     const timeoutMs = request.timeoutMs ?? options.timeoutMs;
     const first = firstHop(url, request, options.userAgent ?? "comfyq");
-    const late = new SafeFetchError("timed_out", `${first.url.host} has not sent everything within ${timeoutMs} ms`);
-    const signal = withDeadline(request.signal, timeoutMs, late);
+    const deadline = new AbortController();
+    const clock = alarm(timeoutMs, () => deadline.abort(late(first.url, timeoutMs)));
+    const signal = request.signal ? AbortSignal.any([request.signal, deadline.signal]) : deadline.signal;
     const ask = { rules, resolve, signal, idleTimeoutMs: options.idleTimeoutMs };
-    const { hop, answer } = await follow(first, ask, request.redirects ?? options.maxRedirects ?? 3);
-    return toResponse(hop, answer, { ...ask, maxBytes: request.maxBytes ?? options.maxBytes });
+    try {
+      const { hop, answer } = await follow(first, ask, request.redirects ?? options.maxRedirects ?? 3);
+      const response = toResponse(hop, answer, { ...ask, maxBytes: request.maxBytes ?? options.maxBytes });
+      response.body.on("close", () => clock.stop());
+      return response;
+    } catch (error) {
+      clock.stop();
+      throw error;
+    }
   };
 }
 
@@ -143,18 +151,19 @@ function afterRedirect(error: unknown, first: Hop): unknown {
   });
 }
 
-interface ResponseLimits {
-  readonly maxBytes: number;
-  readonly idleTimeoutMs: number;
+function late(url: URL, timeoutMs: number): SafeFetchError {
+  return new SafeFetchError("timed_out", `${url.host} has not sent everything within ${timeoutMs} ms`);
 }
 
-function toResponse(hop: Hop, answer: Answer, { maxBytes, idleTimeoutMs }: ResponseLimits): SafeFetchResponse {
+type ResponseLimits = Pick<AskOptions, "idleTimeoutMs" | "signal"> & { readonly maxBytes: number };
+
+function toResponse(hop: Hop, answer: Answer, limits: ResponseLimits): SafeFetchResponse {
   const { status, headers, toError } = answer;
   const declared = headers["content-length"] === undefined ? undefined : Number(headers["content-length"]);
   const isBodyless = hop.method === "HEAD" || status === 204 || status === 304;
-  if (declared !== undefined && declared > maxBytes && !isBodyless) {
+  if (declared !== undefined && declared > limits.maxBytes && !isBodyless) {
     answer.body.destroy();
-    const why = `${hop.url.host} declares ${declared} bytes, more than the ${maxBytes} that are allowed`;
+    const why = `${hop.url.host} declares ${declared} bytes, more than the ${limits.maxBytes} that are allowed`;
     throw new SafeFetchError("too_large", why, { status });
   }
   const declaredBytes = isBodyless ? undefined : declared;
@@ -162,7 +171,7 @@ function toResponse(hop: Hop, answer: Answer, { maxBytes, idleTimeoutMs }: Respo
     status,
     headers,
     url: hop.url.href,
-    body: limitBody(answer.body, { host: hop.url.host, maxBytes, idleTimeoutMs, declaredBytes, toError }),
+    body: limitBody(answer.body, { ...limits, host: hop.url.host, declaredBytes, toError }),
     ...(declared === undefined ? {} : { sizeBytes: declared }),
   };
 }

@@ -102,7 +102,7 @@ describe("what an operator opens", () => {
   test("by name and port is that name on that port, wherever it resolves", () => {
     const rules = setup("minio:9000");
     expect(judge(rules, "http://MINIO.:9000/")).toBeUndefined();
-    expect(judgeAnswer(rules, "10.0.0.7", "http://minio:9000/")).toBeUndefined();
+    expect(judgeAnswer(rules, "10.0.0.7", "http://MINIO.:9000/")).toBeUndefined();
     expect(judge(rules, "http://minio:9001/")).toBeDefined();
     expect(judgeAnswer(rules, "10.0.0.7", "http://minio/")).toBeDefined();
     expect(judgeAnswer(rules, "10.0.0.7", "http://other:9000/")).toBeDefined();

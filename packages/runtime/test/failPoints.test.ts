@@ -1,12 +1,12 @@
 import { fileURLToPath } from "node:url";
-import { describe, expect, test } from "vitest";
-import { failPoint } from "../src/index.ts";
+import { describe, expect, onTestFinished, test, vi } from "vitest";
+import { type FailPointName, failPoint } from "../src/index.ts";
 import { FAIL_POINTS, parseFailPoints } from "../src/parseFailPoints.ts";
 import { startFixture } from "./startFixture.ts";
 
 const fixture = fileURLToPath(new URL("./fixtures/failPoints.ts", import.meta.url));
 const run = (points: string, names: readonly string[], allowed = "1") =>
-  startFixture(fixture, names, { FAILPOINT: points, COMFYQ_FAIL_POINTS: allowed });
+  startFixture(fixture, names, { env: { FAILPOINT: points, COMFYQ_FAIL_POINTS: allowed } });
 
 test("there are twelve, K1 to K12", () => {
   expect(Object.values(FAIL_POINTS)).toEqual(Array.from({ length: 12 }, (_, at) => `K${at + 1}`));
@@ -35,6 +35,29 @@ test.each([
 
 test("nothing happens when nothing is set", async () => {
   await expect(failPoint("sealed")).resolves.toBeUndefined();
+});
+
+test("a rule strikes at its arrival and at no other, but @* at each", async () => {
+  vi.stubEnv("COMFYQ_FAIL_POINTS", "1");
+  vi.stubEnv("FAILPOINT", "claimed:throw@2,sealed:throw@*");
+  onTestFinished(() => void vi.unstubAllEnvs());
+  vi.resetModules(); // the rules are read once in the life of a process
+  const fresh = await import("../src/failPoints.ts");
+  const struck = (name: FailPointName) =>
+    fresh.failPoint(name).then(
+      () => "passed",
+      (error: Error) => error.name,
+    );
+  expect([await struck("claimed"), await struck("claimed"), await struck("claimed")]).toEqual([
+    "passed",
+    "FailPointError",
+    "passed",
+  ]);
+  expect([await struck("sealed"), await struck("sealed"), await struck("executing")]).toEqual([
+    "FailPointError",
+    "FailPointError",
+    "passed",
+  ]);
 });
 
 describe.concurrent("a process with FAILPOINT", () => {

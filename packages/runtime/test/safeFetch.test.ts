@@ -7,7 +7,8 @@ import { createServer as createTlsServer } from "node:tls";
 import { inspect } from "node:util";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { sleep } from "../src/clock.ts";
-import { createSafeFetch, type SafeFetchOptions } from "../src/index.ts";
+import { createSafeFetch, type SafeFetchOptions, type SafeFetchResponse } from "../src/index.ts";
+import { limitBody } from "../src/limitedBody.ts";
 
 async function listen(server: Server): Promise<number> {
   onTestFinished(() => void server.close());
@@ -65,7 +66,13 @@ test("the request goes out with its method, headers and body, and with the host 
     method: "POST",
     url: "/hook?a=1",
     body: '{"a":1}',
-    headers: { host: new URL(url).host, "content-length": "7", authorization: "Bearer x", "user-agent": "comfyq/1" },
+    headers: {
+      host: new URL(url).host,
+      "content-length": "7",
+      authorization: "Bearer x",
+      "user-agent": "comfyq/1",
+      connection: "close",
+    },
   });
 });
 
@@ -81,7 +88,7 @@ describe("the size", () => {
       response.writeHead(200, { "content-length": 100_001 }).write("x"),
     );
     await expect(safeFetch(url)).rejects.toMatchObject({ code: "too_large", status: 200 });
-    await expect(safeFetch(url, { maxBytes: 1 })).rejects.toThrow("100001 bytes, more than the 1");
+    await expect(safeFetch(url, { maxBytes: 1 })).rejects.toThrow("100001 bytes, more than the 1 that");
   });
 
   test("that grows too large ends the body and the connection", async () => {
@@ -123,7 +130,7 @@ describe("the size", () => {
 
   test("of a stream that breaks without a declared end is no complete body", async () => {
     const { safeFetch, url } = await setup((_, response) => response.write("half", () => response.destroy()));
-    await expect(text((await safeFetch(url)).body)).rejects.toMatchObject({ code: "unreachable" });
+    await expect(whole(safeFetch(url))).rejects.toMatchObject({ code: "unreachable" });
   });
 });
 
@@ -139,18 +146,35 @@ describe("time", () => {
 
   test("a body that stops coming is idle", async () => {
     const { server, safeFetch, url } = await setup((_, response) => response.write("first"), { idleTimeoutMs: 100 });
-    await expect(text((await safeFetch(url)).body)).rejects.toMatchObject({ code: "idle" });
+    await expect(whole(safeFetch(url))).rejects.toMatchObject({ code: "idle" });
     await vi.waitFor(() => expect(connections(server)).resolves.toBe(0));
   });
 
   test("a reader that pauses is not the server's silence", async () => {
-    const { safeFetch, url } = await setup((_, response) => response.end(Buffer.alloc(90_000)), { idleTimeoutMs: 40 });
+    const { safeFetch, url } = await setup((_, response) => response.end(Buffer.alloc(900_000)), {
+      idleTimeoutMs: 500,
+      maxBytes: 900_000,
+    });
     const { body } = await safeFetch(url);
     const pieces = body[Symbol.asyncIterator]();
     let size = (await pieces.next()).value.length;
-    await sleep(200);
+    await sleep(800);
     for (let next = await pieces.next(); !next.done; next = await pieces.next()) size += next.value.length;
-    expect(size).toBe(90_000);
+    expect(size).toBe(900_000);
+  });
+
+  test("a body that takes longer than the idle time, but keeps coming, is whole", async () => {
+    const { safeFetch, url } = await setup(
+      async (_, response) => {
+        for (let drop = 0; drop < 14; drop += 1) {
+          response.write("x");
+          await sleep(100);
+        }
+        response.end();
+      },
+      { idleTimeoutMs: 1_000 },
+    );
+    expect(await text((await safeFetch(url)).body)).toHaveLength(14);
   });
 
   test("a body that never ends is cut off when the whole took too long", async () => {
@@ -158,7 +182,7 @@ describe("time", () => {
       const drip = (): void => void (response.destroyed || response.write("x", () => setTimeout(drip, 5)));
       drip();
     });
-    await expect(text((await safeFetch(url, { timeoutMs: 100 })).body)).rejects.toMatchObject({ code: "timed_out" });
+    await expect(whole(safeFetch(url, { timeoutMs: 100 }))).rejects.toMatchObject({ code: "timed_out" });
   });
 
   test("an answer that never begins is cut off when the whole took too long", async () => {
@@ -196,8 +220,21 @@ test("a body that is let go ends the connection, and one that nobody reads break
   const { server, safeFetch, url } = await setup((_, response) => response.write("x"));
   const { body } = await safeFetch(url);
   body.destroy();
-  await safeFetch(url, { timeoutMs: 50 });
+  await safeFetch(url, { timeoutMs: 500 });
   await vi.waitFor(() => expect(connections(server)).resolves.toBe(0));
+});
+
+test("a body that came whole can be read late, even when it is empty", async () => {
+  const { safeFetch, url } = await setup((_, response) => response.end(), { idleTimeoutMs: 500 });
+  const { body } = await safeFetch(url);
+  await sleep(800);
+  expect(await text(body)).toBe("");
+});
+
+test("a body that came whole and is never read is let go at the deadline", async () => {
+  const { safeFetch, url } = await setup((_, response) => response.end(Buffer.alloc(90_000)));
+  const closed = safeFetch(url, { timeoutMs: 300 }).then(({ body }) => once(body, "close"));
+  await expect(closed).rejects.toMatchObject({ code: "timed_out" });
 });
 
 test("every connection serves one request", async () => {
@@ -208,6 +245,20 @@ test("every connection serves one request", async () => {
   });
   for (let turn = 0; turn < 3; turn += 1) await text((await safeFetch(url)).body);
   expect(made).toBe(3);
+});
+
+test("a library that would not notice a missing end is no way around the declared length", async () => {
+  const { signal } = new AbortController();
+  const limits = {
+    signal,
+    host: "files.example",
+    maxBytes: 9,
+    idleTimeoutMs: 15_000,
+    toError: () => expect.fail("no error"),
+  };
+  const short = limitBody(Readable.from([Buffer.from("four")]), { ...limits, declaredBytes: 5 });
+  await expect(text(short)).rejects.toMatchObject({ code: "length_mismatch" });
+  expect(await text(limitBody(Readable.from([Buffer.from("four")]), { ...limits, declaredBytes: 4 }))).toBe("four");
 });
 
 describe("redirects", () => {
@@ -316,6 +367,11 @@ describe("what is unreachable", () => {
 test("an unreadable entry in the list of open hosts is an error at once", () => {
   expect(() => open(80, { allowHosts: ["http://minio"] })).toThrow('COMFYQ_ALLOW_HOSTS holds "http://minio"');
 });
+
+/** All of the body, or what ended the fetch before or after it began. */
+function whole(fetching: Promise<SafeFetchResponse>): Promise<string> {
+  return fetching.then(({ body }) => text(body));
+}
 
 function connections(server: Server): Promise<number> {
   return new Promise((resolve, reject) =>

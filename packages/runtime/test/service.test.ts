@@ -1,4 +1,5 @@
-import { mkdtempDisposable, readFile } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { mkdtempDisposable, open, readFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -121,6 +122,18 @@ describe.concurrent("a service", () => {
     expect(errors).toMatchObject([{ msg: "unhandled rejection", err: { message: "torn down" } }]);
     expect(messages(service)).toContain("first stopped");
   });
+
+  test.skipIf(!existsSync("/dev/full"))(
+    "does its work, and stops cleanly, when no log line can be written",
+    async () => {
+      await using folder = await mkdtempDisposable(join(tmpdir(), "comfyq-service-"));
+      await using full = await open("/dev/full", "w");
+      const exitFile = join(folder.path, "exit");
+      using service = startFixture(fixture, ["stop", exitFile], { stderr: full.fd });
+      expect(await service.ended).toMatchObject({ code: 0 });
+      expect(await readFile(exitFile, "utf8")).toBe("exit 0");
+    },
+  );
 
   test("stops in order when its parent is killed, although nobody reads its log any more", async () => {
     await using folder = await mkdtempDisposable(join(tmpdir(), "comfyq-service-"));

@@ -16,15 +16,27 @@ export interface Running extends Disposable {
 
 const node = fileURLToPath(new URL("../../../node_modules/.bin/node", import.meta.url));
 
-export function startFixture(file: string, args: readonly string[], env: Record<string, string> = {}): Running {
-  const child = spawn(node, ["--conditions=@comfyq/source", file, ...args], { env: { ...process.env, ...env } });
+/** What a fixture may be started with. */
+export interface FixtureOptions {
+  readonly env?: Readonly<Record<string, string>>;
+  /** File descriptor its log goes to, instead of into `lines`. */
+  readonly stderr?: number;
+}
+
+export function startFixture(file: string, args: readonly string[], { env, stderr }: FixtureOptions = {}): Running {
+  const child = spawn(node, ["--conditions=@comfyq/source", file, ...args], {
+    env: { ...process.env, ...env },
+    stdio: ["ignore", "pipe", stderr ?? "pipe"],
+  });
   const lines: Record<string, unknown>[] = [];
   let stray = "";
   const take = (line: string): void => {
     if (line.startsWith("{")) lines.push(JSON.parse(line));
     else stray += `${line}\n`;
   };
-  const readers = [child.stdout, child.stderr].map((output) => createInterface(output).on("line", take));
+  const readers = [child.stdout, child.stderr]
+    .filter((output) => output !== null)
+    .map((output) => createInterface(output).on("line", take));
   const ended = once(child, "close").then(() => ({ code: child.exitCode, signal: child.signalCode, stray }));
   const has = (msg: string): boolean => lines.some((line) => line["msg"] === msg);
   const until = (msg: string): Promise<void> =>
