@@ -23,7 +23,8 @@ const FOREIGN_ENV =
 
 /** The compose-spec schema that dclint brings; its `$schema` names draft 7 by an https address that ajv does not know. */
 function composeSchema(): object {
-  const dclint = dirname(createRequire(import.meta.url).resolve("dclint/package.json"));
+  const require = createRequire(import.meta.url);
+  const dclint = dirname(require.resolve("dclint/package.json"));
   const { $schema: _, ...schema } = JSON.parse(readText(relative(root, `${dclint}/schemas/compose.schema.json`))) as {
     readonly $schema: string; // a JSON schema is an object; ajv checks the rest
   };
