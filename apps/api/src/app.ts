@@ -1,0 +1,51 @@
+import express, { type ErrorRequestHandler, type Express, type RequestHandler } from "express";
+import { createAuthenticator } from "./auth/authenticate.ts";
+import { localGuard } from "./auth/loopback.ts";
+import { mountBoard } from "./board/mountBoard.ts";
+import { ApiError, quoted, toApiError } from "./errors.ts";
+import { mountRoutes } from "./mountRoutes.ts";
+import { observeFleet, observeRequests } from "./observe.ts";
+import { openApiDocument } from "./reference/openApi.ts";
+import { referencePage } from "./reference/referencePage.ts";
+import type { Rooms } from "./rooms.ts";
+import { allRoutes } from "./routes/index.ts";
+import { securityHeaders } from "./security.ts";
+
+/** Puts the API together; everything it does stands in the rooms it names. */
+export async function createApp(rooms: Rooms): Promise<Express> {
+  const app = express();
+  app.disable("x-powered-by");
+  app.set("etag", false); // answers are signed anew each time, so no two are equal
+  app.set("query parser", "simple");
+  const routes = allRoutes(rooms);
+  observeFleet(rooms);
+  app.use(observeRequests(rooms));
+  app.use(securityHeaders());
+  app.use(localGuard(() => !rooms.keys.isRequired(), rooms.settings.COMFYQ_PUBLIC_URL));
+  mountRoutes(app, routes, rooms, createAuthenticator(rooms.keys));
+  app.use(referencePage(openApiDocument(routes)));
+  app.get("/", (_req, res) => res.redirect("docs"));
+  app.use(await mountBoard(rooms));
+  app.use(nothingHere);
+  app.use(answerError(rooms));
+  return app;
+}
+
+const nothingHere: RequestHandler = (req) => {
+  throw new ApiError("not_found", `There is no ${req.method} ${quoted(req.path)}; see /docs for what there is`);
+};
+
+/** The last stop: whatever was thrown is answered in the one shape, and logged when it is our fault or a neighbour's. */
+function answerError({ logger }: Rooms): ErrorRequestHandler {
+  return (thrown: unknown, req, res, next) => {
+    const error = toApiError(thrown);
+    const { requestId } = res.locals;
+    if (error.status >= 500 && !res.destroyed) logger.error({ err: error, requestId }, "request failed");
+    // Too late for an answer of any shape: cut the connection, so that the client does not take half of one for a whole.
+    if (res.headersSent) return void res.destroy();
+    if (error.code === "payload_too_large") req.resume(); // or the client, still sending, would not read the answer
+    for (const name of ["Content-Length", "Content-Range", "Content-Disposition", "ETag"]) res.removeHeader(name);
+    res.status(error.status).set(error.headers).json(error.toBody());
+    void next; // four parameters make it an error handler
+  };
+}

@@ -1,0 +1,68 @@
+import { DEFAULT_TENANT, SCOPES, type Scope } from "@comfyq/contract";
+import { sha256Hex } from "@comfyq/runtime";
+import type { Request } from "express";
+import { ApiError } from "../errors.ts";
+import { createFailureLimit } from "./failureLimit.ts";
+import { isExpired, type KeyRing } from "./keyRing.ts";
+
+/** Who asks. */
+export interface Caller {
+  readonly tenant: string;
+  readonly scopes: readonly Scope[];
+}
+
+/** Without keys everything on this machine is one tenant that may do everything. */
+const EVERYBODY: Caller = { tenant: DEFAULT_TENANT, scopes: SCOPES };
+
+/** Keys accepted lately, by hash: their owners are let in although somebody else at their address guesses. */
+const REMEMBERED_KEYS = 1_000;
+
+export interface Authenticator {
+  /** @throws ApiError `unauthorized` | `too_many_requests` */
+  authenticate(req: Request): Promise<Caller>;
+}
+
+/** Tells callers by the keys of the ring; slows down whoever guesses. */
+export function createAuthenticator(keys: KeyRing): Authenticator {
+  const limit = createFailureLimit();
+  const welcome = new Set<string>();
+  return {
+    authenticate: async (req) => {
+      await keys.refresh();
+      if (!keys.isRequired()) return EVERYBODY;
+      const shown = shownKey(req);
+      if (shown === undefined) throw unauthorized("This call needs an API key; send it as Authorization: Bearer <key>");
+      const address = req.socket.remoteAddress ?? "";
+      const waitSeconds = limit.secondsToWait(address);
+      const sha256 = sha256Hex(shown);
+      if (waitSeconds > 0 && !welcome.has(sha256))
+        throw new ApiError("too_many_requests", `Too many wrong API keys from your address; wait ${waitSeconds} s`, {
+          retryAfterSeconds: waitSeconds,
+        });
+      const key = keys.find(shown);
+      if (!key || isExpired(key)) {
+        limit.note(address);
+        welcome.delete(sha256);
+        throw unauthorized(key ? "This API key has expired; ask for a new one" : "This API key is not known here");
+      }
+      if (welcome.size < REMEMBERED_KEYS) welcome.add(sha256);
+      return { tenant: key.tenant, scopes: key.scopes };
+    },
+  };
+}
+
+/** @throws ApiError `forbidden`, naming what is missing */
+export function demandScope(caller: Caller, scope: Scope): void {
+  if (caller.scopes.includes(scope)) return;
+  throw new ApiError("forbidden", `Your API key lacks the scope "${scope}"; it has: ${caller.scopes.join(", ")}`);
+}
+
+/** The key in the headers. A query is never looked at: it would end up in logs and histories. */
+export function shownKey(req: Request): string | undefined {
+  const [, bearer] = /^Bearer +(\S+)$/i.exec(req.get("authorization") ?? "") ?? [];
+  return bearer ?? req.get("x-api-key");
+}
+
+function unauthorized(message: string): ApiError {
+  return new ApiError("unauthorized", message, { headers: { "WWW-Authenticate": "Bearer" } });
+}

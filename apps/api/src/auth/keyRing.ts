@@ -1,0 +1,83 @@
+import { readFile, stat } from "node:fs/promises";
+import { KeysFile, type StoredApiKey } from "@comfyq/contract";
+import { type Logger, monotonicMs, nowMs, safeEqual, sha256Hex } from "@comfyq/runtime";
+
+/** How often the file's date is looked at: a new or a revoked key takes effect within this time. */
+const LOOK_EVERY_MS = 1_000;
+
+/** The API keys of this installation, as the keys file has them now. */
+export interface KeyRing {
+  /** Reads the file again if it has changed. A broken file changes nothing: the keys read before stay. */
+  refresh(): Promise<void>;
+  /**
+   * Must callers show a key? Yes on any address but loopback, and as soon as one key was ever seen: whoever makes keys
+   * means them, and deleting the file must not open the door.
+   */
+  isRequired(): boolean;
+  /** Every stored hash is compared, in the same time whether it fits or not. @returns undefined for an unknown key */
+  find(key: string): StoredApiKey | undefined;
+  /** How many keys have not expired. */
+  countUsable(): number;
+}
+
+interface KeyRingOptions {
+  readonly path: string;
+  readonly isLoopback: boolean;
+  readonly logger: Logger;
+}
+
+/** @throws Error when the file is there but cannot be read as keys: starting without them would open the door */
+export async function openKeyRing({ path, isLoopback, logger }: KeyRingOptions): Promise<KeyRing> {
+  let keys: readonly StoredApiKey[] = [];
+  let version = "";
+  let lookedAtMs = Number.NEGATIVE_INFINITY;
+  let wereSeen = false;
+  const readAgain = async (): Promise<void> => {
+    const now = await fileVersion(path);
+    if (now === version) return;
+    keys = now === "" ? [] : await readKeys(path);
+    version = now;
+    wereSeen ||= keys.length > 0;
+  };
+  await readAgain();
+  return {
+    refresh: async () => {
+      if (monotonicMs() - lookedAtMs < LOOK_EVERY_MS) return;
+      lookedAtMs = monotonicMs();
+      await readAgain().catch((error: unknown) => logger.error({ err: error }, "keys file could not be read"));
+    },
+    isRequired: () => !isLoopback || wereSeen,
+    find: (key) => {
+      const sha256 = sha256Hex(key);
+      return keys.reduce<StoredApiKey | undefined>(
+        (found, stored) => (safeEqual(stored.sha256, sha256) ? stored : found),
+        undefined,
+      );
+    },
+    countUsable: () => keys.filter((key) => !isExpired(key)).length,
+  };
+}
+
+/** Has the moment passed until which the key was to work? */
+export function isExpired(key: StoredApiKey): boolean {
+  return key.expires_at !== null && Date.parse(key.expires_at) <= nowMs();
+}
+
+/** Changes whenever the file does: two writes within one millisecond mostly differ in size or inode. "" when there is none. */
+async function fileVersion(path: string): Promise<string> {
+  try {
+    const { mtimeMs, size, ino } = await stat(path);
+    return `${mtimeMs}/${size}/${ino}`;
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return "";
+    throw error;
+  }
+}
+
+async function readKeys(path: string): Promise<readonly StoredApiKey[]> {
+  try {
+    return KeysFile.parse(JSON.parse(await readFile(path, "utf8"))).keys;
+  } catch (cause) {
+    throw new Error(`The keys file ${path} cannot be read; mend it, or write it anew with "comfyq keys"`, { cause });
+  }
+}

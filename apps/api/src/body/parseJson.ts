@@ -1,0 +1,84 @@
+import { findLimitFault, WORKFLOW_LIMITS } from "@comfyq/contract";
+import { ApiError } from "../errors.ts";
+import { locateJsonFault } from "./locateJsonFault.ts";
+import { scanJson } from "./scanJson.ts";
+
+/** Commas and brackets allowed before parsing; scanJson counts a value at most twice. */
+const SCAN_LIMIT = { depth: WORKFLOW_LIMITS.depth, values: 2 * WORKFLOW_LIMITS.keys };
+
+/**
+ * Bytes → JSON value that recursive readers can bear. The order matters: bytes are measured before they are parsed, the
+ * value is measured again before anything recursive (zod, JSON.stringify) sees it.
+ * @throws ApiError `invalid_json` with the place, or `invalid_request` for a name or text that cannot be taken
+ */
+export function parseJson(bytes: Buffer): unknown {
+  if (bytes.length === 0)
+    throw new ApiError("invalid_json", 'The body is empty; send a JSON object such as {"workflow": {…}}');
+  const shape = scanJson(bytes, SCAN_LIMIT);
+  if (shape.depth > SCAN_LIMIT.depth) throw tooDeep();
+  if (shape.values > SCAN_LIMIT.values) throw tooMany();
+  const value = parseText(decode(bytes));
+  refuseLimitFault(value);
+  refuseProto(value);
+  return value;
+}
+
+function decode(bytes: Buffer): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch (cause) {
+    throw new ApiError("invalid_json", "The body is not UTF-8 text; encode the JSON as UTF-8", { cause });
+  }
+}
+
+function parseText(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    const { line, column, expected, found } = locateJsonFault(text);
+    const place = `line ${line}, column ${column}`;
+    throw new ApiError(
+      "invalid_json",
+      `The body is not JSON: at ${place} there is ${found}, and there should be ${expected}`,
+      { cause },
+    );
+  }
+}
+
+function tooDeep(): ApiError {
+  return new ApiError(
+    "invalid_json",
+    `The body is nested deeper than ${WORKFLOW_LIMITS.depth} levels; no workflow needs that`,
+  );
+}
+
+function tooMany(): ApiError {
+  return new ApiError(
+    "invalid_json",
+    `The body holds more than ${WORKFLOW_LIMITS.keys} values; split the work into several jobs`,
+  );
+}
+
+function refuseLimitFault(value: unknown): void {
+  const fault = findLimitFault(value);
+  if (fault?.limit === "depth") throw tooDeep();
+  if (fault?.limit === "keys") throw tooMany();
+  if (fault) {
+    const most = `at most ${WORKFLOW_LIMITS.stringBytes} characters fit here`;
+    throw new ApiError("invalid_request", "A text in the body is too long; send it as an input or an asset", {
+      details: [{ path: fault.path.join("."), message: most }],
+    });
+  }
+}
+
+/** zod skips a `__proto__` key without a word; a node of that name would vanish, so it is refused. Depth is limited by now. */
+function refuseProto(value: unknown, path: readonly string[] = []): void {
+  if (typeof value !== "object" || value === null) return;
+  for (const [key, inner] of Object.entries(value)) {
+    if (key === "__proto__")
+      throw new ApiError("invalid_request", 'A field is named "__proto__", which is not taken; rename it', {
+        details: [{ path: [...path, key].join("."), message: "this name is not allowed" }],
+      });
+    refuseProto(inner, [...path, key]);
+  }
+}

@@ -1,0 +1,55 @@
+import { join, resolve } from "node:path";
+import { SHARED_SETTINGS } from "@comfyq/runtime";
+import * as z from "zod";
+
+const bytes = z.coerce.number().int().min(1_024);
+
+/** The settings of the API. What it shares with other processes stands in runtime's `SHARED_SETTINGS`. */
+export const ApiEnv = z.object({
+  ...SHARED_SETTINGS,
+  COMFYQ_HOST: z.string().default("127.0.0.1").describe("Address to listen on; anything but loopback needs an API key"),
+  COMFYQ_PORT: z.coerce.number().int().min(0).max(65_535).default(8_190).describe("Port to listen on; 0: any free one"),
+  COMFYQ_PUBLIC_URL: z
+    .url({ protocol: /^https?$/ })
+    .transform((url) => url.replace(/\/+$/, ""))
+    .optional()
+    .describe("Address that customers use, for links; without it the Host header of each request is used"),
+  COMFYQ_KEYS_FILE: z.string().optional().describe("API keys, as `comfyq keys` writes them; default <data>/keys.json"),
+  COMFYQ_OPERATOR_KEY: z
+    .string()
+    .min(16)
+    .optional()
+    .describe("Opens Bull Board for changes, and at all when not on loopback"),
+  COMFYQ_LINK_SECRET: z
+    .string()
+    .min(32)
+    .optional()
+    .describe("Signs links to files of a folder store; default: made once in <data>/secrets/link-secret"),
+  COMFYQ_WEBHOOK_SECRET: z
+    .string()
+    .min(32)
+    .optional()
+    .describe("Tenants' webhook secrets come from it; default: made once in <data>/secrets/webhook-secret"),
+  COMFYQ_LINK_TTL_S: z.coerce
+    .number()
+    .int()
+    .min(10)
+    .max(604_800)
+    .default(3_600)
+    .describe("Seconds a link to a file works"),
+  // 10 MB, not 1: inputs may be data: URIs. The graph itself stays within the limits of submit/graphLimits.ts.
+  COMFYQ_MAX_BODY_BYTES: bytes.default(10_000_000).describe("Largest body of POST /v1/jobs; data: URIs need the room"),
+  COMFYQ_MAX_ASSET_BYTES: bytes.default(1_073_741_824).describe("Largest file of POST /v1/assets"),
+  COMFYQ_MAX_STREAMS: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .default(1_000)
+    .describe("Event streams open at once in this process"),
+});
+export type ApiSettings = z.output<typeof ApiEnv>;
+
+/** Where the API keys are read from. */
+export function keysFilePath(settings: ApiSettings): string {
+  return resolve(settings.COMFYQ_KEYS_FILE ?? join(settings.COMFYQ_DATA_DIR, "keys.json"));
+}

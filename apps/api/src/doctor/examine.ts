@@ -1,0 +1,110 @@
+import type { DoctorCheck, DoctorReport, WorkerBeat } from "@comfyq/contract";
+import type { RedisFacts } from "@comfyq/queue";
+import { isLoopbackHost } from "../auth/loopback.ts";
+import type { Rooms } from "../rooms.ts";
+
+const OLDEST_REDIS = [6, 2];
+/** Between the clocks of Redis and this process: beyond it, delays and deadlines are off by as much. */
+const SKEW_WARN_MS = 1_000;
+const SKEW_FAIL_MS = 10_000;
+
+/** Looks at everything a job needs, and says what to do about what is not as it should be. Never throws. */
+export async function examine(rooms: Rooms): Promise<DoctorReport> {
+  const groups = await Promise.all([examineRedis(rooms), examineStorage(rooms), examineFleet(rooms)]);
+  const checks = [...groups.flat(), examineKeys(rooms)];
+  return { ok: checks.every(({ state }) => state !== "fail"), checks };
+}
+
+async function examineRedis({ producer }: Rooms): Promise<readonly DoctorCheck[]> {
+  try {
+    const facts = await producer.facts();
+    return [versionCheck(facts), ...safetyChecks(facts), clockCheck(facts)];
+  } catch (error) {
+    return [fail("redis", messageOf(error), "start Redis, or correct REDIS_URL")];
+  }
+}
+
+function versionCheck({ version }: RedisFacts): DoctorCheck {
+  const [major = 0, minor = 0] = version.split(".").map(Number);
+  const [oldMajor = 0, oldMinor = 0] = OLDEST_REDIS;
+  const isNewEnough = major > oldMajor || (major === oldMajor && minor >= oldMinor);
+  const found = `Redis ${version}`;
+  return isNewEnough ? ok("redis version", found) : fail("redis version", found, "use Redis 6.2 or newer, or Valkey");
+}
+
+function safetyChecks({ appendOnly, maxmemoryPolicy }: RedisFacts): readonly DoctorCheck[] {
+  return [
+    appendOnly
+      ? ok("redis persistence", "append-only file is on")
+      : fail(
+          "redis persistence",
+          "append-only file is off: a crash loses jobs",
+          "CONFIG SET appendonly yes, and in redis.conf",
+        ),
+    maxmemoryPolicy === "noeviction"
+      ? ok("redis eviction", maxmemoryPolicy)
+      : fail("redis eviction", `${maxmemoryPolicy}: jobs may be dropped`, "CONFIG SET maxmemory-policy noeviction"),
+  ];
+}
+
+function clockCheck({ clockSkewMs }: RedisFacts): DoctorCheck {
+  const skewMs = Math.round(Math.abs(clockSkewMs));
+  const found = `Redis and the API are ${skewMs} ms apart`;
+  const advice = "set the clocks of both machines by NTP";
+  if (skewMs > SKEW_FAIL_MS) return fail("clock", found, advice);
+  return skewMs > SKEW_WARN_MS ? warn("clock", found, advice) : ok("clock", found);
+}
+
+async function examineStorage({ storage }: Rooms): Promise<readonly DoctorCheck[]> {
+  try {
+    await storage.check();
+    return [ok("storage", `${storage.place} keeps what is written`)];
+  } catch (error) {
+    return [fail("storage", messageOf(error), "correct the S3 settings, or the rights of the data folder")];
+  }
+}
+
+async function examineFleet({ producer }: Rooms): Promise<readonly DoctorCheck[]> {
+  try {
+    const workers = await producer.workers();
+    if (workers.length > 0) return workers.map(workerCheck);
+    return [fail("workers", "none is alive: jobs wait", "start a worker with COMFYUI_URL set to your ComfyUI")];
+  } catch (error) {
+    return [fail("workers", messageOf(error), "look at Redis first")];
+  }
+}
+
+function workerCheck(worker: WorkerBeat): DoctorCheck {
+  const name = `worker ${worker.id}`;
+  const version =
+    worker.comfyui_version === null ? "ComfyUI has not answered yet" : `ComfyUI ${worker.comfyui_version}`;
+  const found = `${worker.state}, pool ${worker.pool}, ${version} at ${worker.instance}${worker.reason ? `: ${worker.reason}` : ""}`;
+  if (worker.state === "unready")
+    return fail(name, found, "start ComfyUI at this address, or correct the worker's COMFYUI_URL");
+  if (worker.state === "starting") return warn(name, found, "wait a moment; if it stays so, look at the worker's log");
+  return ok(name, found);
+}
+
+function examineKeys({ keys, settings }: Rooms): DoctorCheck {
+  const usable = keys.countUsable();
+  if (usable > 0) return ok("api keys", `${usable} can be used`);
+  return isLoopbackHost(settings.COMFYQ_HOST) && !keys.isRequired()
+    ? ok("api keys", "none, and none needed: only this machine can reach the API")
+    : fail("api keys", "none can be used: every call is refused", "make one with comfyq keys");
+}
+
+function ok(name: string, found: string): DoctorCheck {
+  return { name, state: "ok", found, advice: null };
+}
+
+function warn(name: string, found: string, advice: string): DoctorCheck {
+  return { name, state: "warn", found, advice };
+}
+
+function fail(name: string, found: string, advice: string): DoctorCheck {
+  return { name, state: "fail", found, advice };
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

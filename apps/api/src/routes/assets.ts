@@ -1,0 +1,79 @@
+import { join, resolve } from "node:path";
+import { Asset, AssetId, assetKeys } from "@comfyq/contract";
+import * as z from "zod";
+import { notFound } from "../errors.ts";
+import { keepAsset, readAsset } from "../objects/keepAsset.ts";
+import { readUpload } from "../objects/readUpload.ts";
+import { sendObject } from "../objects/sendObject.ts";
+import type { Rooms } from "../rooms.ts";
+import { type Call, json, type Route, route } from "../route.ts";
+import { BYTES_ANSWERS } from "./showOutput.ts";
+
+const Params = z.object({ id: AssetId });
+const UploadForm = z.object({ file: z.string().meta({ format: "binary", description: "The file" }) });
+
+/** Uploaded inputs, addressed by content. */
+export function assetRoutes(rooms: Rooms): readonly Route[] {
+  const shared = { tag: "Assets", params: Params, errors: ["not_found"] } as const;
+  return [
+    uploadRoute(rooms),
+    route({
+      ...shared,
+      method: "get",
+      path: "/v1/assets/{id}",
+      scope: "read",
+      summary: "Read what is known of an asset",
+      answers: { 200: json("The asset", Asset) },
+      run: async (call) => void call.res.json(await ownAsset(rooms, call)),
+    }),
+    route({
+      ...shared,
+      method: "get",
+      path: "/v1/assets/{id}/content",
+      scope: "read",
+      summary: "Read an asset's bytes",
+      answers: BYTES_ANSWERS,
+      run: async (call) => {
+        const asset = await ownAsset(rooms, call);
+        const key = assetKeys(call.caller.tenant, asset.id).content;
+        const { name, content_type: contentType } = asset;
+        if (rooms.storage.kind === "folder")
+          return sendObject(rooms.storage, call, { key, name, contentType, sha256: asset.hash.replace("sha256:", "") });
+        const ttlSeconds = rooms.settings.COMFYQ_LINK_TTL_S;
+        const link = await rooms.storage.link(key, { ttlSeconds, downloadName: name, contentType });
+        call.res.set("Cache-Control", "no-store").redirect(302, link.url);
+      },
+    }),
+  ];
+}
+
+function uploadRoute(rooms: Rooms): Route {
+  const folder = join(resolve(rooms.settings.COMFYQ_DATA_DIR), "spool");
+  return route({
+    method: "post",
+    path: "/v1/assets",
+    scope: "submit",
+    tag: "Assets",
+    summary: "Upload an input",
+    description: "The same bytes are the same asset, however often they are sent. Name it in a job as asset:<id>.",
+    body: { "multipart/form-data": { schema: UploadForm } },
+    answers: { 201: json("The asset, new", Asset), 200: json("The asset, which was there already", Asset) },
+    errors: ["invalid_request", "payload_too_large", "unsupported_media_type"],
+    run: async (call) => {
+      const maxBytes = rooms.settings.COMFYQ_MAX_ASSET_BYTES;
+      await using upload = await readUpload(call.req, { folder, maxBytes, signal: call.signal });
+      const { asset, isNew } = await keepAsset(rooms.storage, call.caller.tenant, upload);
+      call.res
+        .status(isNew ? 201 : 200)
+        .set("Location", `${call.baseUrl}/v1/assets/${asset.id}`)
+        .json(asset);
+    },
+  });
+}
+
+async function ownAsset(rooms: Rooms, call: Call): Promise<Asset> {
+  const id = call.params["id"] ?? "";
+  const asset = AssetId.safeParse(id).success ? await readAsset(rooms.storage, call.caller.tenant, id) : undefined;
+  if (!asset) throw notFound("asset", id);
+  return asset;
+}

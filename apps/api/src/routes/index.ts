@@ -1,0 +1,34 @@
+import type { Rooms } from "../rooms.ts";
+import type { Route } from "../route.ts";
+import { assetRoutes } from "./assets.ts";
+import { cancelJobRoute } from "./cancelJob.ts";
+import { doctorRoute } from "./doctor.ts";
+import { fleetRoutes } from "./fleet.ts";
+import { listJobsRoute } from "./listJobs.ts";
+import { probeRoutes } from "./probes.ts";
+import { retryJobRoute } from "./retryJob.ts";
+import { serveLinkRoute } from "./serveLink.ts";
+import { showJobRoutes } from "./showJob.ts";
+import { showOutputRoute } from "./showOutput.ts";
+import { streamEventsRoute } from "./streamEvents.ts";
+import { submitJobRoute } from "./submitJob.ts";
+import { webhookSecretRoute } from "./webhookSecret.ts";
+
+/** Every documented call, in the order of the reference page. */
+export function allRoutes(rooms: Rooms): readonly Route[] {
+  return [
+    submitJobRoute(rooms),
+    listJobsRoute(rooms),
+    ...showJobRoutes(rooms),
+    streamEventsRoute(rooms),
+    cancelJobRoute(rooms),
+    retryJobRoute(rooms),
+    showOutputRoute(rooms),
+    ...assetRoutes(rooms),
+    ...fleetRoutes(rooms),
+    webhookSecretRoute(rooms),
+    doctorRoute(rooms),
+    serveLinkRoute(rooms),
+    ...probeRoutes(rooms),
+  ];
+}

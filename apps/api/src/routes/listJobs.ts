@@ -1,0 +1,32 @@
+import { JobPage, JobStatus, PoolName } from "@comfyq/contract";
+import * as z from "zod";
+import { showJob } from "../presentJob.ts";
+import type { Rooms } from "../rooms.ts";
+import { json, type Route, route } from "../route.ts";
+
+const Query = z.strictObject({
+  status: JobStatus.optional().meta({ description: "Only jobs that are in this status now" }),
+  tag: z.string().min(1).max(64).optional().meta({ description: "Only jobs with this tag" }),
+  pool: PoolName.optional(),
+  limit: z.coerce.number().int().min(1).max(100).default(20).meta({ description: "Jobs on one page" }),
+  cursor: z.string().min(1).max(256).optional().meta({ description: "next_cursor of the page before" }),
+});
+
+export function listJobsRoute(rooms: Rooms): Route {
+  return route({
+    method: "get",
+    path: "/v1/jobs",
+    scope: "read",
+    tag: "Jobs",
+    summary: "List jobs, newest first",
+    description: "With a filter a page can be short and still have a next one: go on until next_cursor is null.",
+    query: Query,
+    answers: { 200: json("One page", JobPage) },
+    errors: ["invalid_request"],
+    run: async (call) => {
+      const page = await rooms.producer.list({ tenant: call.caller.tenant, ...call.query });
+      const jobs = await Promise.all(page.jobs.map((facts) => showJob(rooms, call, facts)));
+      call.res.json({ jobs, next_cursor: page.nextCursor ?? null } satisfies JobPage);
+    },
+  });
+}

@@ -1,0 +1,91 @@
+import { Job, type JobFacts, NewJob } from "@comfyq/contract";
+import * as z from "zod";
+import { readBody } from "../body/readBody.ts";
+import { jobIdFor } from "../idempotency.ts";
+import { owned } from "../ownJob.ts";
+import { showJob } from "../presentJob.ts";
+import type { Rooms } from "../rooms.ts";
+import { type Call, json, type Route, route } from "../route.ts";
+import { checkSubmission } from "../submit/checkSubmission.ts";
+import { preferredWait, waitForEnd } from "../submit/preferredWait.ts";
+import { readSubmission } from "../submit/readSubmission.ts";
+
+const EXAMPLE: z.input<typeof NewJob> = {
+  workflow: {
+    "3": { class_type: "EmptyImage", inputs: { width: 512, height: 512, batch_size: 1, color: 0 } },
+    "9": { class_type: "SaveImage", inputs: { images: ["3", 0], filename_prefix: "hello" } },
+  },
+  params: { "3.inputs.color": 16711680 },
+  tags: ["first"],
+};
+
+/** Headers that a submission may carry. */
+export const SUBMIT_HEADERS = z.object({
+  "Idempotency-Key": z.string().max(255).optional().meta({
+    description: "Repeating a request with the same key and body gives the same job again, and never a second one",
+  }),
+  Prefer: z
+    .string()
+    .optional()
+    .meta({ description: "wait=30: answer when the job has ended, or after 30 s (at most 60)" }),
+});
+
+/** Headers of the answer to a submission. */
+export const SUBMITTED_HEADERS = z.object({
+  Location: z.string().meta({ description: "Address of the job" }),
+  "Idempotency-Replayed": z.literal("true").optional().meta({ description: "This job was submitted before" }),
+  "Preference-Applied": z.string().optional(),
+});
+
+export function submitJobRoute(rooms: Rooms): Route {
+  return route({
+    method: "post",
+    path: "/v1/jobs",
+    scope: "submit",
+    tag: "Jobs",
+    summary: "Submit a job",
+    description: "201 means that the job is recorded durably and queued. Nothing is downloaded before the answer.",
+    headers: SUBMIT_HEADERS,
+    body: { "application/json": { schema: NewJob, example: EXAMPLE } },
+    answers: { 201: { ...json("The job", Job), headers: SUBMITTED_HEADERS } },
+    errors: [
+      "invalid_json",
+      "invalid_request",
+      "invalid_workflow",
+      "workflow_format_ui",
+      "missing_asset",
+      "idempotency_key_reuse",
+      "payload_too_large",
+      "unsupported_media_type",
+      "queue_full",
+    ],
+    run: async (call) => {
+      const { id, key } = jobIdFor(call.req, call.caller.tenant);
+      const { job, bodySha256 } = readSubmission(await readBody(call.req, rooms.settings.COMFYQ_MAX_BODY_BYTES));
+      // A repeat is not judged again: its assets may be gone, and its instances may have changed since it was accepted.
+      const isRepeat = key !== undefined && (await rooms.producer.read(call.caller.tenant, id)) !== undefined;
+      const checked = isRepeat ? job : await checkSubmission(rooms, call.caller.tenant, job);
+      await submit(rooms, call, { id, job: checked, bodySha256 });
+    },
+  });
+}
+
+/** A job that may be queued. */
+export interface CheckedJob {
+  readonly id: string;
+  readonly job: NewJob;
+  readonly bodySha256: string;
+}
+
+/** Queues a job and answers with it; waits for its end when the client prefers that. */
+export async function submit(rooms: Rooms, call: Call, checked: CheckedJob): Promise<void> {
+  const { tenant } = call.caller;
+  const { replayed } = await rooms.producer.submit({ ...checked, tenant });
+  const seconds = preferredWait(call.req.get("prefer"));
+  let facts: JobFacts = owned(checked.id, await rooms.producer.read(tenant, checked.id));
+  if (seconds !== undefined) facts = await waitForEnd(rooms, call, facts, seconds);
+  const shown = await showJob(rooms, call, facts);
+  if (replayed) call.res.set("Idempotency-Replayed", "true");
+  if (seconds !== undefined) call.res.set("Preference-Applied", `wait=${seconds}`);
+  call.res.status(201).set("Location", shown.urls.self).json(shown);
+}

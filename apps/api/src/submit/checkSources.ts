@@ -1,0 +1,79 @@
+import { AssetId, type NewJob, parseParamPath, type Workflow } from "@comfyq/contract";
+import { ApiError, type Fault } from "../errors.ts";
+
+/**
+ * Checks where inputs and files come from and go to, without fetching anything.
+ * @throws ApiError `invalid_request` naming every one that is wrong
+ */
+export function checkSources(job: NewJob): void {
+  const faults: Fault[] = [];
+  const note = (path: string, message: string | undefined) => {
+    if (message !== undefined) faults.push({ path, message });
+  };
+  for (const [address, source] of Object.entries(job.inputs)) {
+    note(`inputs.${address}`, addressFault(job.workflow, address) ?? sourceFault(source));
+  }
+  for (const [destination, source] of Object.entries(job.files)) {
+    note(`files.${destination}`, destinationFault(job.workflow, destination) ?? sourceFault(source));
+  }
+  if (faults.length > 0)
+    throw new ApiError("invalid_request", "Some inputs cannot be taken; see details", { details: faults });
+}
+
+/** The ids of the assets that a job wants, each once. */
+export function assetIdsOf(job: NewJob): readonly string[] {
+  const sources = [...Object.values(job.inputs), ...Object.values(job.files)];
+  return [
+    ...new Set(sources.filter((source) => source.startsWith("asset:")).map((source) => source.slice("asset:".length))),
+  ];
+}
+
+function addressFault(workflow: Workflow, address: string): string | undefined {
+  const place = parseParamPath(address);
+  if (!place) return "is no address; write <node id>.inputs.<name>, such as 10.inputs.image";
+  if (place.input === "__proto__") return "this input's name is not allowed";
+  return Object.hasOwn(workflow, place.nodeId) ? undefined : `the workflow has no node ${JSON.stringify(place.nodeId)}`;
+}
+
+function sourceFault(source: string): string | undefined {
+  if (source.startsWith("s3:")) return "s3:// sources are not supported by this version; send a presigned https:// URL";
+  if (source.startsWith("asset:"))
+    return AssetId.safeParse(source.slice("asset:".length)).success
+      ? undefined
+      : "is no asset; write asset:<id> with the id that POST /v1/assets gave";
+  return source.startsWith("data:") ? dataUriFault(source) : urlFault(source);
+}
+
+function urlFault(source: string): string | undefined {
+  const url = URL.parse(source);
+  if (!url) return "is no URL that can be fetched; write it in full, https://host/path";
+  if (url.username || url.password) return "has a user name or password in it, which is not sent; use a presigned URL";
+  return undefined;
+}
+
+function dataUriFault(source: string): string | undefined {
+  const comma = source.indexOf(",");
+  if (comma === -1) return "is no data URI; write data:<type>;base64,<bytes>";
+  if (comma === source.length - 1) return "is a data URI without bytes";
+  if (!/;base64$/i.test(source.slice(0, comma))) return undefined;
+  return /^[A-Za-z0-9+/_-]*={0,2}$/.test(source.slice(comma + 1)) ? undefined : "its bytes are not base64";
+}
+
+/** One name below a folder: no hidden files, no traversal, nothing that Windows or a shell takes amiss. */
+const SAFE_NAME = /^[A-Za-z0-9_][A-Za-z0-9._ -]{0,126}$/;
+const DEVICE_NAME = /^(?:con|prn|aux|nul|com\d|lpt\d)(?:\.|$)/i;
+const DEEPEST = 8;
+
+function destinationFault(workflow: Workflow, destination: string): string | undefined {
+  const name = /^\/input\/(.*)$/s.exec(destination)?.[1];
+  if (name === undefined)
+    return destination.startsWith("/models/")
+      ? "models cannot be sent with a job in this version; let the operator put them into ComfyUI's models folder"
+      : "only /input/<name> can be written, such as /input/pose.png";
+  const segments = name.split("/");
+  const isSafe = (segment: string) => SAFE_NAME.test(segment) && !/[. ]$/.test(segment) && !DEVICE_NAME.test(segment);
+  if (segments.length > DEEPEST || !segments.every(isSafe))
+    return "its name may have letters, digits, dot, space, _ and -, must not begin with a dot, and may have folders";
+  const isNamed = Object.values(workflow).some((node) => Object.values(node.inputs).includes(name));
+  return isNamed ? undefined : `no input of the workflow says ${JSON.stringify(name)}, so nothing would use it`;
+}

@@ -1,0 +1,43 @@
+import { assetKeys, type NewJob } from "@comfyq/contract";
+import { ApiError } from "../errors.ts";
+import type { Rooms } from "../rooms.ts";
+import { checkClasses, checkGraph, hasUnknownClass } from "./checkGraph.ts";
+import { assetIdsOf, checkSources } from "./checkSources.ts";
+import { writeParams } from "./writeParams.ts";
+
+/**
+ * Says whether a job makes sense, and returns it as it will run. Whatever can be known without a download is told now and
+ * not after an hour in the queue.
+ * @throws ApiError with every fault of one kind
+ */
+export async function checkSubmission(rooms: Rooms, tenant: string, asked: NewJob): Promise<NewJob> {
+  const job = writeParams(asked);
+  checkGraph(job.workflow);
+  checkSources(job);
+  await Promise.all([checkAgainstPool(rooms, job), checkAssets(rooms, tenant, job)]);
+  return job;
+}
+
+async function checkAgainstPool(rooms: Rooms, { workflow, pool }: NewJob): Promise<void> {
+  const remembered = await rooms.classes(pool, "cached");
+  const isStale = remembered !== undefined && hasUnknownClass(workflow, remembered);
+  const known = isStale ? await rooms.classes(pool, "fresh") : remembered;
+  if (known) checkClasses(workflow, pool, known);
+}
+
+async function checkAssets(rooms: Rooms, tenant: string, job: NewJob): Promise<void> {
+  const ids = assetIdsOf(job);
+  const found = await Promise.all(ids.map((id) => rooms.storage.head(assetKeys(tenant, id).description)));
+  const missing = ids.filter((_, at) => found[at] === undefined);
+  if (missing.length === 0) return;
+  const places = [...Object.entries(job.inputs).map(at("inputs")), ...Object.entries(job.files).map(at("files"))];
+  throw new ApiError("missing_asset", `There is no asset ${missing.join(", ")}; upload it with POST /v1/assets first`, {
+    details: places
+      .filter(({ source }) => missing.includes(source.slice("asset:".length)))
+      .map(({ path, source }) => ({ path, message: `${source} is not there` })),
+  });
+}
+
+function at(field: string) {
+  return ([name, source]: [string, string]) => ({ path: `${field}.${name}`, source });
+}

@@ -1,0 +1,55 @@
+import { isUiFormat, NewJob } from "@comfyq/contract";
+import { sha256Hex } from "@comfyq/runtime";
+import { canonicalJson } from "../body/canonicalJson.ts";
+import { parseJson } from "../body/parseJson.ts";
+import { zodFaults } from "../body/zodFaults.ts";
+import { ApiError } from "../errors.ts";
+
+/** A body that has the right form; whether it makes sense is not known yet. */
+export interface ReadBody {
+  readonly job: NewJob;
+  /** Of the body as sent, whatever the order of its keys. */
+  readonly bodySha256: string;
+}
+
+/**
+ * Bytes → NewJob, with every default filled in.
+ * @throws ApiError `invalid_json` | `workflow_format_ui` | `invalid_workflow` | `invalid_request`, with every faulty field
+ */
+export function readSubmission(bytes: Buffer): ReadBody {
+  const body = parseJson(bytes);
+  refuseLookalikes(body);
+  const parsed = NewJob.safeParse(body);
+  if (parsed.success) return { job: parsed.data, bodySha256: sha256Hex(canonicalJson(body)) };
+  const details = zodFaults(parsed.error, Object.keys(NewJob.shape));
+  const isGraphOnly = details.every(({ path }) => path.startsWith("workflow."));
+  const fields = details.length === 1 ? "One field is" : `${details.length} fields are`;
+  const first = details[0] && details[0].path !== "" ? `: ${details[0].path} ${details[0].message}` : "";
+  throw isGraphOnly
+    ? new ApiError("invalid_workflow", `The workflow is not in ComfyUI's API format${first}`, { details })
+    : new ApiError("invalid_request", `${fields} wrong${first}; see details, and /docs for what is taken`, { details });
+}
+
+/** What people send most often instead of what is meant: say so in their words, not in a schema's. */
+function refuseLookalikes(body: unknown): void {
+  if (typeof body !== "object" || body === null || Array.isArray(body))
+    throw new ApiError("invalid_request", 'The body must be a JSON object such as {"workflow": {…}}');
+  const { workflow } = body as { workflow?: unknown }; // an object, see above
+  if (isUiFormat(workflow) || isUiFormat(body))
+    throw new ApiError(
+      "workflow_format_ui",
+      "This workflow is in the format that the ComfyUI editor saves, which cannot be run by any API; in ComfyUI choose " +
+        "Workflow > Export (API) (older versions: Save (API Format), after enabling Dev mode in the settings) and send that",
+      {
+        details: [{ path: "workflow", message: "has nodes and links; it must be { node id: { class_type, inputs } }" }],
+      },
+    );
+  if (workflow === undefined && Object.values(body).some(isNode))
+    throw new ApiError("invalid_request", 'This is a workflow on its own; send it inside a job: {"workflow": {…}}', {
+      details: [{ path: "workflow", message: "is missing" }],
+    });
+}
+
+function isNode(value: unknown): boolean {
+  return typeof value === "object" && value !== null && "class_type" in value;
+}
