@@ -20,6 +20,8 @@ export interface FakeS3Options {
   readonly dir?: string | undefined;
   /** Smallest size of every part but the last; default 5 MiB, as in S3. */
   readonly smallestPartBytes?: number | undefined;
+  /** Longest page of a listing; default 1000, as in S3. */
+  readonly mostKeysPerPage?: number | undefined;
   /** The server's wall clock, for signatures and dates. */
   readonly nowMs?: (() => number) | undefined;
 }
@@ -37,6 +39,7 @@ export interface FakeS3 extends AsyncDisposable {
 }
 
 const SMALLEST_PART_BYTES = 5 * 1024 * 1024;
+const MOST_KEYS_PER_PAGE = 1000;
 
 /**
  * Starts a small S3 that checks what S3 checks: signatures, expiry, lengths, checksums, conditions, part sizes.
@@ -46,6 +49,7 @@ export async function startFakeS3(options: FakeS3Options): Promise<FakeS3> {
   const clock = options.nowMs ?? nowMs;
   const world = await openWorld(options.dir, {
     smallestPartBytes: options.smallestPartBytes ?? SMALLEST_PART_BYTES,
+    mostKeysPerPage: options.mostKeysPerPage ?? MOST_KEYS_PER_PAGE,
     nowMs: clock,
   });
   for (const bucket of options.buckets) await addBucket(world, bucket);

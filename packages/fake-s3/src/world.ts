@@ -35,13 +35,14 @@ export interface World {
   readonly shelf: BlobShelf;
   readonly index: ObjectIndex;
   readonly smallestPartBytes: number;
+  readonly mostKeysPerPage: number;
   readonly nowMs: () => number;
 }
 
 /** @param dir folder to keep objects in; `undefined` keeps them in memory */
 export async function openWorld(
   dir: string | undefined,
-  rules: Pick<World, "smallestPartBytes" | "nowMs">,
+  rules: Pick<World, "smallestPartBytes" | "mostKeysPerPage" | "nowMs">,
 ): Promise<World> {
   const index = dir === undefined ? forgetfulIndex() : folderIndex(join(dir, "objects"));
   const loaded = await index.load();

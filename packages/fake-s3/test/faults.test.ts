@@ -12,6 +12,7 @@ import { FaultBoard } from "../src/faults.ts";
 import { TokenBucket } from "../src/tokenBucket.ts";
 import { BUCKET, randomStream, refusal, setup } from "./setup.ts";
 
+const PATIENTLY = { timeout: 15_000 };
 const TO = { Bucket: BUCKET, Key: "f/a" };
 
 test("503 for two requests, then all is well: the SDK's retries get through", async () => {
@@ -49,7 +50,7 @@ test("a stalled upload goes on when the fault is taken away", async () => {
   const { bytes, stream } = randomStream(300_000);
   const fault = system.fake.faults.add({ kind: "stall", afterBytes: 1000, on: ["PutObject"] });
   const put = system.s3.send(new PutObjectCommand({ ...TO, Body: stream, ContentLength: bytes.length }));
-  await expect.poll(() => system.fake.stats().bytesIn).toBe(1000);
+  await expect.poll(() => system.fake.stats().bytesIn, PATIENTLY).toBe(1000);
   expect(system.fake.stats().objects).toBe(0);
   fault.remove();
   await put;
@@ -62,7 +63,7 @@ test("a stalled download has given its first bytes and no more", async () => {
   system.fake.faults.add({ kind: "stall", afterBytes: 100_000, on: ["GetObject"] });
   const got = await system.s3.send(new GetObjectCommand(TO));
   const reading = got.Body?.transformToByteArray();
-  await expect.poll(() => system.fake.stats().bytesOut).toBe(100_000);
+  await expect.poll(() => system.fake.stats().bytesOut, PATIENTLY).toBe(100_000);
   await system.fake.close();
   await expect(reading).rejects.toThrow();
 });

@@ -36,7 +36,7 @@ test("a refused upload leaves no file behind", async () => {
   await using system = await setup({ dir: folder.dir });
   system.fake.faults.add({ kind: "cut", afterBytes: 1000 });
   await refusal(system.put("a", Buffer.alloc(50_000)));
-  await expect.poll(() => readdir(join(folder.dir, "blobs"))).toEqual([]);
+  await expect.poll(() => readdir(join(folder.dir, "blobs")), { timeout: 15_000 }).toEqual([]);
 });
 
 test("the process says in one line where it listens, and serves its buckets until it is killed", async () => {

@@ -5,8 +5,6 @@ import { encodePath } from "../query.ts";
 import { findBucket } from "../world.ts";
 import { renderXml } from "../xml.ts";
 
-const MOST_KEYS = 1000;
-
 interface Page {
   readonly keys: readonly string[];
   readonly commonPrefixes: readonly string[];
@@ -19,11 +17,12 @@ export async function listObjects({ world, target }: Call): Promise<Answer> {
   if (target.query.get("list-type") !== "2") throw new FakeS3Error("NotImplemented", "Only ListObjectsV2 is here");
   const bucket = findBucket(world, target.bucket);
   const query = (name: string) => target.query.get(name) ?? "";
+  const maxKeys = Number(target.query.get("max-keys") ?? 1000);
   const page = cutPage(bucket.keys, {
     prefix: query("prefix"),
     delimiter: query("delimiter"),
     after: readToken(target.query.get("continuation-token")) ?? query("start-after"),
-    count: Math.min(Number(target.query.get("max-keys") ?? MOST_KEYS), MOST_KEYS),
+    count: Math.min(maxKeys, world.mostKeysPerPage),
   });
   const encode = query("encoding-type") === "url" ? encodePath : (key: string) => key;
   return xmlAnswer(
@@ -33,7 +32,7 @@ export async function listObjects({ world, target }: Call): Promise<Answer> {
       Delimiter: target.query.get("delimiter"),
       EncodingType: target.query.get("encoding-type"),
       KeyCount: page.keys.length + page.commonPrefixes.length,
-      MaxKeys: Number(target.query.get("max-keys") ?? MOST_KEYS),
+      MaxKeys: maxKeys,
       IsTruncated: page.next !== undefined,
       NextContinuationToken: page.next === undefined ? undefined : Buffer.from(page.next).toString("base64"),
       Contents: page.keys.map((key) => describe(bucket, key, encode)),

@@ -1,0 +1,37 @@
+const MEBIBYTE = 1024 * 1024;
+/** Three of these are in memory at a time. With S3's limit of 10,000 parts it is enough for 83 GB of unknown length. */
+const USUAL_PART_BYTES = 8 * MEBIBYTE;
+export const MOST_PARTS = 10_000;
+
+/** Size of every part but the last: some stores want them equal. */
+export function partBytesFor(sizeBytes: number | undefined): number {
+  const needed = Math.ceil((sizeBytes ?? 0) / MOST_PARTS / MEBIBYTE) * MEBIBYTE;
+  return Math.max(USUAL_PART_BYTES, needed);
+}
+
+/**
+ * Gathers chunks into parts of exactly `partBytes`; only the last is shorter. An empty body has no part.
+ * Buffers come from `spare` when there are any: put each one back when it has been sent.
+ * @param sizeBytes expected length, so that a small body does not take a large buffer
+ */
+export async function* cutIntoParts(
+  chunks: AsyncIterable<Buffer>,
+  { partBytes, spare, sizeBytes }: { partBytes: number; spare: Buffer[]; sizeBytes: number | undefined },
+): AsyncGenerator<Buffer, undefined> {
+  let part: Buffer | undefined;
+  let filled = 0;
+  for await (const chunk of chunks) {
+    for (let at = 0; at < chunk.length; ) {
+      // one byte more than expected: a part may be full only when there is more to come
+      part ??= spare.pop() ?? Buffer.allocUnsafeSlow(Math.min(partBytes, (sizeBytes ?? partBytes) + 1));
+      const copied = chunk.copy(part, filled, at);
+      at += copied;
+      filled += copied;
+      if (filled < part.length) continue;
+      yield part;
+      part = undefined;
+      filled = 0;
+    }
+  }
+  if (part && filled > 0) yield part.subarray(0, filled);
+}
