@@ -1,0 +1,158 @@
+import { randomUUID } from "node:crypto";
+import type { WebSocket } from "ws";
+import type { EngineParts } from "./engine/EngineParts.ts";
+import { Life } from "./engine/Life.ts";
+import type { Fault } from "./faults/Fault.ts";
+import { FaultBoard } from "./faults/FaultBoard.ts";
+import { Folders } from "./files/Folders.ts";
+import { ALL_NODES } from "./nodes/allNodes.ts";
+import { NodeRegistry } from "./nodes/NodeRegistry.ts";
+import { RECORDED_NODES } from "./nodes/recordedNodes.ts";
+import type { ResolvedOptions } from "./SimulatorOptions.ts";
+import { Stats } from "./Stats.ts";
+import type { ApiRequest } from "./server/ApiRequest.ts";
+import { featuresOf } from "./server/features.ts";
+import { HttpServer } from "./server/HttpServer.ts";
+import { SocketHub } from "./server/SocketHub.ts";
+import { profileOf } from "./versions.ts";
+
+/** A simulated ComfyUI: what stays over restarts, the present {@link Life}, and the port. */
+export class Simulation {
+  readonly options: ResolvedOptions;
+  readonly parts: EngineParts;
+  readonly #hub = new SocketHub();
+  readonly #server: HttpServer;
+  readonly #logReaders = new Set<string>();
+  #life: Life;
+  #port = 0;
+  #loop: Promise<void> = Promise.resolve();
+
+  constructor(options: ResolvedOptions) {
+    const profile = profileOf(options.version);
+    const { execMs, stepMs, loadMs, speed, gcEvery10sMs, previews, clock } = options;
+    this.options = options;
+    this.parts = {
+      profile,
+      clock,
+      folders: new Folders({
+        base: options.dir,
+        bundledModels: options.models,
+        containsInputPaths: profile.containsInputPaths,
+      }),
+      nodes: new NodeRegistry([...ALL_NODES, ...(options.recordedNodes ? RECORDED_NODES : []), ...options.nodes]),
+      faults: new FaultBoard(() => this.#heal()),
+      stats: new Stats(clock),
+      frames: this.#hub,
+      settings: {
+        execMs,
+        stepMs,
+        loadMs,
+        speed,
+        gcEvery10sMs,
+        previews,
+        cache: options.cache ?? (profile.keepsResults ? "ram" : "classic"),
+      },
+    };
+    for (const fault of options.faults) this.parts.faults.add(fault);
+    this.#server = new HttpServer(this);
+    this.#life = this.#beginLife();
+  }
+
+  get life(): Life {
+    return this.#life;
+  }
+
+  get port(): number {
+    return this.#port;
+  }
+
+  /** @throws SimulatorError `port_taken` */
+  async listen(): Promise<void> {
+    this.#port = await this.#server.listen(this.options.host, this.#port || this.options.port);
+  }
+
+  /** Forgets everything in memory, drops all connections, wipes `temp`, and is back on the same port. */
+  async restart(downMs = 0): Promise<void> {
+    this.parts.stats.restarted();
+    await this.close();
+    if (downMs > 0) await this.parts.clock.sleep(downMs);
+    this.parts.folders.wipeTemp();
+    this.#life = this.#beginLife();
+    await this.listen();
+  }
+
+  /** Ends as a killed process does; what that means decides whoever started the simulator. */
+  crash(): void {
+    if (this.options.onCrash) this.options.onCrash();
+    else void this.close();
+  }
+
+  async close(): Promise<void> {
+    this.#life.end();
+    this.#hub.dropAll();
+    this.#logReaders.clear();
+    await this.#server.close();
+  }
+
+  /** Does something as soon as the answer to a request has gone out. */
+  afterAnswer(request: ApiRequest, act: () => unknown): void {
+    // The answer is written in the turn after the handler's; a few ms are for the client to read it.
+    void this.parts.clock.sleep(10).then(act, act);
+    request.raw.resume();
+  }
+
+  /** Takes a new websocket in; without an id it gets one of 32 hex digits. */
+  async welcome(socket: WebSocket, clientId: string): Promise<void> {
+    const sid = clientId || randomUUID().replaceAll("-", "");
+    const { stats, profile } = this.parts;
+    stats.websocketOpened();
+    socket.on("close", () => stats.websocketClosed());
+    await this.#hub.welcome(socket, sid, {
+      status: this.#life.status(),
+      node: this.#life.clientId === sid ? this.#life.lastNodeId : undefined,
+      features: featuresOf(profile, this.options.maxUploadBytes),
+    });
+    for (const fault of this.parts.faults.strikeAt("connected", {})) this.#act(fault, sid);
+  }
+
+  /** Waits while the server's one loop is busy with something else. */
+  loopIsFree(): Promise<void> {
+    return this.#loop;
+  }
+
+  /** Keeps everybody waiting as long as the validation of a prompt takes. */
+  async blockLoop(): Promise<void> {
+    const durationMs = this.parts.faults.strike("validate_ms")?.ms ?? this.options.validateMs;
+    if (durationMs <= 0) return;
+    this.#loop = this.#loop.then(() => this.parts.clock.sleep(durationMs));
+    await this.#loop;
+  }
+
+  subscribeToLogs(clientId: string, isWanted: boolean): void {
+    if (isWanted) this.#logReaders.add(clientId);
+    else this.#logReaders.delete(clientId);
+  }
+
+  #beginLife(): Life {
+    const life = new Life(this.parts, (fault) => this.#act(fault, life.clientId));
+    life.log.onLine = (entry) => {
+      const size = { cols: 80, rows: 24 };
+      for (const reader of this.#logReaders) this.#hub.send("logs", { entries: [entry], size }, reader);
+    };
+    void life.work();
+    return life;
+  }
+
+  #act(fault: Fault, clientId: unknown): void {
+    if (fault.kind === "ws_drop") this.#hub.drop(clientId);
+    else if (fault.kind === "ws_silent") this.#hub.silence(clientId);
+    else if (fault.kind === "frames_stop") this.#hub.stop();
+    else if (fault.kind === "crash") this.crash();
+    else if (fault.kind === "restart") void this.restart(fault.downMs);
+  }
+
+  #heal(): void {
+    this.#hub.heal();
+    this.#server.heal();
+  }
+}

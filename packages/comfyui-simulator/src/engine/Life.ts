@@ -1,0 +1,166 @@
+import type { Fault, Stage } from "../faults/Fault.ts";
+import type { Occasion } from "../faults/FaultBoard.ts";
+import { OutputFiles } from "../files/OutputFiles.ts";
+import type { EngineParts } from "./EngineParts.ts";
+import { LifeEnded, WorkerDeath } from "./endings.ts";
+import { History } from "./History.ts";
+import { InterruptFlag } from "./Interrupt.ts";
+import { PromptQueue, type QueuedPrompt } from "./PromptQueue.ts";
+import { PromptRun } from "./PromptRun.ts";
+import { ResultCache } from "./ResultCache.ts";
+import { ServerLog } from "./ServerLog.ts";
+
+/** Carries out the staged faults that concern more than the engine. */
+export type FaultAct = (fault: Fault) => void;
+
+/**
+ * One life of a ComfyUI process: everything it keeps in memory and loses when it ends, and its worker thread
+ * (main.py prompt_worker). One prompt at a time.
+ */
+export class Life {
+  readonly parts: EngineParts;
+  readonly queue: PromptQueue;
+  readonly history = new History();
+  readonly interrupt = new InterruptFlag();
+  readonly cache: ResultCache;
+  readonly files: OutputFiles;
+  readonly log: ServerLog;
+  /** Whose prompt runs now or ran last; stays until the next one starts. */
+  clientId: unknown;
+  /** The node that runs now, as shown to a client that reconnects. */
+  lastNodeId: string | undefined;
+  /** Counts submissions without a number, refused ones too. */
+  counter = 0;
+  /** Outcome of the node that ran last: what history says when a prompt ends by a cycle. */
+  lastSuccess = false;
+  cudaIsBroken = false;
+  #model: string | undefined;
+  #lastGarbageAtMs = Number.NEGATIVE_INFINITY;
+  readonly #act: FaultAct;
+  readonly #end = new AbortController();
+
+  constructor(parts: EngineParts, act: FaultAct) {
+    this.parts = parts;
+    this.#act = act;
+    this.cache = new ResultCache(parts.settings.cache);
+    this.files = new OutputFiles(parts.folders, parts.faults, () => new Date(parts.clock.nowMs()));
+    this.log = new ServerLog(parts.clock);
+    this.queue = new PromptQueue(() => parts.frames.send("status", this.status()));
+    this.log.write(`ComfyUI version: ${parts.profile.version}`);
+  }
+
+  /** Content of a `status` frame. */
+  status(): { status: { exec_info: { queue_remaining: number } } } {
+    return { status: { exec_info: { queue_remaining: this.queue.remaining } } };
+  }
+
+  /** Lets the worker run until {@link end}. */
+  async work(): Promise<void> {
+    while (!this.#end.signal.aborted) {
+      await this.queue.waitForWork(this.#end.signal);
+      const prompt = this.#end.signal.aborted ? undefined : this.queue.take();
+      if (prompt && !(await this.#survives(prompt))) return;
+      this.#obeyFlags();
+    }
+  }
+
+  /** Nothing runs any more, and nothing is said about it. */
+  end(): void {
+    this.#end.abort();
+  }
+
+  throwIfEnded(): void {
+    if (this.#end.signal.aborted) throw new LifeEnded();
+  }
+
+  /** Lets the staged faults of a moment strike. @throws WorkerDeath | LifeEnded when they end this life */
+  reach(stage: Stage, occasion: Occasion): void {
+    for (const fault of this.parts.faults.strikeAt(stage, occasion)) {
+      if (fault.kind === "interrupt") this.interrupt.set();
+      else if (fault.kind === "history_evict") this.history.delete(occasion.promptId);
+      else if (fault.kind === "zombie") throw new WorkerDeath();
+      else this.#act(fault);
+    }
+    this.throwIfEnded();
+  }
+
+  crash(): never {
+    this.#act({ kind: "crash" });
+    throw new LifeEnded();
+  }
+
+  /** Lets simulated time pass. @throws LifeEnded */
+  async wait(durationMs: number): Promise<void> {
+    const { faults, settings, clock } = this.parts;
+    const slowness = faults.strike("exec_slow")?.factor ?? 1;
+    await this.#sleep((durationMs * slowness) / settings.speed, () => clock.turn());
+  }
+
+  /** Waits until a prompt has taken its least time; an interrupt ends that at once. @throws Interrupted | LifeEnded */
+  async waitUntil(startedAtMs: number, leastMs: number): Promise<void> {
+    const { faults, settings, clock } = this.parts;
+    const slowness = leastMs > 0 ? (faults.strike("exec_slow")?.factor ?? 1) : 1;
+    const leftMs = (leastMs * slowness) / settings.speed - (clock.monotonicMs() - startedAtMs);
+    if (leftMs <= 0) return;
+    const interrupted = this.interrupt.signal;
+    await clock.sleep(leftMs, AbortSignal.any([this.#end.signal, interrupted])).catch(() => undefined);
+    this.throwIfEnded();
+    this.interrupt.check();
+  }
+
+  /** Loads a model unless it is the one that is loaded. */
+  async useModel(name: string): Promise<void> {
+    if (this.#model === name) return;
+    this.#model = name;
+    this.parts.stats.modelLoaded(name);
+    if (this.parts.settings.loadMs > 0) await this.wait(this.parts.settings.loadMs);
+  }
+
+  async #survives(prompt: QueuedPrompt): Promise<boolean> {
+    try {
+      await this.#run(prompt);
+      return true;
+    } catch (cause) {
+      if (cause instanceof WorkerDeath || cause instanceof LifeEnded) return false;
+      throw cause;
+    }
+  }
+
+  async #run(prompt: QueuedPrompt): Promise<void> {
+    const startedAtMs = this.parts.clock.monotonicMs();
+    const record = await new PromptRun(this, prompt).execute();
+    const delay = this.parts.faults.strike("history_delay", { promptId: prompt.promptId });
+    if (delay?.ms) await this.#sleep(delay.ms);
+    this.queue.done(prompt, () => this.history.add(record));
+    const { frames } = this.parts;
+    if (this.clientId !== undefined) {
+      frames.send("executing", { node: null, prompt_id: prompt.promptId }, this.clientId);
+    }
+    const seconds = (this.parts.clock.monotonicMs() - startedAtMs) / 1000;
+    this.log.write(`Prompt executed in ${seconds.toFixed(2)} seconds`);
+    this.reach("done", { promptId: prompt.promptId });
+    await this.#collectGarbage();
+  }
+
+  #obeyFlags(): void {
+    const flags = this.queue.takeFlags();
+    if (flags.unloadModels || flags.freeMemory) this.#model = undefined;
+    if (flags.freeMemory) this.cache.clear();
+  }
+
+  async #collectGarbage(): Promise<void> {
+    const { clock, settings } = this.parts;
+    if (settings.gcEvery10sMs <= 0 || clock.monotonicMs() - this.#lastGarbageAtMs < 10_000) return;
+    await this.#sleep(settings.gcEvery10sMs);
+    this.#lastGarbageAtMs = clock.monotonicMs();
+  }
+
+  async #sleep(durationMs: number, otherwise?: () => Promise<void>): Promise<void> {
+    if (durationMs > 0) {
+      await this.parts.clock.sleep(durationMs, this.#end.signal).catch(() => undefined);
+    } else {
+      await otherwise?.();
+    }
+    this.throwIfEnded();
+  }
+}
