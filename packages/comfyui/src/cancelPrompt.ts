@@ -1,18 +1,11 @@
+import type { Client } from "./client.ts";
 import { createBell, nowMs } from "./clock.ts";
-import type { Cancelled, CancelOptions, ComfyFeatures, Found } from "./face.ts";
+import type { Cancelled, CancelOptions, Found } from "./face.ts";
 import type { FrameRouter } from "./frames.ts";
 import { classOf, graphOfItem } from "./graph.ts";
-import { errorOfStatus, type Http } from "./http.ts";
+import { errorOfStatus } from "./http.ts";
 import { isPassing } from "./vigil.ts";
 import { PATHS } from "./wire/index.ts";
-
-/** What a cancellation needs of the client. */
-export interface CancelNeeds {
-  readonly http: Http;
-  readonly router: FrameRouter;
-  readonly features: () => Promise<ComfyFeatures>;
-  readonly lookUpInQueue: (promptId: string, signal: AbortSignal) => Promise<Found>;
-}
 
 /** An interrupt that lands between two states is lost (§1.2), so it is repeated. */
 const REPEAT_MS = 1_000;
@@ -24,23 +17,23 @@ const LOOK_MS = 100;
  * interrupted (§3.6), which is what `stuckNode` tells.
  * @throws ComfyError `unreachable` | `busy` when the server could not be asked at the deadline
  */
-export async function cancelPrompt(promptId: string, options: CancelOptions, needs: CancelNeeds): Promise<Cancelled> {
-  const signal = AbortSignal.any([needs.http.closed, ...(options.signal ? [options.signal] : [])]);
+export async function cancelPrompt(promptId: string, options: CancelOptions, client: Client): Promise<Cancelled> {
+  const signal = AbortSignal.any([client.http.closed, ...(options.signal ? [options.signal] : [])]);
   const startedAtMs = nowMs();
   const bell = createBell();
-  const stopListening = needs.router.listen(promptId, (frame) => {
+  const stopListening = client.router.listen(promptId, (frame) => {
     if (frame.type === "status" || frame.type === "gap") bell.ring(); // the queue has changed
   });
   let struckAtMs = Number.NEGATIVE_INFINITY;
   try {
     for (;;) {
-      const seen = await attempt(() => needs.lookUpInQueue(promptId, signal));
+      const seen = await attempt(() => client.lookUpInQueue(promptId, signal));
       const stopMs = nowMs() - startedAtMs;
       if ("value" in seen && isGone(seen.value)) return { stopped: true, stopMs };
-      if (stopMs >= options.deadlineMs) return outOfTime(promptId, stopMs, seen, needs.router);
+      if (stopMs >= options.deadlineMs) return outOfTime(promptId, stopMs, seen, client.router);
       if ("value" in seen && nowMs() - struckAtMs >= REPEAT_MS) {
         struckAtMs = nowMs();
-        await attempt(() => strike(promptId, seen.value.kind === "running", signal, needs));
+        await attempt(() => strike(promptId, seen.value.kind === "running", signal, client));
       }
       await bell.wait(Math.min(LOOK_MS, options.deadlineMs - stopMs), signal);
     }
@@ -74,11 +67,11 @@ function outOfTime(promptId: string, stopMs: number, seen: Attempt<Found>, route
   return { stopped: false, stopMs, stuckNode: { node_id: nodeId, ...(graph && classOf(graph, nodeId)) } };
 }
 
-async function strike(promptId: string, isRunning: boolean, signal: AbortSignal, needs: CancelNeeds): Promise<void> {
-  const { cancelEndpoint, dialect } = await needs.features();
+async function strike(promptId: string, isRunning: boolean, signal: AbortSignal, client: Client): Promise<void> {
+  const { cancelEndpoint, dialect } = await client.features();
   if (cancelEndpoint) {
     const path = `${PATHS.jobs}/${encodeURIComponent(promptId)}/cancel`;
-    const answer = await needs.http.send({ method: "POST", path, signal });
+    const answer = await client.http.send({ method: "POST", path, signal });
     if (answer.status === 200) return;
     // No such route, or an id that is no UUID: the older calls below know it.
     if (answer.status >= 500 || dialect === "cloud") throw errorOfStatus(answer, `Cancelling prompt ${promptId}`);
@@ -87,6 +80,6 @@ async function strike(promptId: string, isRunning: boolean, signal: AbortSignal,
   const call = isRunning
     ? { path: PATHS.interrupt, json: { prompt_id: promptId } }
     : { path: PATHS.queue, json: { delete: [promptId] } };
-  const answer = await needs.http.send({ method: "POST", ...call, signal });
+  const answer = await client.http.send({ method: "POST", ...call, signal });
   if (answer.status !== 200) throw errorOfStatus(answer, `Cancelling prompt ${promptId}`);
 }

@@ -17,86 +17,96 @@ const DEFAULTS = {
 };
 
 /** Everything that one connection to a server holds. Nothing is opened until it is needed. */
-export interface Client {
+export class Client {
   readonly address: Address;
   readonly http: Http;
   readonly router: FrameRouter;
   readonly limits: typeof DEFAULTS;
   readonly report: (event: ComfyEvent) => void;
+  readonly #clientId: string | undefined;
+  #socket: FrameSocket | undefined;
+  #features: Promise<ComfyFeatures> | undefined;
+  #mintsIds: boolean;
+
+  constructor(options: ConnectOptions) {
+    this.limits = { ...DEFAULTS, ...options };
+    this.address = parseAddress(options);
+    this.http = createHttp(this.address, this.limits.requestTimeoutMs);
+    const isCloud = this.address.dialect === "cloud";
+    this.router = createFrameRouter(isCloud);
+    this.report = options.onEvent ?? (() => {});
+    this.#clientId = options.clientId;
+    this.#mintsIds = isCloud;
+  }
+
   /** The one socket; the first call opens it. */
-  readonly socket: () => FrameSocket;
-  /** Asked once per server start; see also `noteMintedId`. */
-  readonly features: () => Promise<ComfyFeatures>;
-  readonly lookUp: (promptId: string, signal: AbortSignal | undefined) => Promise<Found>;
-  readonly lookUpInQueue: (promptId: string, signal: AbortSignal | undefined) => Promise<Found>;
+  get socket(): FrameSocket {
+    this.http.closed.throwIfAborted(); // nobody would close a socket opened now
+    this.#socket ??= openSocket({
+      address: this.address,
+      clientId: this.#clientId,
+      heartbeatMs: this.limits.heartbeatMs,
+      onText: (text) => this.router.onText(text),
+      onBinary: (bytes) => this.router.onBinary(bytes),
+      onOpen: (clientId) => {
+        this.#features = undefined; // after a gap it may be another server
+        this.router.onGap();
+        this.report({ type: "socket_open", clientId });
+      },
+      onLost: (clientId, reason) => {
+        this.router.onGap();
+        this.report({ type: "socket_lost", clientId, reason });
+      },
+    });
+    return this.#socket;
+  }
+
+  /** Does the server give prompts ids of its own, as far as we know? */
+  get mintsIds(): boolean {
+    return this.#mintsIds;
+  }
+
   /** The server was seen to ignore our prompt id. */
-  readonly noteMintedId: () => void;
-  readonly mintsIds: () => boolean;
-  readonly close: () => Promise<void>;
-}
-
-export function createClient(options: ConnectOptions): Client {
-  const limits = { ...DEFAULTS, ...options };
-  const address = parseAddress(options);
-  const isCloud = address.dialect === "cloud";
-  const http = createHttp(address, limits.requestTimeoutMs);
-  const router = createFrameRouter(isCloud);
-  const report = options.onEvent ?? (() => {});
-  let socket: FrameSocket | undefined;
-  let features: Promise<ComfyFeatures> | undefined;
-  let mintsIds = isCloud;
-
-  function onOpen(clientId: string): void {
-    features = undefined; // after a gap it may be another server
-    router.onGap();
-    report({ type: "socket_open", clientId });
+  noteMintedId(): void {
+    this.#mintsIds = true;
   }
 
-  function onLost(clientId: string, reason: string): void {
-    router.onGap();
-    report({ type: "socket_lost", clientId, reason });
+  /** Asked once per server start. */
+  async features(): Promise<ComfyFeatures> {
+    this.#features ??= this.#askFeatures();
+    const found = await this.#features;
+    return this.#mintsIds ? { ...found, promptIds: "minted" } : found;
   }
 
-  async function askFeatures(): Promise<ComfyFeatures> {
+  lookUp(promptId: string, signal: AbortSignal | undefined): Promise<Found> {
+    return lookUp(promptId, { http: this.http, dialect: this.address.dialect, signal });
+  }
+
+  lookUpInQueue(promptId: string, signal: AbortSignal | undefined): Promise<Found> {
+    return lookUpInQueue(promptId, { http: this.http, dialect: this.address.dialect, signal });
+  }
+
+  /** Can the frames of a prompt that was submitted with this client id reach us now? */
+  isHeard(clientId: unknown): boolean {
+    const { socket } = this;
+    return socket.isHearing && (this.address.dialect === "cloud" || clientId === socket.clientId);
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([this.http.close(), this.#socket?.close()]);
+  }
+
+  async #askFeatures(): Promise<ComfyFeatures> {
     try {
-      const found = await detectFeatures(http, address.dialect);
-      report({ type: "features_detected", features: found });
-      mintsIds ||= found.promptIds === "minted";
+      const found = await detectFeatures(this.http, this.address.dialect);
+      this.report({ type: "features_detected", features: found });
+      this.#mintsIds ||= found.promptIds === "minted";
       return found;
     } catch (error) {
-      features = undefined; // ask again next time
+      this.#features = undefined; // ask again next time
       throw error;
     }
   }
-
-  return {
-    address,
-    http,
-    router,
-    limits,
-    report,
-    socket() {
-      http.closed.throwIfAborted(); // nobody would close a socket opened now
-      const { clientId } = options;
-      const handlers = { onText: router.onText, onBinary: router.onBinary, onOpen, onLost };
-      socket ??= openSocket({ address, clientId, heartbeatMs: limits.heartbeatMs, ...handlers });
-      return socket;
-    },
-    async features() {
-      features ??= askFeatures();
-      const found = await features;
-      return mintsIds ? { ...found, promptIds: "minted" } : found;
-    },
-    lookUp: (promptId, signal) => lookUp(promptId, { http, dialect: address.dialect, signal }),
-    lookUpInQueue: (promptId, signal) => lookUpInQueue(promptId, { http, dialect: address.dialect, signal }),
-    noteMintedId() {
-      mintsIds = true;
-    },
-    mintsIds: () => mintsIds,
-    async close() {
-      await Promise.all([http.close(), socket?.close()]);
-    },
-  };
 }
 
 /**
@@ -104,13 +114,12 @@ export function createClient(options: ConnectOptions): Client {
  * the server has forgotten it (§2.2) or is stuck behind another reader (§2.3). It is replaced.
  */
 export function expectStatus({ address, http, router, socket, limits }: Client, statusesBefore: number): void {
-  const heard = socket();
-  if (!heard.isHearing || address.dialect === "cloud") return; // the cloud's queue is not its own
-  const { clientId } = heard;
+  if (!socket.isHearing || address.dialect === "cloud") return; // the cloud's queue is not its own
+  const { clientId } = socket;
   sleep(limits.heartbeatMs, http.closed).then(
     () => {
-      const isDeaf = router.statusCount === statusesBefore && heard.isHearing && heard.clientId === clientId;
-      if (isDeaf) heard.renew("no status frame after a submission");
+      const isDeaf = router.statusCount === statusesBefore && socket.isHearing && socket.clientId === clientId;
+      if (isDeaf) socket.renew("no status frame after a submission");
     },
     () => {}, // closed
   );

@@ -29,6 +29,7 @@ export interface Bell {
   wait(ms: number, signal: AbortSignal): Promise<void>;
 }
 
+/** A bell that nobody has rung. */
 export function createBell(): Bell {
   let isRung = false;
   let wake: AbortController | undefined;

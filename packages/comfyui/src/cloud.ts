@@ -1,12 +1,13 @@
 import { isComfyError } from "./errors.ts";
 import type { Found } from "./face.ts";
 import { type Asked, readHistory } from "./readHistory.ts";
+import { readJob } from "./readJob.ts";
 import {
   CloudJobStatus,
   ExecutionError,
   type HistoryEntry,
   type HistoryMessage,
-  Job,
+  type Job,
   PATHS,
   parseJson,
 } from "./wire/index.ts";
@@ -38,7 +39,7 @@ export async function lookUpOnCloud(promptId: string, asked: Asked): Promise<Fou
   if (state === undefined) return { kind: "running" };
   if (state === "pending") return { kind: "pending" };
   if (state === "lost") return { kind: "unknown" };
-  const entry = (await readHistory(promptId, asked)) ?? (await readJob(promptId, asked));
+  const entry = (await readHistory(promptId, asked)) ?? entryOf(await readJob(promptId, asked));
   if (state === "success") return entry ? { kind: "finished", entry } : { kind: "running" }; // not readable yet
   return {
     kind: "finished",
@@ -46,21 +47,15 @@ export async function lookUpOnCloud(promptId: string, asked: Asked): Promise<Fou
   };
 }
 
+/** The jobs API has the outputs too, for when the deprecated history has gone. */
+function entryOf(job: Job | undefined): HistoryEntry | undefined {
+  return job?.outputs && { outputs: job.outputs, status: job.execution_status };
+}
+
 async function readStatus(promptId: string, { http, signal }: Asked): Promise<CloudJobStatus | undefined> {
   const path = `${PATHS.cloudJob}/${encodeURIComponent(promptId)}/status`;
   try {
     return await http.read(CloudJobStatus, { method: "GET", path, signal });
-  } catch (error) {
-    if (isComfyError(error, "not_found")) return undefined;
-    throw error;
-  }
-}
-
-/** The same facts from the jobs API, for when the deprecated history has gone. */
-async function readJob(promptId: string, { http, signal }: Asked): Promise<HistoryEntry | undefined> {
-  try {
-    const job = await http.read(Job, { method: "GET", path: `${PATHS.jobs}/${encodeURIComponent(promptId)}`, signal });
-    return job.outputs && { outputs: job.outputs, status: job.execution_status };
   } catch (error) {
     if (isComfyError(error, "not_found")) return undefined;
     throw error;

@@ -54,6 +54,7 @@ export interface ComfyFeatures {
   readonly maxUploadBytes?: number;
 }
 
+/** What to run, and under which id. */
 export interface Submission {
   /** A lowercase UUID of the caller's, made and stored before the call. */
   readonly promptId: string;
@@ -67,6 +68,7 @@ export interface Submission {
   readonly signal?: AbortSignal;
 }
 
+/** What the server made of a submission. */
 export interface Submitted {
   /** The server's id: watch this one. It differs from the submission's on servers that mint their own. */
   readonly promptId: string;
@@ -86,6 +88,7 @@ export type Found =
   | { readonly kind: "finished"; readonly entry: HistoryEntry }
   | { readonly kind: "unknown" };
 
+/** A prompt that waits or runs. */
 export interface QueuedPrompt {
   readonly promptId: string;
   readonly number: number;
@@ -116,16 +119,19 @@ export interface PromptProgress {
   };
 }
 
+/** A node of the submitted graph that begins to work; without a class when the graph is not known. */
 export interface NodeStarted {
   readonly node_id: string;
   readonly class_type?: string;
 }
 
+/** A text that a node shows while it works (TEXT frames, §2.7). */
 export interface NodeText {
   readonly node_id: string;
   readonly text: string;
 }
 
+/** An image of the work so far; `node_id` only from servers that send it (≥ 0.3.44). */
 export interface Preview {
   readonly node_id?: string;
   readonly contentType: string;
@@ -158,10 +164,12 @@ export interface PromptOutputs {
   readonly values: readonly OutputValue[];
 }
 
+/** Everything that one node returned. */
 export interface NodeOutputs extends PromptOutputs {
   readonly node_id: string;
 }
 
+/** When to give up, and whom to tell. Callbacks are called in order and must return quickly. */
 export interface WatchOptions {
   readonly signal: AbortSignal;
   /** Silence after which the prompt counts as stuck; 0 turns this off. Four times as long while no socket hears it. */
@@ -175,6 +183,7 @@ export interface WatchOptions {
   readonly onOutput?: (outputs: NodeOutputs) => void;
 }
 
+/** How a prompt ended well. */
 export interface Rendered {
   readonly entry: HistoryEntry;
   readonly outputs: PromptOutputs;
@@ -182,12 +191,14 @@ export interface Rendered {
   readonly isCached: boolean;
 }
 
+/** How long to insist. */
 export interface CancelOptions {
   readonly signal?: AbortSignal;
   /** How long to keep asking. */
   readonly deadlineMs: number;
 }
 
+/** What came of a cancellation. */
 export interface Cancelled {
   /** True when the prompt is gone from the queue, however it ended. */
   readonly stopped: boolean;
@@ -196,6 +207,7 @@ export interface Cancelled {
   readonly stuckNode?: { readonly node_id: string; readonly class_type?: string };
 }
 
+/** One file for the server. */
 export interface Upload {
   readonly body: Readable | Uint8Array;
   readonly name: string;
@@ -214,12 +226,14 @@ export interface Uploaded {
   readonly type: FileType;
 }
 
+/** Where a file lies on the server; `type` is `output` when absent. */
 export interface FileAddress {
   readonly filename: string;
   readonly subfolder?: string;
   readonly type?: FileType;
 }
 
+/** An open file. */
 export interface ViewedFile {
   /** Read it to the end or destroy it. It fails when the server sends fewer bytes than it announced. */
   readonly body: Readable;

@@ -8,17 +8,17 @@ export type PromptFrame =
   /** The socket was lost or has come back: frames were missed, ask the server. */
   | { readonly type: "gap" };
 
-export type FrameListener = (frame: PromptFrame) => void;
+type FrameListener = (frame: PromptFrame) => void;
 
 /** Sorts the frames of one socket by prompt. */
 export interface FrameRouter {
-  readonly onText: (text: string) => void;
-  readonly onBinary: (bytes: Uint8Array) => void;
-  readonly onGap: () => void;
+  onText(text: string): void;
+  onBinary(bytes: Uint8Array): void;
+  onGap(): void;
   /** Hears one prompt, from its first frame: frames may precede the answer to the submission. Returns the way out. */
-  readonly listen: (promptId: string, listener: FrameListener) => () => void;
+  listen(promptId: string, listener: FrameListener): () => void;
   /** The node that was at work when this prompt was last heard of. */
-  readonly lastNodeOf: (promptId: string) => string | undefined;
+  lastNodeOf(promptId: string): string | undefined;
   /** How many `status` frames have come so far. */
   readonly statusCount: number;
 }
@@ -35,75 +35,88 @@ interface Mailbox {
 
 /** On Comfy Cloud all sockets of a user get all frames, so a frame without a prompt id belongs to nobody (§6.1). */
 export function createFrameRouter(isCloud: boolean): FrameRouter {
-  const mailboxes = new Map<string, Mailbox>();
-  let activePromptId: string | undefined;
-  let statusCount = 0;
+  return new MailboxRouter(isCloud);
+}
 
-  function mailboxOf(promptId: string): Mailbox {
-    const mailbox = mailboxes.get(promptId) ?? { listeners: new Set(), kept: [], lastNode: undefined };
-    mailboxes.delete(promptId); // put last: the oldest unheard one goes first
-    mailboxes.set(promptId, mailbox);
-    for (const [id, old] of mailboxes) {
-      if (mailboxes.size <= REMEMBERED_PROMPTS) break;
-      if (old.listeners.size === 0 && id !== promptId) mailboxes.delete(id);
+class MailboxRouter implements FrameRouter {
+  readonly #isCloud: boolean;
+  readonly #mailboxes = new Map<string, Mailbox>();
+  #activePromptId: string | undefined;
+  #statusCount = 0;
+
+  constructor(isCloud: boolean) {
+    this.#isCloud = isCloud;
+  }
+
+  get statusCount(): number {
+    return this.#statusCount;
+  }
+
+  lastNodeOf(promptId: string): string | undefined {
+    return this.#mailboxes.get(promptId)?.lastNode;
+  }
+
+  onText(text: string): void {
+    const frame = parseTextFrame(text);
+    if (frame.type === "unknown") return; // custom nodes send their own
+    if (frame.type === "status") {
+      this.#statusCount += 1;
+      this.#broadcast(frame);
+      return;
+    }
+    const promptId = promptIdOf(frame);
+    if (promptId === undefined) return;
+    this.#activePromptId = isEnd(frame) ? undefined : promptId;
+    this.#deliver(promptId, frame);
+  }
+
+  onBinary(bytes: Uint8Array): void {
+    const frame = decodeBinaryFrame(bytes);
+    const known = fromBinary(frame);
+    const unaddressed = this.#isCloud ? undefined : this.#activePromptId;
+    const promptId = frame.kind === "preview_with_metadata" ? frame.metadata.prompt_id : unaddressed;
+    if (known && promptId !== undefined) this.#deliver(promptId, known);
+  }
+
+  onGap(): void {
+    this.#broadcast({ type: "gap" });
+  }
+
+  listen(promptId: string, listener: FrameListener): () => void {
+    const mailbox = this.#mailboxOf(promptId);
+    mailbox.listeners.add(listener);
+    const missed = mailbox.kept;
+    mailbox.kept = [];
+    for (const frame of missed) listener(frame);
+    return () => mailbox.listeners.delete(listener);
+  }
+
+  #deliver(promptId: string, frame: PromptFrame): void {
+    const mailbox = this.#mailboxOf(promptId);
+    mailbox.lastNode = nodeAtWork(frame) ?? mailbox.lastNode;
+    put(frame, mailbox);
+  }
+
+  #broadcast(frame: PromptFrame): void {
+    for (const mailbox of this.#mailboxes.values()) put(frame, mailbox);
+  }
+
+  #mailboxOf(promptId: string): Mailbox {
+    const mailbox = this.#mailboxes.get(promptId) ?? { listeners: new Set(), kept: [], lastNode: undefined };
+    this.#mailboxes.delete(promptId); // put last: the oldest unheard one goes first
+    this.#mailboxes.set(promptId, mailbox);
+    for (const [id, old] of this.#mailboxes) {
+      if (this.#mailboxes.size <= REMEMBERED_PROMPTS) break;
+      if (old.listeners.size === 0 && id !== promptId) this.#mailboxes.delete(id);
     }
     return mailbox;
   }
+}
 
-  function deliver(promptId: string, frame: PromptFrame): void {
-    const mailbox = mailboxOf(promptId);
-    mailbox.lastNode = nodeAtWork(frame) ?? mailbox.lastNode;
-    hand(mailbox, frame);
-  }
-
-  function hand(mailbox: Mailbox, frame: PromptFrame): void {
-    const isWorthKeeping = frame.type !== "preview" && frame.type !== "status";
-    if (mailbox.listeners.size === 0 && isWorthKeeping) mailbox.kept = [...mailbox.kept, frame].slice(-KEPT_FRAMES);
-    for (const listener of mailbox.listeners) listener(frame);
-  }
-
-  function broadcast(frame: PromptFrame): void {
-    for (const mailbox of mailboxes.values()) hand(mailbox, frame);
-  }
-
-  function deliverUnaddressed(frame: PromptFrame): void {
-    if (!isCloud && activePromptId !== undefined) deliver(activePromptId, frame);
-  }
-
-  return {
-    get statusCount() {
-      return statusCount;
-    },
-    onText(text) {
-      const frame = parseTextFrame(text);
-      if (frame.type === "unknown") return; // custom nodes send their own
-      if (frame.type === "status") {
-        statusCount += 1;
-        broadcast(frame);
-        return;
-      }
-      const promptId = promptIdOf(frame);
-      if (promptId === undefined) return;
-      activePromptId = isEnd(frame) ? undefined : promptId;
-      deliver(promptId, frame);
-    },
-    onBinary(bytes) {
-      const frame = decodeBinaryFrame(bytes);
-      const known = fromBinary(frame);
-      if (frame.kind === "preview_with_metadata" && known) deliver(frame.metadata.prompt_id, known);
-      else if (known) deliverUnaddressed(known);
-    },
-    onGap: () => broadcast({ type: "gap" }),
-    listen(promptId, listener) {
-      const mailbox = mailboxOf(promptId);
-      mailbox.listeners.add(listener);
-      const missed = mailbox.kept;
-      mailbox.kept = [];
-      for (const frame of missed) listener(frame);
-      return () => mailbox.listeners.delete(listener);
-    },
-    lastNodeOf: (promptId) => mailboxes.get(promptId)?.lastNode,
-  };
+function put(frame: PromptFrame, mailbox: Mailbox): void {
+  const isWorthKeeping = frame.type !== "preview" && frame.type !== "status";
+  if (mailbox.listeners.size === 0 && isWorthKeeping) mailbox.kept = [...mailbox.kept, frame].slice(-KEPT_FRAMES);
+  for (const listener of mailbox.listeners) listener(frame);
 }
 
 function promptIdOf(frame: KnownTextFrame): string | undefined {

@@ -9,6 +9,7 @@ export interface PromptGraph {
   readonly needed: ReadonlySet<string>;
 }
 
+/** Of a prompt in the queue. */
 export function graphOfItem({ workflow, outputNodeIds }: QueuedPrompt): PromptGraph {
   return graphOf(workflow, outputNodeIds);
 }

@@ -19,7 +19,7 @@ export interface Hearing {
   know(graph: PromptGraph): void;
   /** Tells what was missed, so that every output is announced before the watch returns. */
   finish(entry: HistoryEntry): void;
-  stop(): void;
+  readonly stop: () => void;
 }
 
 interface Surroundings {
@@ -32,86 +32,110 @@ interface Surroundings {
 const HELD_FRAMES = 512;
 
 /** Listens until `stop`. A callback that throws is reported and does no harm to the prompt. */
-export function hear(promptId: string, options: WatchOptions, { router, bell, report }: Surroundings): Hearing {
-  const testimony = createTestimony(promptId);
-  const announced = new Set<string>();
-  let held: PromptFrame[] = [];
-  let progress: ProgressState | undefined;
-  let heardAtMs = nowMs();
-  let hasEnded = false;
-  let lastStarted: string | undefined;
+export function hear(promptId: string, options: WatchOptions, surroundings: Surroundings): Hearing {
+  return new PromptHearing(promptId, options, surroundings);
+}
 
-  function tell<T>(callback: ((value: T) => void) | undefined, value: T): void {
+class PromptHearing implements Hearing {
+  readonly testimony: Testimony;
+  readonly stop: () => void;
+  readonly #promptId: string;
+  readonly #options: WatchOptions;
+  readonly #surroundings: Surroundings;
+  /** Nodes whose outputs were told on. */
+  readonly #announced = new Set<string>();
+  /** Frames that came before we knew what the prompt consists of. */
+  #held: PromptFrame[] = [];
+  #progress: ProgressState | undefined;
+  #heardAtMs = nowMs();
+  #hasEnded = false;
+  #lastStarted: string | undefined;
+
+  constructor(promptId: string, options: WatchOptions, surroundings: Surroundings) {
+    this.#promptId = promptId;
+    this.#options = options;
+    this.#surroundings = surroundings;
+    this.testimony = createTestimony(promptId);
+    this.stop = surroundings.router.listen(promptId, (frame) => this.#receive(frame));
+  }
+
+  get heardAtMs(): number {
+    return this.#heardAtMs;
+  }
+
+  get hasEnded(): boolean {
+    return this.#hasEnded;
+  }
+
+  get nodeAtWork(): NodeStarted | undefined {
+    const node = this.#progress?.current;
+    return node && this.#progress ? nodeStarted(this.#progress.graph, node.nodeId) : undefined;
+  }
+
+  know(graph: PromptGraph): void {
+    if (this.#progress) return;
+    this.#progress = startProgress(graph);
+    for (const frame of this.#held) this.#tellOn(frame, this.#progress);
+    this.#held = [];
+  }
+
+  finish(entry: HistoryEntry): void {
+    this.know(graphOfEntry(entry));
+    for (const outputs of outputsByNode(entry)) {
+      if (!this.#announced.has(outputs.node_id)) this.#tell(this.#options.onOutput, outputs);
+    }
+  }
+
+  #receive(frame: PromptFrame): void {
+    this.testimony.add(frame);
+    if (frame.type !== "status" && frame.type !== "gap") this.#heardAtMs = nowMs();
+    this.#hasEnded ||= isEnd(frame);
+    if (this.#hasEnded || HURRIES.has(frame.type)) this.#surroundings.bell.ring();
+    if (frame.type === "preview") {
+      const { contentType, image, nodeId } = frame;
+      this.#tell(this.#options.onPreview, { ...(nodeId === undefined ? {} : { node_id: nodeId }), contentType, image });
+    } else if (this.#progress) this.#tellOn(frame, this.#progress);
+    else this.#held = [...this.#held, frame].slice(-HELD_FRAMES);
+  }
+
+  #tellOn(frame: PromptFrame, before: ProgressState): void {
+    const after = applyFrame(before, frame);
+    this.#progress = after;
+    if (frame.type === "executing" && frame.data.node !== null) {
+      const nodeId = frame.data.display_node ?? frame.data.node;
+      if (nodeId !== this.#lastStarted) this.#tell(this.#options.onNode, nodeStarted(after.graph, nodeId));
+      this.#lastStarted = nodeId;
+    }
+    if (frame.type === "executed") this.#announce(frame.data.display_node ?? frame.data.node, frame.data.output);
+    // TEXT frames are broadcast without a prompt id: take only what can be ours.
+    if (frame.type === "node_text" && after.graph.classes.has(frame.nodeId)) {
+      this.#tell(this.#options.onText, { node_id: frame.nodeId, text: frame.text });
+    }
+    const isNews = after.done !== before.done || after.current !== before.current;
+    if (isNews) this.#tell(this.#options.onProgress, snapshot(after));
+  }
+
+  #announce(nodeId: string, output: NodeOutput | null): void {
+    const outputs = collectNode(nodeId, output);
+    if (this.#announced.has(nodeId) || outputs.files.length + outputs.values.length === 0) return;
+    this.#announced.add(nodeId);
+    this.#tell(this.#options.onOutput, outputs);
+  }
+
+  #tell<T>(callback: ((value: T) => void) | undefined, value: T): void {
     try {
       callback?.(value);
     } catch (cause) {
-      report({ type: "listener_failed", promptId, cause });
+      this.#surroundings.report({ type: "listener_failed", promptId: this.#promptId, cause });
     }
   }
+}
 
-  function announce(nodeId: string, output: NodeOutput | null): void {
-    const outputs = collectNode(nodeId, output);
-    if (announced.has(nodeId) || outputs.files.length + outputs.values.length === 0) return;
-    announced.add(nodeId);
-    tell(options.onOutput, outputs);
-  }
+/** Frames after which the server should be asked. */
+const HURRIES: ReadonlySet<PromptFrame["type"]> = new Set(["status", "gap", "execution_error"]);
 
-  function tellOn(frame: PromptFrame, before: ProgressState): void {
-    const after = applyFrame(before, frame);
-    progress = after;
-    if (frame.type === "executing" && frame.data.node !== null) {
-      const nodeId = frame.data.display_node ?? frame.data.node;
-      if (nodeId !== lastStarted) tell(options.onNode, { node_id: nodeId, ...classOf(after.graph, nodeId) });
-      lastStarted = nodeId;
-    }
-    if (frame.type === "executed") announce(frame.data.display_node ?? frame.data.node, frame.data.output);
-    // TEXT frames are broadcast without a prompt id: take only what can be ours.
-    if (frame.type === "node_text" && after.graph.classes.has(frame.nodeId)) {
-      tell(options.onText, { node_id: frame.nodeId, text: frame.text });
-    }
-    if (after.done !== before.done || after.current !== before.current) tell(options.onProgress, snapshot(after));
-  }
-
-  function receive(frame: PromptFrame): void {
-    testimony.add(frame);
-    if (frame.type !== "status" && frame.type !== "gap") heardAtMs = nowMs();
-    hasEnded ||= isEnd(frame);
-    if (frame.type === "status" || frame.type === "gap" || hasEnded || frame.type === "execution_error") bell.ring();
-    if (frame.type === "preview") {
-      const { contentType, image, nodeId } = frame;
-      tell(options.onPreview, { ...(nodeId === undefined ? {} : { node_id: nodeId }), contentType, image });
-    } else if (progress) tellOn(frame, progress);
-    else held = [...held, frame].slice(-HELD_FRAMES);
-  }
-
-  const stop = router.listen(promptId, receive);
-
-  function know(graph: PromptGraph): void {
-    if (progress) return;
-    progress = startProgress(graph);
-    for (const frame of held) tellOn(frame, progress);
-    held = [];
-  }
-
-  return {
-    get heardAtMs() {
-      return heardAtMs;
-    },
-    get hasEnded() {
-      return hasEnded;
-    },
-    get nodeAtWork() {
-      const node = progress?.current;
-      return node && progress ? { node_id: node.nodeId, ...classOf(progress.graph, node.nodeId) } : undefined;
-    },
-    testimony,
-    know,
-    finish(entry) {
-      know(graphOfEntry(entry));
-      for (const outputs of outputsByNode(entry)) if (!announced.has(outputs.node_id)) tell(options.onOutput, outputs);
-    },
-    stop,
-  };
+function nodeStarted(graph: PromptGraph, nodeId: string): NodeStarted {
+  return { node_id: nodeId, ...classOf(graph, nodeId) };
 }
 
 function isEnd(frame: PromptFrame): boolean {

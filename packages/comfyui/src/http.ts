@@ -18,12 +18,14 @@ export interface Call {
   readonly timeoutMs?: number;
 }
 
+/** A whole answer, of any status. */
 export interface Answer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
   readonly text: string;
 }
 
+/** An answer whose body has yet to be read, to its end or not at all. */
 export interface StreamedAnswer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
@@ -52,18 +54,79 @@ const MAX_REDIRECTS = 3;
 
 /** Opens nothing until the first call. `requestTimeoutMs` is the limit of calls that name none. */
 export function createHttp(address: Address, requestTimeoutMs: number): Http {
-  const agent = new Agent({
+  return new AgentHttp(address, requestTimeoutMs);
+}
+
+class AgentHttp implements Http {
+  readonly #address: Address;
+  readonly #requestTimeoutMs: number;
+  readonly #closing = new AbortController();
+  readonly #agent = new Agent({
     connect: { timeout: 5_000 },
     headersTimeout: 0, // each call brings its own deadline
     bodyTimeout: 60_000, // for streams: the longest silence within a body
   });
-  const closing = new AbortController();
 
-  async function dispatch(call: Call, target: Target, deadline: AbortSignal): Promise<Dispatcher.ResponseData> {
-    const signals = [closing.signal, deadline, ...(call.signal ? [call.signal] : [])];
+  constructor(address: Address, requestTimeoutMs: number) {
+    this.#address = address;
+    this.#requestTimeoutMs = requestTimeoutMs;
+  }
+
+  get closed(): AbortSignal {
+    return this.#closing.signal;
+  }
+
+  async send(call: Call): Promise<Answer> {
+    const deadline = AbortSignal.timeout(call.timeoutMs ?? this.#requestTimeoutMs);
+    return this.#guarded(call, deadline, async () => {
+      const answer = await this.#dispatch(call, this.#target(call), deadline);
+      return { status: answer.statusCode, headers: answer.headers, text: await answer.body.text() };
+    });
+  }
+
+  async read<T>(schema: ZodType<T>, call: Call): Promise<T> {
+    const answer = await this.send(call);
+    const what = this.#name(call);
+    if (answer.status < 200 || answer.status > 299) throw errorOfStatus(answer, what);
+    return parseBody(schema, answer.text, what);
+  }
+
+  async stream(call: Call): Promise<StreamedAnswer> {
+    let target = this.#target(call);
+    for (let hop = 0; ; hop += 1) {
+      const answer = await this.#streamOnce(call, target);
+      const location = answer.status >= 300 && answer.status < 400 ? answer.headers["location"] : undefined;
+      if (typeof location !== "string") return answer;
+      answer.body.on("error", () => {}).destroy();
+      if (hop === MAX_REDIRECTS) throw new ComfyError("protocol", `${this.#name(call)} redirects in circles.`);
+      // Comfy Cloud redirects to a signed URL on another host, which must never see the key (§6.1).
+      target = { url: new URL(location, target.url), headers: {} };
+    }
+  }
+
+  async close(): Promise<void> {
+    const message = `The connection to ComfyUI at ${this.#address.origin} was closed by us.`;
+    this.#closing.abort(new ComfyError("closed", message));
+    await this.#agent.destroy();
+  }
+
+  async #streamOnce(call: Call, target: Target): Promise<StreamedAnswer> {
+    const head = new AbortController();
+    const timer = AbortSignal.timeout(call.timeoutMs ?? this.#requestTimeoutMs);
+    const onTimeout = () => head.abort(timer.reason);
+    timer.addEventListener("abort", onTimeout, { once: true });
+    return this.#guarded(call, timer, async () => {
+      const answer = await this.#dispatch(call, target, head.signal);
+      timer.removeEventListener("abort", onTimeout); // the body may take as long as it flows
+      return { status: answer.statusCode, headers: answer.headers, body: answer.body };
+    });
+  }
+
+  async #dispatch(call: Call, target: Target, deadline: AbortSignal): Promise<Dispatcher.ResponseData> {
+    const signals = [this.closed, deadline, ...(call.signal ? [call.signal] : [])];
     for (const signal of signals) signal.throwIfAborted();
     return request(target.url, {
-      dispatcher: agent,
+      dispatcher: this.#agent,
       method: call.method,
       headers: { ...target.headers, ...call.headers, ...(call.json === undefined ? {} : JSON_HEADERS) },
       body: call.json === undefined ? (call.body ?? null) : JSON.stringify(call.json),
@@ -72,74 +135,26 @@ export function createHttp(address: Address, requestTimeoutMs: number): Http {
   }
 
   /** Runs one exchange and says in our words why it failed. */
-  async function guarded<T>(call: Call, deadline: AbortSignal, exchange: () => Promise<T>): Promise<T> {
+  async #guarded<T>(call: Call, deadline: AbortSignal, exchange: () => Promise<T>): Promise<T> {
     try {
       return await exchange();
     } catch (cause) {
       call.signal?.throwIfAborted();
-      closing.signal.throwIfAborted();
-      throw cause instanceof ComfyError
-        ? cause
-        : failureOf(cause, `${call.method} ${call.path} at ${address.origin}`, deadline);
+      this.closed.throwIfAborted();
+      throw cause instanceof ComfyError ? cause : failureOf(cause, this.#name(call), deadline);
     }
   }
 
-  async function send(call: Call): Promise<Answer> {
-    const deadline = AbortSignal.timeout(call.timeoutMs ?? requestTimeoutMs);
-    return guarded(call, deadline, async () => {
-      const answer = await dispatch(call, targetOf(call, address), deadline);
-      return { status: answer.statusCode, headers: answer.headers, text: await answer.body.text() };
-    });
+  #target(call: Call): Target {
+    return { url: this.#address.url(call.path, call.query), headers: this.#address.headers };
   }
 
-  async function stream(call: Call): Promise<StreamedAnswer> {
-    let target = targetOf(call, address);
-    for (let hop = 0; ; hop += 1) {
-      const answer = await streamOnce(call, target);
-      const location = answer.status >= 300 && answer.status < 400 ? answer.headers["location"] : undefined;
-      if (typeof location !== "string") return answer;
-      answer.body.on("error", () => {}).destroy();
-      if (hop === MAX_REDIRECTS)
-        throw new ComfyError("protocol", `${call.path} at ${address.origin} redirects in circles.`);
-      // Comfy Cloud redirects to a signed URL on another host, which must never see the key (§6.1).
-      target = { url: new URL(location, target.url), headers: {} };
-    }
+  #name(call: Call): string {
+    return `${call.method} ${call.path} at ${this.#address.origin}`;
   }
-
-  async function streamOnce(call: Call, target: Target): Promise<StreamedAnswer> {
-    const head = new AbortController();
-    const timer = AbortSignal.timeout(call.timeoutMs ?? requestTimeoutMs);
-    const onTimeout = () => head.abort(timer.reason);
-    timer.addEventListener("abort", onTimeout, { once: true });
-    return guarded(call, timer, async () => {
-      const answer = await dispatch(call, target, head.signal);
-      timer.removeEventListener("abort", onTimeout); // the body may take as long as it flows
-      return { status: answer.statusCode, headers: answer.headers, body: answer.body };
-    });
-  }
-
-  return {
-    send,
-    stream,
-    closed: closing.signal,
-    async read(schema, call) {
-      const answer = await send(call);
-      const what = `${call.method} ${call.path} at ${address.origin}`;
-      if (answer.status < 200 || answer.status > 299) throw errorOfStatus(answer, what);
-      return parseBody(schema, answer.text, what);
-    },
-    async close() {
-      closing.abort(new ComfyError("closed", `The connection to ComfyUI at ${address.origin} was closed by us.`));
-      await agent.destroy();
-    },
-  };
 }
 
 const JSON_HEADERS = { "content-type": "application/json" };
-
-function targetOf(call: Call, address: Address): Target {
-  return { url: address.url(call.path, call.query), headers: address.headers };
-}
 
 function parseBody<T>(schema: ZodType<T>, text: string, what: string): T {
   try {

@@ -62,6 +62,6 @@ function numbered<T extends { readonly key: string }>(items: readonly T[]): (T &
 }
 
 /** `2` before `10`, `2.0.0.1` after `2`; ids that are no numbers by the alphabet. */
-export function compareNodeIds(a: string, b: string): number {
+function compareNodeIds(a: string, b: string): number {
   return a.localeCompare(b, "en", { numeric: true });
 }

@@ -13,6 +13,7 @@ export interface ProgressState {
   readonly hasNodeStates: boolean;
 }
 
+/** Nothing done yet. */
 export function startProgress(graph: PromptGraph): ProgressState {
   return { graph, done: new Set(), cached: new Set(), current: undefined, hasNodeStates: false };
 }

@@ -16,6 +16,7 @@ export interface FrameSocket {
   close(): Promise<void>;
 }
 
+/** Where to connect, and who is told of what arrives. */
 export interface SocketOptions {
   readonly address: Address;
   readonly clientId: string | undefined;
@@ -44,101 +45,116 @@ const HELLO = JSON.stringify({ type: "feature_flags", data: { supports_preview_m
 
 /** Connects at once, and goes on until `close`. */
 export function openSocket(options: SocketOptions): FrameSocket {
-  const base = options.clientId ?? randomUUID().replaceAll("-", "");
-  const closing = new AbortController();
-  let changed = new AbortController();
-  let clientId = base;
-  let live: WebSocket | undefined;
-  let dropLive: (reason: string) => void = () => {};
-  let isHearing = false;
-  /** False once a try has failed since we last heard anything: then it is not worth waiting for. */
-  let isHopeful = true;
+  return new KeptSocket(options);
+}
 
-  function announce(): void {
-    changed.abort();
-    changed = new AbortController();
+class KeptSocket implements FrameSocket {
+  readonly #options: SocketOptions;
+  readonly #baseId: string;
+  readonly #closing = new AbortController();
+  readonly #connected: Promise<void>;
+  #clientId: string;
+  #isHearing = false;
+  /** False once a try has failed since we last heard anything: then it is not worth waiting for. */
+  #isHopeful = true;
+  #changed = new AbortController();
+  #live: WebSocket | undefined;
+  #drop: (reason: string) => void = () => {};
+
+  constructor(options: SocketOptions) {
+    this.#options = options;
+    this.#baseId = options.clientId ?? randomUUID().replaceAll("-", "");
+    this.#clientId = this.#baseId;
+    this.#connected = this.#stayConnected();
+  }
+
+  get clientId(): string {
+    return this.#clientId;
+  }
+
+  get isHearing(): boolean {
+    return this.#isHearing;
+  }
+
+  async settled(maxMs: number, signal: AbortSignal): Promise<void> {
+    if (this.#isHearing || !this.#isHopeful) return;
+    await sleep(maxMs, AbortSignal.any([this.#changed.signal, signal])).catch(() => signal.throwIfAborted());
+  }
+
+  renew(reason: string): void {
+    this.#drop(reason);
+  }
+
+  async close(): Promise<void> {
+    this.#closing.abort();
+    this.#live?.close(1000);
+    // A dead peer never answers the close frame.
+    const giveUp = every(500, () => this.#live?.terminate());
+    await this.#connected;
+    giveUp();
+  }
+
+  async #stayConnected(): Promise<void> {
+    let failures = 0;
+    while (!this.#closing.signal.aborted) {
+      const loss = await this.#hold();
+      this.#isHopeful = loss.wasHearing;
+      this.#announce();
+      if (this.#closing.signal.aborted) return;
+      this.#options.onLost(this.#clientId, loss.reason);
+      failures = loss.wasHearing ? 0 : failures + 1;
+      // The server may notice the end of the old socket only minutes later, and would then mute a newer one that
+      // carries the same id (§2.2).
+      if (loss.wasHearing && !loss.isClean) this.#clientId = `${this.#baseId}-${randomUUID().slice(0, 8)}`;
+      await sleep(backoffMs(failures), this.#closing.signal).catch(() => undefined);
+    }
   }
 
   /** Opens one connection and stays with it until it is gone. */
-  function hold(): Promise<Loss> {
-    const socket = new WebSocket(options.address.socketUrl(clientId), {
-      headers: options.address.headers,
+  #hold(): Promise<Loss> {
+    const { address, heartbeatMs } = this.#options;
+    const socket = new WebSocket(address.socketUrl(this.#clientId), {
+      headers: address.headers,
       handshakeTimeout: 5_000,
       perMessageDeflate: false,
       maxPayload: 256 * 1024 * 1024, // SaveImageWebsocket delivers whole images
     });
     let reason = "";
-    live = socket;
-    dropLive = (why) => {
+    this.#live = socket;
+    this.#drop = (why) => {
       reason ||= why;
       socket.terminate();
     };
-    const stopBeating = keepAlive(socket, options.heartbeatMs, dropLive);
+    const stopBeating = keepAlive(socket, heartbeatMs, this.#drop);
     socket.on("open", () => socket.send(HELLO));
     socket.on("error", (error) => {
       reason ||= error.message;
     });
-    socket.on("message", (data: Buffer, isBinary) => {
-      if (!isHearing) {
-        isHearing = true;
-        announce();
-        options.onOpen(clientId);
-      }
-      if (isBinary) options.onBinary(data);
-      else options.onText(data.toString("utf8"));
-    });
+    socket.on("message", (bytes: Buffer, isBinary) => this.#take(bytes, isBinary));
     return new Promise((resolve) => {
       socket.on("close", (code, text) => {
         stopBeating();
-        const loss = {
-          wasHearing: isHearing,
-          isClean: code !== NO_CLOSE_FRAME,
-          reason: reason || text.toString() || `code ${code}`,
-        };
-        isHearing = false;
-        resolve(loss);
+        const wasHearing = this.#isHearing;
+        this.#isHearing = false;
+        resolve({ wasHearing, isClean: code !== NO_CLOSE_FRAME, reason: reason || text.toString() || `code ${code}` });
       });
     });
   }
 
-  async function stayConnected(): Promise<void> {
-    let failures = 0;
-    while (!closing.signal.aborted) {
-      const loss = await hold();
-      isHopeful = loss.wasHearing;
-      announce();
-      if (closing.signal.aborted) return;
-      options.onLost(clientId, loss.reason);
-      failures = loss.wasHearing ? 0 : failures + 1;
-      // The server may notice the end of the old socket only minutes later, and would then mute a newer one that
-      // carries the same id (§2.2).
-      if (loss.wasHearing && !loss.isClean) clientId = `${base}-${randomUUID().slice(0, 8)}`;
-      await sleep(backoffMs(failures), closing.signal).catch(() => undefined);
+  #take(bytes: Buffer, isBinary: boolean): void {
+    if (!this.#isHearing) {
+      this.#isHearing = true;
+      this.#announce();
+      this.#options.onOpen(this.#clientId);
     }
+    if (isBinary) this.#options.onBinary(bytes);
+    else this.#options.onText(bytes.toString("utf8"));
   }
-  const connected = stayConnected();
 
-  return {
-    get clientId() {
-      return clientId;
-    },
-    get isHearing() {
-      return isHearing;
-    },
-    async settled(maxMs, signal) {
-      if (isHearing || !isHopeful) return;
-      await sleep(maxMs, AbortSignal.any([changed.signal, signal])).catch(() => signal.throwIfAborted());
-    },
-    renew: (reason) => dropLive(reason),
-    async close() {
-      closing.abort();
-      live?.close(1000);
-      // A dead peer never answers the close frame.
-      const giveUp = every(500, () => live?.terminate());
-      await connected;
-      giveUp();
-    },
-  };
+  #announce(): void {
+    this.#changed.abort();
+    this.#changed = new AbortController();
+  }
 }
 
 /**

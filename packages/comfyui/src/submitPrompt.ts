@@ -1,52 +1,45 @@
-import { sleep } from "./clock.ts";
+import { type Client, expectStatus } from "./client.ts";
 import { ComfyError, isComfyError } from "./errors.ts";
-import type { ComfyEvent, Found, Submission, Submitted } from "./face.ts";
-import { type Answer, errorOfStatus, type Http, isNeverSent } from "./http.ts";
+import type { Submission, Submitted } from "./face.ts";
+import { type Answer, errorOfStatus, isNeverSent } from "./http.ts";
 import { refusalOf, refusalType } from "./refusal.ts";
-import { HistoryPrompt, PATHS, PromptAccepted, type PromptRequest, parseJson } from "./wire/index.ts";
+import { resolveOutcome } from "./resolveOutcome.ts";
+import { PATHS, PromptAccepted, type PromptRequest, parseJson } from "./wire/index.ts";
 
-/** What a submission needs of the client. */
-export interface SubmitNeeds {
-  readonly http: Http;
-  readonly clientId: string;
-  readonly lookUp: (promptId: string, signal: AbortSignal) => Promise<Found>;
-  /** This server gives prompts ids of its own, so ours cannot be looked up. */
-  readonly mintsIds: boolean;
-  readonly report: (event: ComfyEvent) => void;
-  readonly submitTimeoutMs: number;
-}
-
-/** When to look for a prompt whose answer was lost: the server may still be working on the request. */
-const LOOKS_AFTER_MS = [0, 250, 500, 1_000, 2_000];
-/** After a 500 the server has finished with it, one way or the other. */
-const LOOKS_AFTER_500_MS = [0, 250];
+/** How long a submission waits for the socket, to hear its prompt from the start. */
+const SOCKET_PATIENCE_MS = 1_000;
 
 /**
  * Sends `POST /prompt` once. A 500 or a lost connection proves nothing (§1.1: 0.33 answers 500 to a prompt that it has
  * queued), so then queue and history decide.
  * @throws ComfyError as listed in `ComfyUi.submit`
  */
-export async function submitPrompt(submission: Submission, needs: SubmitNeeds): Promise<Submitted> {
-  const { promptId } = submission;
+export async function submitPrompt(submission: Submission, client: Client): Promise<Submitted> {
+  const { http, router, socket } = client;
+  const signal = AbortSignal.any([http.closed, ...(submission.signal ? [submission.signal] : [])]);
+  await socket.settled(SOCKET_PATIENCE_MS, signal);
+  const statusesBefore = router.statusCount;
+  const submitted = await post(submission, client);
+  if (submitted.promptId !== submission.promptId) client.noteMintedId();
+  expectStatus(client, statusesBefore);
+  return submitted;
+}
+
+async function post(submission: Submission, client: Client): Promise<Submitted> {
+  const { promptId, signal } = submission;
   let answer: Answer;
   try {
-    const json = bodyOf(submission, needs.clientId);
-    const { signal } = submission;
-    answer = await needs.http.send({
-      method: "POST",
-      path: PATHS.prompt,
-      json,
-      signal,
-      timeoutMs: needs.submitTimeoutMs,
-    });
+    const json = bodyOf(submission, client.socket.clientId);
+    const timeoutMs = client.limits.submitTimeoutMs;
+    answer = await client.http.send({ method: "POST", path: PATHS.prompt, json, signal, timeoutMs });
   } catch (error) {
     if (!isComfyError(error, "unreachable", "busy", "protocol") || isNeverSent(error)) throw error;
-    return resolveOutcome(submission, error, needs);
+    return resolveOutcome(submission, error, client);
   }
-  if (answer.status === 200) return accepted(promptId, answer.text, needs);
+  if (answer.status === 200) return accepted(promptId, answer.text, client);
   const error = toError(promptId, answer);
   if (answer.status < 500) throw error;
-  return resolveOutcome(submission, error, needs);
+  return resolveOutcome(submission, error, client);
 }
 
 function bodyOf(submission: Submission, clientId: string): PromptRequest {
@@ -62,7 +55,7 @@ function bodyOf(submission: Submission, clientId: string): PromptRequest {
   };
 }
 
-function accepted(promptId: string, text: string, { report }: SubmitNeeds): Submitted {
+function accepted(promptId: string, text: string, { report }: Client): Submitted {
   let body: PromptAccepted;
   try {
     body = PromptAccepted.parse(parseJson(text));
@@ -88,41 +81,4 @@ function toError(promptId: string, answer: Answer): ComfyError {
   const plain = errorOfStatus(answer, `POST /prompt of ${promptId}`);
   const facts = { ...plain.facts, promptId, ...(type ? { refusal: type } : {}) };
   return new ComfyError(UNPAID.has(type) ? "payment_required" : plain.code, plain.message, { facts });
-}
-
-async function resolveOutcome(submission: Submission, cause: ComfyError, needs: SubmitNeeds): Promise<Submitted> {
-  const { promptId } = submission;
-  const signal = AbortSignal.any([needs.http.closed, ...(submission.signal ? [submission.signal] : [])]);
-  let lastFailure: unknown;
-  for (const afterMs of cause.facts.httpStatus === 500 ? LOOKS_AFTER_500_MS : LOOKS_AFTER_MS) {
-    await sleep(afterMs, signal);
-    try {
-      const found = await needs.lookUp(promptId, signal);
-      lastFailure = undefined;
-      if (found.kind === "unknown") continue;
-      needs.report({ type: "submission_resolved", promptId, found: found.kind });
-      return { promptId, number: numberOf(found), nodeErrors: {} };
-    } catch (error) {
-      if (!isComfyError(error)) throw error;
-      lastFailure = error;
-    }
-  }
-  throw unresolved(promptId, lastFailure === undefined && !needs.mintsIds, lastFailure ?? cause, cause);
-}
-
-function unresolved(promptId: string, confirmedAbsent: boolean, last: unknown, cause: ComfyError): ComfyError {
-  const httpStatus = cause.facts.httpStatus === undefined ? {} : { httpStatus: cause.facts.httpStatus };
-  const facts = { promptId, ...httpStatus, confirmedAbsent };
-  if (last !== cause) {
-    const message = `Prompt ${promptId} was sent, but the answer was lost and ComfyUI cannot be asked; look it up before submitting again.`;
-    return new ComfyError("unreachable", message, { cause: last, facts });
-  }
-  const what = confirmedAbsent ? "ComfyUI does not know it" : "this server gives ids of its own";
-  const message = `Prompt ${promptId} was sent, but the answer was lost (${cause.message}) and ${what}; look it up before submitting again.`;
-  return new ComfyError("unknown_outcome", message, { cause, facts });
-}
-
-function numberOf(found: Found): number {
-  if (found.kind === "finished") return HistoryPrompt.safeParse(found.entry.prompt).data?.[0] ?? 0;
-  return "item" in found ? (found.item?.number ?? 0) : 0;
 }

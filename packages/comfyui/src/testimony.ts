@@ -11,6 +11,7 @@ export interface Testimony {
   entry(): HistoryEntry | undefined;
 }
 
+/** Nothing heard yet. */
 export function createTestimony(promptId: string): Testimony {
   const outputs: Record<string, NodeOutput | null> = {};
   const messages: HistoryMessage[] = [];

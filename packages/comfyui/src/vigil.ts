@@ -15,6 +15,7 @@ export interface Vigil {
 /** One answer of the server: where the prompt is, or why it could not be asked. */
 export type Reply = Found | { readonly kind: "trouble"; readonly error: ComfyError };
 
+/** How things stand when a reply has come. */
 export interface Circumstances {
   readonly nowMs: number;
   readonly promptId: string;
@@ -29,6 +30,7 @@ export interface Circumstances {
   readonly unreachableMs: number;
 }
 
+/** Ask again, or stop waiting. */
 export type Step =
   | { readonly kind: "ask"; readonly afterMs: number }
   | { readonly kind: "give_up"; readonly error: ComfyError };
@@ -39,10 +41,12 @@ const BUSY_PATIENCE = 5;
 const SECOND_LOOK_MS = 250;
 const FIRST_LOOK_AFTER_END_MS = 25;
 
+/** The beginning: nothing is known, and the silence starts now. */
 export function startVigil(nowMs: number): Vigil {
   return { unknownInRow: 0, trouble: undefined, place: "", movedAtMs: nowMs, asksSinceEnd: 0 };
 }
 
+/** Takes in one reply. */
 export function applyReply(vigil: Vigil, reply: Reply, { nowMs, hasEnded }: Circumstances): Vigil {
   const asksSinceEnd = hasEnded ? vigil.asksSinceEnd + 1 : 0;
   if (reply.kind === "trouble") {

@@ -1,6 +1,6 @@
+import type { Client } from "./client.ts";
 import { type Bell, createBell, nowMs } from "./clock.ts";
-import type { ComfyEvent, Found, Rendered, WatchOptions } from "./face.ts";
-import type { FrameRouter } from "./frames.ts";
+import type { Rendered, WatchOptions } from "./face.ts";
 import { graphOfItem } from "./graph.ts";
 import { type Hearing, hear } from "./hearing.ts";
 import { collectOutputs } from "./outputs.ts";
@@ -8,29 +8,17 @@ import { isFullyCached, judge } from "./verdict.ts";
 import { applyReply, type Circumstances, isPassing, nextStep, type Reply, startVigil } from "./vigil.ts";
 import type { HistoryEntry } from "./wire/index.ts";
 
-/** What a watch needs of the client. */
-export interface WatchNeeds {
-  readonly router: FrameRouter;
-  readonly lookUp: (promptId: string, signal: AbortSignal) => Promise<Found>;
-  /** Can the frames of a prompt that was submitted with this client id reach us now? */
-  readonly isHeard: (clientId: unknown) => boolean;
-  readonly closed: AbortSignal;
-  readonly report: (event: ComfyEvent) => void;
-  readonly pollMs: number;
-  readonly unreachableMs: number;
-}
-
 /**
  * Waits until a prompt has ended. The socket only hurries us: frames may be missed, early, or for nobody, and success is
  * announced before history is written. `/history` decides (reference/comfyui-protocol.md §2.6, §3.2).
  * Ends by success, node failure, interruption, loss (unknown to queue and history twice), stall, outage or the signal.
  * @throws ComfyError as listed in `ComfyUi.watch`
  */
-export async function watchPrompt(promptId: string, options: WatchOptions, needs: WatchNeeds): Promise<Rendered> {
+export async function watchPrompt(promptId: string, options: WatchOptions, client: Client): Promise<Rendered> {
   const bell = createBell();
-  const hearing = hear(promptId, options, { router: needs.router, bell, report: needs.report });
+  const hearing = hear(promptId, options, { router: client.router, bell, report: client.report });
   try {
-    const entry = await untilFinished({ promptId, options, needs, hearing, bell });
+    const entry = await untilFinished({ promptId, options, client, hearing, bell });
     hearing.finish(entry);
     const verdict = judge(promptId, entry);
     if (verdict.kind === "failed") throw verdict.error;
@@ -43,13 +31,13 @@ export async function watchPrompt(promptId: string, options: WatchOptions, needs
 interface Watch {
   readonly promptId: string;
   readonly options: WatchOptions;
-  readonly needs: WatchNeeds;
+  readonly client: Client;
   readonly hearing: Hearing;
   readonly bell: Bell;
 }
 
 async function untilFinished(watch: Watch): Promise<HistoryEntry> {
-  const signal = AbortSignal.any([watch.options.signal, watch.needs.closed]);
+  const signal = AbortSignal.any([watch.options.signal, watch.client.http.closed]);
   let vigil = startVigil(nowMs());
   let clientId: unknown;
   for (;;) {
@@ -61,7 +49,7 @@ async function untilFinished(watch: Watch): Promise<HistoryEntry> {
     }
     const now = circumstances(watch, clientId);
     if (reply.kind === "trouble" && !vigil.trouble) {
-      watch.needs.report({ type: "prompt_unreachable", promptId: watch.promptId, cause: reply.error });
+      watch.client.report({ type: "prompt_unreachable", promptId: watch.promptId, cause: reply.error });
     }
     vigil = applyReply(vigil, reply, now);
     const step = nextStep(vigil, now);
@@ -70,9 +58,9 @@ async function untilFinished(watch: Watch): Promise<HistoryEntry> {
   }
 }
 
-async function ask({ promptId, needs }: Watch, signal: AbortSignal): Promise<Reply> {
+async function ask({ promptId, client }: Watch, signal: AbortSignal): Promise<Reply> {
   try {
-    return await needs.lookUp(promptId, signal);
+    return await client.lookUp(promptId, signal);
   } catch (error) {
     if (isPassing(error)) return { kind: "trouble", error };
     throw error;
@@ -86,10 +74,10 @@ function orTestimony({ hearing }: Watch, isLost: boolean, error: Error): History
   return heard;
 }
 
-function circumstances({ promptId, options, needs, hearing }: Watch, clientId: unknown): Circumstances {
+function circumstances({ promptId, options, client, hearing }: Watch, clientId: unknown): Circumstances {
   const { heardAtMs, hasEnded } = hearing;
-  const { pollMs, unreachableMs } = needs;
-  const isDeaf = !needs.isHeard(clientId);
+  const { pollMs, unreachableMs } = client.limits;
+  const isDeaf = !client.isHeard(clientId);
   const stuckNode = hearing.nodeAtWork;
   return {
     nowMs: nowMs(),

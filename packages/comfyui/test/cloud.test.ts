@@ -1,6 +1,7 @@
 import { buffer } from "node:stream/consumers";
 import { describe, expect, test } from "vitest";
-import { type ComfyUi, connectComfyUi, type NodeStarted, type PromptProgress } from "../src/index.ts";
+import { type ComfyUi, connectComfyUi, type NodeStarted, type Preview } from "../src/index.ts";
+import { encodeBinaryFrame } from "../src/wire/index.ts";
 import { FILE, PROMPT_ID, until, WORKFLOW } from "./support/comfyScript.ts";
 import { type Reply, type Script, ScriptedServer, status } from "./support/scriptedServer.ts";
 
@@ -70,12 +71,12 @@ describe("a conversation with Comfy Cloud", () => {
     expect(socket?.url.searchParams.get("token")).toBe(KEY);
 
     const nodes: NodeStarted[] = [];
-    const progress: PromptProgress[] = [];
+    const previews: Preview[] = [];
     const watched = stage.comfyui.watch(submitted.promptId, {
       signal: never,
       stallMs: 0,
       onNode: (node) => nodes.push(node),
-      onProgress: (one) => progress.push(one),
+      onPreview: (preview) => previews.push(preview),
     });
     await until(() => stage.server.seen("GET", `/api/job/${CLOUD_ID}/status`).length > 0);
     const executing = (node: string, prompt_id: string) => ({
@@ -89,6 +90,7 @@ describe("a conversation with Comfy Cloud", () => {
     ]) {
       socket?.send(frame);
     }
+    socket?.sendRaw(encodeBinaryFrame({ kind: "preview", contentType: "image/png", image: Buffer.from("whose?") }));
     await socket?.flushed();
     stage.script.state = "success";
     stage.script.history = entry("success");
@@ -96,6 +98,7 @@ describe("a conversation with Comfy Cloud", () => {
     const { outputs } = await watched;
     expect(outputs.files).toEqual([{ node_id: "2", key: "images", index: 0, ...FILE }]);
     expect(nodes.map(({ node_id }) => node_id)).toEqual(["2"]);
+    expect(previews).toEqual([]); // all sockets of a user get all frames, and this one names no prompt
     expect(stage.server.requests.every(({ path }) => path.startsWith("/api/"))).toBe(true);
   });
 

@@ -53,6 +53,18 @@ describe("frames are hints", () => {
     expect((await watched).outputs.files[0]).toMatchObject({ node_id: "2", filename: FILE.filename });
   });
 
+  test("once a frame has said that it is over, history is asked again and again, without more frames", async () => {
+    await using stage = await setup({ pollMs: 60_000 });
+    await stage.submit();
+    const watched = watch(stage.comfyui);
+    await underWay(stage);
+    stage.server.send(success);
+    await underWay(stage);
+    await underWay(stage);
+    stage.script.finish();
+    expect((await watched).outputs.files).toHaveLength(1);
+  });
+
   test("progress is told per node and per prompt, and other prompts' frames are not ours", async () => {
     await using stage = await setup();
     await stage.submit();

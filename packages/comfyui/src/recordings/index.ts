@@ -28,6 +28,7 @@ export interface RecordedScenario {
   readonly job: Readonly<Record<string, unknown>> | null;
 }
 
+/** All conversations with one server. */
 export interface Recording {
   /** The ComfyUI version that was recorded. */
   readonly version: string;

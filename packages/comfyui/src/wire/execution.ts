@@ -6,6 +6,7 @@ import { z } from "zod";
  */
 const timestamp = z.number().optional();
 
+/** The prompt was taken from the queue. */
 export const ExecutionStart = z.looseObject({ prompt_id: z.string(), timestamp });
 export type ExecutionStart = z.infer<typeof ExecutionStart>;
 
@@ -13,6 +14,7 @@ export type ExecutionStart = z.infer<typeof ExecutionStart>;
 export const ExecutionCached = z.looseObject({ nodes: z.array(z.string()), prompt_id: z.string(), timestamp });
 export type ExecutionCached = z.infer<typeof ExecutionCached>;
 
+/** Sent before history is written (§2.6). */
 export const ExecutionSuccess = z.looseObject({ prompt_id: z.string(), timestamp });
 export type ExecutionSuccess = z.infer<typeof ExecutionSuccess>;
 

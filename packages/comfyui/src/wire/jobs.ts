@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { HistoryStatus, NodeOutput } from "./history.ts";
 
+/** `cancelled` since 0.8.2; before, an interrupted job was `failed`. */
 export const JobStatus = z.enum(["pending", "in_progress", "completed", "failed", "cancelled"]);
 export type JobStatus = z.infer<typeof JobStatus>;
 

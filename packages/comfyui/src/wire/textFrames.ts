@@ -118,6 +118,7 @@ export interface UnknownTextFrame {
   readonly received: unknown;
 }
 
+/** What `parseTextFrame` gives. */
 export type TextFrame = KnownTextFrame | UnknownTextFrame;
 
 /** Reads one text frame. Never throws: what is not understood comes back as `unknown`, whole. */

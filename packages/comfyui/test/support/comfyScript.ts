@@ -8,7 +8,7 @@ export type Tuple = [number, string, Record<string, unknown>, Record<string, unk
  * What a ComfyUI says, set by hand: the test moves prompts between the lists, nothing moves by itself. A route in
  * `routes` (`"POST /prompt"`) replaces the answer of that route.
  */
-export class ComfyScript {
+class ComfyScript {
   version: string | undefined = "0.33.0";
   running: Tuple[] = [];
   pending: Tuple[] = [];
@@ -59,7 +59,7 @@ export const WORKFLOW = {
 
 export const PROMPT_ID = "8f14e45f-ceea-467f-a4ab-0c9d1e2f3a4b";
 
-export function promptIdOf(json: unknown): string {
+function promptIdOf(json: unknown): string {
   return typeof json === "object" && json !== null && "prompt_id" in json ? String(json.prompt_id) : "";
 }
 
