@@ -31,12 +31,15 @@ export async function deliver(
   const at = new Date(nowMs());
   const signature = new Webhook(tenantWebhookSecret(master, delivery.tenant)).sign(eventId, at, delivery.body);
   const facts = { jobId: delivery.jobId, eventId, type: delivery.type, url: stripUrl(delivery.url), try: tryNumber };
-  const status = await send(post, delivery, {
+  const headers = {
     "content-type": "application/json",
     "webhook-id": eventId,
     "webhook-timestamp": String(Math.floor(at.getTime() / 1_000)),
     "webhook-signature": signature,
-  });
+  };
+  const status = await send({ delivery, headers, post }, (code) =>
+    log.warn({ ...facts, code }, "webhook did not arrive"),
+  );
   if (status >= 200 && status < 300) {
     log.info({ ...facts, status }, "webhook delivered");
     return;
@@ -46,20 +49,22 @@ export async function deliver(
   throw new Error(`${facts.url} answered ${status}; tried again later`);
 }
 
-async function send(post: SafeFetch, delivery: Delivery, headers: Readonly<Record<string, string>>): Promise<number> {
+interface Post {
+  readonly delivery: Delivery;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly post: SafeFetch;
+}
+
+async function send({ delivery, headers, post }: Post, onLost: (code: string) => void): Promise<number> {
   try {
-    const answer = await post(delivery.url, {
-      method: "POST",
-      headers,
-      body: delivery.body,
-      redirects: 0,
-      maxBytes: ANSWER_BYTES,
-    });
+    const request = { method: "POST", headers, body: delivery.body, redirects: 0, maxBytes: ANSWER_BYTES };
+    const answer = await post(delivery.url, request);
     answer.body.on("error", () => {}); // the status is all that counts; a cut body is no failure
     answer.body.destroy();
     return answer.status;
   } catch (error) {
     if (!(error instanceof SafeFetchError)) throw error;
+    onLost(error.code);
     if (error.code === "address_refused" || error.code === "bad_url") throw new GiveUp(error.message, { cause: error });
     if (error.code === "redirect_refused")
       throw new Error(`${stripUrl(delivery.url)} redirects; a receiver must answer itself`);

@@ -36,6 +36,7 @@ async function start(service: Service, config: DispatcherConfig, log: Logger): P
     redisUrl: config.REDIS_URL,
     prefix: config.COMFYQ_PREFIX,
     retentionMs: retentionMs(config),
+    allowUnsafeRedis: config.COMFYQ_ALLOW_UNSAFE_REDIS,
     onTrouble: (cause) => log.warn({ cause }, "the queue is in trouble"),
     run: {
       settlement: (settlement, room) => announce(room, settlement, config.COMFYQ_PUBLIC_URL),

@@ -32,6 +32,7 @@ async function start(service: Service, config: WorkerConfig, log: Logger): Promi
     redisUrl: config.REDIS_URL,
     prefix: config.COMFYQ_PREFIX,
     retentionMs: retentionMs(config),
+    allowUnsafeRedis: config.COMFYQ_ALLOW_UNSAFE_REDIS,
     pool: config.COMFYQ_POOL,
     workerId: config.workerId,
     onTrouble: (cause) => log.warn({ cause }, "the queue is in trouble"),

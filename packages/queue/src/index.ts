@@ -15,7 +15,7 @@ export { beat, leaveFleet, type PoolCounts, publishClasses } from "./fleet.ts";
 export type { DropReason, HeldJob } from "./heldJob.ts";
 export type { ListPage, ListQuery } from "./listJobs.ts";
 export type { Outcome } from "./outcome.ts";
-export { openProducer, type Producer, type ProducerOptions } from "./producer.ts";
+export { openProducer, type Producer } from "./producer.ts";
 export { readJob } from "./readJob.ts";
 export type { QueueRoom, RoomOptions } from "./room.ts";
 export { SETTINGS } from "./settings.ts";

@@ -3,7 +3,7 @@ import type { Queue } from "bullmq";
 import { boardQueues } from "./board.ts";
 import { cancelJob } from "./cancelJob.ts";
 import { nowMs } from "./clock.ts";
-import { assertSafeRedis, type RedisFacts, redisFacts } from "./connection.ts";
+import { type RedisFacts, redisFacts } from "./connection.ts";
 import type { JobSubmission } from "./envelopes.ts";
 import { orUnavailable } from "./errors.ts";
 import { knownClasses, listWorkers, type PoolCounts, poolCounts } from "./fleet.ts";
@@ -35,20 +35,9 @@ export interface Producer {
   close(): Promise<void>;
 }
 
-export interface ProducerOptions extends RoomOptions {
-  /** Accept a Redis without AOF or with an evicting policy. For trials only: it can lose jobs. */
-  readonly allowUnsafeRedis?: boolean;
-}
-
 /** @throws QueueError `unavailable` when no Redis answers within 10 s, `unsafe_redis` when it can lose jobs */
-export async function openProducer(options: ProducerOptions): Promise<Producer> {
+export async function openProducer(options: RoomOptions): Promise<Producer> {
   const room = await openRoom(options, "producer");
-  try {
-    if (!options.allowUnsafeRedis) assertSafeRedis(await redisFacts(room.redis, nowMs()));
-  } catch (error) {
-    await room.close();
-    throw error;
-  }
   const watcher = openWatcher(room, options.redisUrl);
   const owned = async <T>(tenant: string, jobId: string, read: () => Promise<T>): Promise<T | undefined> =>
     (await readJob(room, tenant, jobId)) && read();

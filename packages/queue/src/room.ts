@@ -1,6 +1,7 @@
 import { FlowProducer, Queue } from "bullmq";
 import type { Redis } from "ioredis";
-import { type ConnectionStyle, connectRedis, untilReady } from "./connection.ts";
+import { nowMs } from "./clock.ts";
+import { assertSafeRedis, type ConnectionStyle, connectRedis, redisFacts, untilReady } from "./connection.ts";
 import { DEFAULT_PREFIX, type Names, namesUnder } from "./names.ts";
 import { SETTINGS } from "./settings.ts";
 
@@ -24,17 +25,20 @@ export interface RoomOptions {
   readonly prefix?: string | undefined;
   /** How long an ended job and its files are kept, in ms. */
   readonly retentionMs?: number | undefined;
+  /** Accept a Redis without AOF or with an evicting policy. For trials only: it can lose jobs. */
+  readonly allowUnsafeRedis?: boolean | undefined;
 }
 
 /**
  * Opens the room.
- * @throws QueueError `unavailable` when no Redis answers within 10 s
+ * @throws QueueError `unavailable` when no Redis answers within 10 s, `unsafe_redis` when it can lose jobs
  */
 export async function openRoom(options: RoomOptions, style: ConnectionStyle): Promise<QueueRoom> {
   const names = namesUnder(options.prefix ?? DEFAULT_PREFIX);
   const redis = connectRedis(options.redisUrl, style);
   try {
     await untilReady(redis, 10_000);
+    if (!options.allowUnsafeRedis) assertSafeRedis(await redisFacts(redis, nowMs()));
   } catch (error) {
     redis.disconnect();
     throw error;

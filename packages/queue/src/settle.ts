@@ -77,7 +77,7 @@ function attemptEnd(outcome: Outcome): Partial<Attempt> {
   const ended_at = toMoment(nowMs());
   switch (outcome.kind) {
     case "succeeded":
-      return { ended_at, end: "succeeded", counted: true };
+      return { ended_at, end: "succeeded", counted: true, store_ms: outcome.manifest.metrics.store_ms };
     case "failed": {
       const { code } = outcome.error;
       const end = code === "canceled" || code === "expired" ? code : "failed";

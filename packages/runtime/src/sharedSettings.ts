@@ -28,6 +28,9 @@ export const SHARED_SETTINGS = {
         .filter((host) => host !== ""),
     )
     .describe("Private hosts, host:port, IPs or CIDRs that inputs and webhooks may reach, comma separated"),
+  COMFYQ_ALLOW_UNSAFE_REDIS: yesNo
+    .default(false)
+    .describe("Accept a Redis that can lose jobs (no AOF, or an evicting policy); for trials only"),
   COMFYQ_PRINT_READY: yesNo.default(false).describe("Print one JSON line on stdout when ready (for launchers)"),
   S3_BUCKET: z.string().optional().describe("Bucket for files; without it they go to the data folder"),
   S3_PREFIX: z.string().default("").describe("First part of every object key"),
