@@ -4,6 +4,7 @@ import { spawn, spawnSync } from "node:child_process";
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, writeSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
+import { stripVTControlCharacters } from "node:util";
 
 const LOWEST_NODE = [20, 19];
 /** Without the pinned Node (there is none for macOS) the system's own runs everything: undici 8 needs this much. */
@@ -204,8 +205,7 @@ async function test() {
 
 /** Counts what vitest counted; a check that failed outside the tests (a type, a lint rule) counts as one failure. */
 function report({ code, output }, ran, startedAtMs) {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: colours are what is taken out here
-  const plain = output.replace(/\u001b\[[0-9;]*m/g, "");
+  const plain = stripVTControlCharacters(output);
   const count = (line, word) => Number(new RegExp(`^\\s*${line}\\s.*?(\\d+) ${word}`, "m").exec(plain)?.[1] ?? 0);
   const passed = count("Tests", "passed");
   const failedTests = count("Tests", "failed");

@@ -35,5 +35,6 @@ function readable(fields: Readonly<Record<string, unknown>>): string {
   const rest = Object.entries(fields)
     .filter(([name]) => !QUIET_FIELDS.has(name))
     .map(([name, value]) => `${name}=${typeof value === "string" ? value : JSON.stringify(value)}`);
-  return [`${String(fields["level"])} ${String(fields["msg"] ?? "")}${cause}`, ...rest].join(" ");
+  const words = typeof fields["msg"] === "string" ? fields["msg"] : "";
+  return [`${String(fields["level"])} ${words}${cause}`, ...rest].join(" ");
 }

@@ -1,4 +1,4 @@
-import { createWriteStream, existsSync, mkdirSync, renameSync, type WriteStream } from "node:fs";
+import { createWriteStream, existsSync, mkdirSync, openSync, renameSync, type WriteStream } from "node:fs";
 import { join } from "node:path";
 
 const KEPT_FILES = 3;
@@ -46,7 +46,9 @@ export function openLogFile(folder: string, name: string): LogFile {
 
 function openNew(folder: string, name: string): WriteStream {
   turnOver(folder, name);
-  const file = createWriteStream(join(folder, `${name}.log`), { flags: "a", mode: 0o600 });
+  const path = join(folder, `${name}.log`);
+  // Opened here and now: a stream of its own would open later, when the name may stand for the next file already.
+  const file = createWriteStream(path, { fd: openSync(path, "a", 0o600) });
   file.on("error", () => undefined);
   return file;
 }

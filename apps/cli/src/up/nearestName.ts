@@ -12,7 +12,7 @@ export function nearestName(name: string, known: readonly string[]): string | un
 
 function distance(a: string, b: string): number {
   let above = Array.from({ length: b.length + 1 }, (_, column) => column);
-  for (const [row, letter] of [...a].entries()) {
+  for (const [row, letter] of a.split("").entries()) {
     const line = [row + 1];
     for (let column = 0; column < b.length; column += 1) {
       const changed = (above[column] ?? 0) + (letter === b[column] ? 0 : 1);

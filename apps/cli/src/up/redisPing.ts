@@ -11,7 +11,7 @@ export type RedisState = "ready" | "loading" | "absent" | "silent" | "refused";
 
 /** What the other processes take as REDIS_URL. */
 export function redisUrl(address: RedisAddress): string {
-  return address.kind === "socket" ? address.path : `redis://:${address.password}@127.0.0.1:${address.port}`;
+  return address.kind === "socket" ? address.path : `redis://default:${address.password}@127.0.0.1:${address.port}`;
 }
 
 /**

@@ -18,7 +18,7 @@ const {
   COMFYQ_PRINT_READY,
   ...files
 } = SHARED_SETTINGS;
-const { COMFYQ_RETENTION_DAYS, COMFYQ_ALLOW_HOSTS, ...bucket } = files;
+const { COMFYQ_RETENTION_DAYS, COMFYQ_ALLOW_HOSTS, COMFYQ_ALLOW_UNSAFE_REDIS, ...bucket } = files;
 
 /** Every setting of the whole system, in the groups that `--help` and the README show. */
 const GROUPS = {
@@ -73,10 +73,7 @@ const GROUPS = {
       .optional()
       .describe("Redis: redis://, rediss:// or the path of a unix socket; without it a private one in the data folder"),
     COMFYQ_PREFIX,
-    COMFYQ_ALLOW_UNSAFE_REDIS: z
-      .stringbool()
-      .default(false)
-      .describe("Accept a Redis that can lose jobs (no AOF, or another policy than noeviction)"),
+    COMFYQ_ALLOW_UNSAFE_REDIS,
   },
   "Files in S3": {
     ...bucket,

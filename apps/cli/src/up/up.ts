@@ -2,6 +2,7 @@ import { readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { KeysFile } from "@comfyq/contract";
 import { monotonicMs, stripUrl } from "@comfyq/runtime";
+import { EXIT, type ExitCode } from "../CliError.ts";
 import { inheritedEnv } from "../config.ts";
 import { checkPort } from "./checkPort.ts";
 import { takeDataLock } from "./dataLock.ts";
@@ -22,7 +23,7 @@ const AFTER_DRAIN_MS = 2_000;
  * Runs the whole system on this machine until it is told to stop.
  * @throws EnvError for bad settings, CliError when something could not start; then nothing is left running
  */
-export async function up(verbosity: Verbosity): Promise<void> {
+export async function up(verbosity: Verbosity): Promise<ExitCode> {
   const startedAtMs = monotonicMs();
   const settings = readSettings();
   const folder = resolve(settings.COMFYQ_DATA_DIR);
@@ -44,6 +45,7 @@ export async function up(verbosity: Verbosity): Promise<void> {
     await lock.release();
   }
   say("Stopped.");
+  return EXIT.succeeded;
 }
 
 async function stopAll(fleet: Fleet, settings: UpSettings, wish: StopWish): Promise<void> {

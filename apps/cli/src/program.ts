@@ -1,0 +1,142 @@
+import { JOB_STATUSES, SCOPES } from "@comfyq/contract";
+import { Command, InvalidArgumentError, Option } from "commander";
+import type { ExitCode } from "./CliError.ts";
+import { cancel } from "./commands/cancel.ts";
+import { doctor } from "./commands/doctor.ts";
+import { type JobsOptions, jobs } from "./commands/jobs.ts";
+import { type CreateKeyOptions, createKey, listKeys, revokeKey } from "./commands/keys.ts";
+import { type RunOptions, run } from "./commands/run.ts";
+import { watch } from "./commands/watch.ts";
+import type { FinishOptions } from "./run/finishJob.ts";
+import { settingsHelp, settingsMarkdown } from "./up/describeSettings.ts";
+import { ensureRedisServer } from "./up/ensureRedisServer.ts";
+import { runRoom } from "./up/runRoom.ts";
+import { up } from "./up/up.ts";
+
+/** Gets the exit code of the command that ran. */
+export type Finish = (code: ExitCode) => void;
+
+const EXIT_CODES = "Exit code: 0 succeeded, 1 failed, 2 bad input, 3 canceled, 4 expired, 5 no API, 130 Ctrl-C.";
+
+/** The command line: what can be typed, and what is then called. Parsing it is all that happens here. */
+export function createProgram(finish: Finish): Command {
+  const program = new Command("comfyq")
+    .description("A ComfyUI fleet that never loses a job.")
+    .showHelpAfterError("(add --help for what there is)")
+    .exitOverride();
+  addSystemCommands(program, finish);
+  addJobCommands(program, finish);
+  addKeyCommands(program, finish);
+  return program;
+}
+
+function addSystemCommands(program: Command, finish: Finish): void {
+  program
+    .command("up")
+    .description("run the whole system on this machine until Ctrl-C")
+    .option("--verbose", "show everything that the processes log, not warnings only")
+    .addHelpText("after", () => `\n${settingsHelp()}`)
+    .action(async ({ verbose }: { verbose?: boolean }) => finish(await up(verbose ? "all" : "warnings")));
+  program
+    .command("doctor")
+    .description("check Redis, storage, every ComfyUI and the clock; say what to do")
+    .option("--json", "print the report as JSON")
+    .action(async (options: { json?: boolean }) => finish(await doctor(options)));
+  program
+    .command("simulator")
+    .description("run a ComfyUI without a GPU; all arguments go to it")
+    .argument("[args...]")
+    .helpOption(false)
+    .allowUnknownOption()
+    .action(async (args: readonly string[]) => finish(await runRoom("packages/comfyui-simulator", args)));
+  program
+    .command("settings", { hidden: true })
+    .description("print every setting as Markdown, for the README")
+    .action(() => {
+      process.stdout.write(`${settingsMarkdown()}\n`);
+    });
+  program
+    .command("redis-server", { hidden: true })
+    .description("make sure that there is a redis-server on PATH, for the tests")
+    .action(async () => finish(await ensureRedisServer()));
+}
+
+function addJobCommands(program: Command, finish: Finish): void {
+  program
+    .command("run")
+    .description("submit a workflow")
+    .argument("<workflow.json>", 'a workflow in ComfyUI\'s API format (Export (API)); "-" reads it from standard input')
+    .option("-p, --param <path=value>", 'write a value into it: -p 6.inputs.text="a fox" (repeatable)', collect)
+    .option(
+      "-i, --input <path=source>",
+      "a file of yours, or a URL, as an input: --input 10.inputs.image=./a.png",
+      collect,
+    )
+    .option("-w, --watch", "show the progress and wait for the end")
+    .option("-o, --out <folder>", "wait for the end and save the results here; replaces no file")
+    .option("--json", "print the Job as JSON")
+    .option("--webhook <url>", "who is to be told of the end")
+    .option("--pool <name>", "which workers may take it")
+    .option("--priority <n>", "higher runs first", wholeNumber)
+    .option("--tag <tag>", "a word to find it by (repeatable)", collect)
+    .option("--timeout <seconds>", "longest one attempt may take", wholeNumber)
+    .option("--attempts <n>", "tries that may fail for a reason in the job itself", wholeNumber)
+    .option("--expires <seconds>", "give up if it has not started by then", wholeNumber)
+    .option("--at <moment>", "not before this moment, as 2027-01-31T09:00:00Z")
+    .option("--key <text>", "idempotency key: the same key again is the same job")
+    .addHelpText("after", `\n${EXIT_CODES}`)
+    .action(async (file: string, options: RunOptions) => finish(await run(file, options)));
+  program
+    .command("jobs")
+    .description("list jobs, newest first")
+    .addOption(new Option("--status <status>", "only these").choices(JOB_STATUSES))
+    .option("--tag <tag>", "only those with this tag")
+    .option("--pool <name>", "only those of this pool")
+    .option("--limit <n>", "how many", wholeNumber, 20)
+    .option("--cursor <cursor>", "go on from where the last list ended")
+    .option("--json", "print the page as JSON")
+    .action(async (options: JobsOptions) => finish(await jobs(options)));
+  program
+    .command("watch")
+    .description("follow a job to its end")
+    .argument("<job>")
+    .option("-o, --out <folder>", "save the results here; replaces no file")
+    .option("--json", "print the Job as JSON")
+    .addHelpText("after", `\n${EXIT_CODES}`)
+    .action(async (jobId: string, options: FinishOptions) => finish(await watch(jobId, options)));
+  program
+    .command("cancel")
+    .description("ask for the end of jobs")
+    .argument("<job...>")
+    .action(async (jobIds: readonly string[]) => finish(await cancel(jobIds)));
+}
+
+function addKeyCommands(program: Command, finish: Finish): void {
+  const keys = program.command("keys").description("API keys: once there is one, every caller needs one");
+  keys
+    .command("create")
+    .description("make a key and print it, once")
+    .requiredOption("--name <name>", "whose it is; unique")
+    .option("--tenant <tenant>", "who owns its jobs; tenants see only their own", "default")
+    .option("--scope <scope>", `one of ${SCOPES.join(", ")} (repeatable; all of them but admin if left out)`, collect)
+    .option("--expires-days <n>", "how long it works", wholeNumber)
+    .action(async (options: CreateKeyOptions) => finish(await createKey(options)));
+  keys
+    .command("list")
+    .description("list the keys, without the keys themselves")
+    .action(async () => finish(await listKeys()));
+  keys
+    .command("revoke")
+    .description("make a key stop working")
+    .argument("<name>")
+    .action(async (name: string) => finish(await revokeKey(name)));
+}
+
+function collect(value: string, before: readonly string[] = []): readonly string[] {
+  return [...before, value];
+}
+
+function wholeNumber(text: string): number {
+  if (!/^-?\d+$/.test(text)) throw new InvalidArgumentError("It must be a whole number.");
+  return Number(text);
+}
