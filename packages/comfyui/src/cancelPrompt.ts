@@ -74,12 +74,14 @@ async function strike(promptId: string, isRunning: boolean, signal: AbortSignal,
     const answer = await client.http.send({ method: "POST", path, signal });
     if (answer.status === 200) return;
     // No such route, or an id that is no UUID: the older calls below know it.
-    if (answer.status >= 500 || dialect === "cloud") throw errorOfStatus(answer, `Cancelling prompt ${promptId}`);
+    if (answer.status >= 500) throw errorOfStatus(answer, `Cancelling prompt ${promptId}`);
   }
   // Before 0.3.56 the server ignores the id and interrupts whatever runs, so only ask while ours does.
-  const call = isRunning
-    ? { path: PATHS.interrupt, json: { prompt_id: promptId } }
-    : { path: PATHS.queue, json: { delete: [promptId] } };
+  // Comfy Cloud's interrupt takes no id at all; there a deletion also ends what runs (§6.1).
+  const call =
+    isRunning && dialect === "local"
+      ? { path: PATHS.interrupt, json: { prompt_id: promptId } }
+      : { path: PATHS.queue, json: { delete: [promptId] } };
   const answer = await client.http.send({ method: "POST", ...call, signal });
   if (answer.status !== 200) throw errorOfStatus(answer, `Cancelling prompt ${promptId}`);
 }

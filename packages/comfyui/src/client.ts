@@ -1,11 +1,13 @@
 import { type Address, parseAddress } from "./address.ts";
 import { sleep } from "./clock.ts";
+import { isComfyError } from "./errors.ts";
 import type { ComfyEvent, ComfyFeatures, ConnectOptions, Found } from "./face.ts";
 import { detectFeatures } from "./features.ts";
 import { createFrameRouter, type FrameRouter } from "./frames.ts";
 import { createHttp, type Http } from "./http.ts";
 import { lookUp, lookUpInQueue } from "./lookUp.ts";
 import { type FrameSocket, openSocket } from "./socket.ts";
+import { PATHS } from "./wire/index.ts";
 
 /** In ms; see `ConnectOptions`. */
 const DEFAULTS = {
@@ -46,6 +48,7 @@ export class Client {
       address: this.address,
       clientId: this.#clientId,
       heartbeatMs: this.limits.heartbeatMs,
+      isBusy: () => this.#isBusy(),
       onText: (text) => this.router.onText(text),
       onBinary: (bytes) => this.router.onBinary(bytes),
       onOpen: (clientId) => {
@@ -94,6 +97,15 @@ export class Client {
 
   async close(): Promise<void> {
     await Promise.all([this.http.close(), this.#socket?.close()]);
+  }
+
+  /** Does the server take connections, but not answer within a heartbeat? Never rejects. */
+  async #isBusy(): Promise<boolean> {
+    const call = { method: "GET", path: PATHS.prompt, timeoutMs: this.limits.heartbeatMs } as const;
+    return this.http.send(call).then(
+      () => false,
+      (error: unknown) => isComfyError(error, "busy"),
+    );
   }
 
   async #askFeatures(): Promise<ComfyFeatures> {

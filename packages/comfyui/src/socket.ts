@@ -21,6 +21,8 @@ export interface SocketOptions {
   readonly address: Address;
   readonly clientId: string | undefined;
   readonly heartbeatMs: number;
+  /** Is the server slow over HTTP too? Asked when the socket is silent. */
+  readonly isBusy: () => Promise<boolean>;
   readonly onText: (text: string) => void;
   readonly onBinary: (bytes: Uint8Array) => void;
   readonly onOpen: (clientId: string) => void;
@@ -112,7 +114,7 @@ class KeptSocket implements FrameSocket {
 
   /** Opens one connection and stays with it until it is gone. */
   #hold(): Promise<Loss> {
-    const { address, heartbeatMs } = this.#options;
+    const { address } = this.#options;
     const socket = new WebSocket(address.socketUrl(this.#clientId), {
       headers: address.headers,
       handshakeTimeout: 5_000,
@@ -125,7 +127,7 @@ class KeptSocket implements FrameSocket {
       reason ||= why;
       socket.terminate();
     };
-    const stopBeating = keepAlive(socket, heartbeatMs, this.#drop);
+    const stopBeating = keepAlive(socket, this.#options, this.#drop);
     socket.on("open", () => socket.send(HELLO));
     socket.on("error", (error) => {
       reason ||= error.message;
@@ -157,31 +159,43 @@ class KeptSocket implements FrameSocket {
   }
 }
 
+/** Longest silence of a socket whose server is busy, in heartbeats. */
+const MOST_MISSED_BEATS = 24;
+
 /**
- * Pings, and drops a connection that stays silent for a whole interval: ComfyUI never pings (§2.1), so this is how a
- * half-open connection is noticed. One that answers pings but was never greeted is dropped too: ComfyUI always begins
- * with a `status` frame.
+ * Pings, and drops a connection that stays silent for a whole interval although the server answers over HTTP: ComfyUI
+ * never pings (§2.1), so this is how a half-open connection is noticed. A server that is slow at both is loading a model
+ * (§3.1); dropping its socket would cost the running prompt the rest of its frames, because a new one needs a new id.
+ * One that answers pings but was never greeted is dropped too: ComfyUI always begins with a `status` frame.
  */
-function keepAlive(socket: WebSocket, heartbeatMs: number, drop: (reason: string) => void): () => void {
-  let isAlive = true;
+function keepAlive(
+  socket: WebSocket,
+  { heartbeatMs, isBusy }: SocketOptions,
+  drop: (reason: string) => void,
+): () => void {
   let isGreeted = false;
   let beats = 0;
+  let missed = 0;
   socket.on("pong", () => {
-    isAlive = true;
+    missed = 0;
   });
   socket.on("message", () => {
-    isAlive = true;
+    missed = 0;
     isGreeted = true;
   });
+
+  async function checkSilence(): Promise<void> {
+    const isExcused = missed < MOST_MISSED_BEATS && (await isBusy());
+    if (missed > 1 && !isExcused) drop(`no sign of life for ${heartbeatMs} ms`); // it may have spoken meanwhile
+  }
+
   return every(heartbeatMs, () => {
     if (socket.readyState !== WebSocket.OPEN) return;
     beats += 1;
+    missed += 1;
     if (!isGreeted && beats > 2) drop("the server did not greet us");
-    else if (!isAlive) drop(`no sign of life for ${heartbeatMs} ms`);
-    else {
-      isAlive = false;
-      socket.ping();
-    }
+    else if (missed > 1) void checkSilence();
+    socket.ping();
   });
 }
 

@@ -96,5 +96,5 @@ function giveUp(code: ComfyErrorCode, { promptId, stuckNode }: Circumstances, wh
 
 /** Troubles that may pass while the prompt runs on. */
 export function isPassing(error: unknown): error is ComfyError {
-  return isComfyError(error, "unreachable", "busy", "rate_limited", "protocol");
+  return isComfyError(error, "unreachable", "busy", "rate_limited", "protocol", "not_found");
 }

@@ -189,6 +189,17 @@ describe("a conversation with Comfy Cloud", () => {
     expect(stage.server.seen("POST", "/api/interrupt")).toHaveLength(0);
   });
 
+  test("where the jobs API cannot cancel, the queue can; an interrupt would hit another job", async () => {
+    await using stage = await setup();
+    stage.script.routes["POST /api/queue"] = () => {
+      stage.script.state = "cancelled";
+      return { json: { deleted: [CLOUD_ID], cleared: false } };
+    };
+    expect(await stage.comfyui.cancel(CLOUD_ID, { deadlineMs: 5_000 })).toMatchObject({ stopped: true });
+    expect(stage.server.seen("POST", "/api/queue").map(({ json }) => json)).toEqual([{ delete: [CLOUD_ID] }]);
+    expect(stage.server.seen("POST", "/api/interrupt")).toHaveLength(0);
+  });
+
   test("a lost answer cannot be resolved by an id it never took", async () => {
     await using stage = await setup();
     stage.script.routes["POST /api/prompt"] = () => ({ status: 500, json: { code: "INTERNAL", message: "oops" } });

@@ -34,6 +34,23 @@ describe("the socket", () => {
     expect(stage.server.sockets[1]?.clientId).toBe(stage.server.sockets[0]?.clientId);
   });
 
+  test("is kept while the server is slow at everything: it is loading a model", async () => {
+    await using stage = await setup({ heartbeatMs: 40 });
+    stage.script.routes["POST /prompt"] = (request) => {
+      stage.server.send(status(1));
+      return stage.script.accept(request);
+    };
+    await stage.submit();
+    const [socket] = stage.server.sockets;
+    stage.script.routes["GET /prompt"] = () => "hang";
+    socket?.freeze();
+    await until(() => stage.server.seen("GET", "/prompt").length > 2); // suspected, and excused
+    socket?.thaw();
+    const pings = socket?.pings() ?? 0;
+    await until(() => (socket?.pings() ?? 0) > pings + 2);
+    expect(stage.server.sockets).toHaveLength(1);
+  });
+
   test("one that hears nothing of our own submission is replaced, under a new client id", async () => {
     await using stage = await setup({ heartbeatMs: 60 });
     await stage.submit(); // greeted, but no status frame follows

@@ -45,6 +45,8 @@ export interface ServerSocket {
   terminate(): void;
   /** Stops reading, so that pings stay unanswered: a half-open connection. */
   freeze(): void;
+  /** Reads on, and answers what had piled up. */
+  thaw(): void;
 }
 
 export interface ServerOptions {
@@ -132,6 +134,7 @@ export class ScriptedServer implements AsyncDisposable {
       close: () => ws.close(1000),
       terminate: () => ws.terminate(),
       freeze: () => ws.pause(),
+      thaw: () => ws.resume(),
     };
     this.sockets.push(socket);
     if (this.socketMode === "greet") socket.send(status(0, clientId));
