@@ -51,9 +51,12 @@ type Layout =
 function layoutOf(raster: Raster): Layout {
   if (raster.channels === 4) return { kind: "colour", channels: 4 };
   const places = new Map<number, number>();
+  let last = -1; // neighbours are mostly alike
   for (let y = 0; y < raster.height; y++) {
     for (let x = 0; x < raster.width; x++) {
       const dot = dotAt(raster, x, y);
+      if (dot === last) continue;
+      last = dot;
       if (places.has(dot)) continue;
       if (places.size === 256) return { kind: "colour", channels: 3 };
       places.set(dot, places.size);
@@ -118,10 +121,14 @@ interface RowSource {
 }
 
 function writeRow(line: Buffer, { raster, row, picture, layout }: RowSource): void {
+  let last = -1;
+  let place = 0;
   for (let x = 0; x < picture.width; x++) {
     const dot = dotAt(raster, Math.floor((x * raster.width) / picture.width), row);
     if (layout.kind === "palette") {
-      line[x] = layout.places.get(dot) ?? 0;
+      if (dot !== last) place = layout.places.get(dot) ?? 0;
+      last = dot;
+      line[x] = place;
       continue;
     }
     const at = x * layout.channels;

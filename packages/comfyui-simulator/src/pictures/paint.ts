@@ -1,6 +1,6 @@
 import { CELL, isDotSet } from "./font.ts";
 import { type Picture, pictureOf, RASTER_EDGE, rasterSize } from "./Picture.ts";
-import { type Colour, type Raster, setDot, solidRaster } from "./raster.ts";
+import { type Colour, type Raster, setDot, setRun, solidRaster } from "./raster.ts";
 import { seededNoise } from "./seededNoise.ts";
 
 /** What a sampled picture shows. */
@@ -46,7 +46,7 @@ function drawScene(scene: Scene): Raster {
 function drawBands(raster: Raster, hue: number): void {
   for (let y = 0; y < raster.height; y++) {
     const colour = colourOf(hue, 0.15 + 0.05 * Math.floor((y * 8) / raster.height));
-    for (let x = 0; x < raster.width; x++) setDot(raster, [x, y], colour);
+    setRun(raster, { y, from: 0, to: raster.width }, colour);
   }
 }
 
@@ -57,7 +57,7 @@ function drawDisc(raster: Raster, random: () => number, look: { readonly hue: nu
   const colour = colourOf(look.hue + 120 + random() * 90, 0.45 + random() * 0.3);
   for (let y = -radius; y <= radius; y++) {
     const reach = Math.floor(Math.sqrt(radius * radius - y * y));
-    for (let x = -reach; x <= reach; x++) setDot(raster, [centreX + x, centreY + y], colour);
+    setRun(raster, { y: centreY + y, from: centreX - reach, to: centreX + reach + 1 }, colour);
   }
 }
 
@@ -78,7 +78,7 @@ function drawWords(raster: Raster, scene: Scene): void {
   const lines = [...wrap(scene.text, columns).slice(0, Math.max(1, rows - 1)), ...(rows > 1 ? caption : [])];
   const top = Math.floor((raster.height - lines.length * CELL.height) / 2);
   for (let y = top - 2; y < top + lines.length * CELL.height + 1; y++) {
-    for (let x = 0; x < raster.width; x++) setDot(raster, [x, y], [16, 16, 24]);
+    setRun(raster, { y, from: 0, to: raster.width }, [16, 16, 24]);
   }
   lines.forEach((line, index) => {
     drawLine(raster, line, { x: 2, y: top + index * CELL.height });

@@ -30,10 +30,23 @@ export function dotAt(raster: Raster, x: number, y: number): number {
 
 /** Sets one dot; positions outside the raster are ignored. */
 export function setDot(raster: Raster, at: readonly [x: number, y: number], colour: Colour): void {
-  const [x, y] = at;
-  if (x < 0 || y < 0 || x >= raster.width || y >= raster.height) return;
-  const start = (y * raster.width + x) * raster.channels;
-  raster.dots.set(colour, start);
+  setRun(raster, { y: at[1], from: at[0], to: at[0] + 1 }, colour);
+}
+
+/** Sets part of a row, `to` exclusive; what lies outside the raster is ignored. */
+export function setRun(
+  raster: Raster,
+  run: { readonly y: number; readonly from: number; readonly to: number },
+  [red, green, blue]: Colour,
+): void {
+  const { width, height, channels, dots } = raster;
+  if (run.y < 0 || run.y >= height) return;
+  const end = (run.y * width + Math.min(width, run.to)) * channels;
+  for (let place = (run.y * width + Math.max(0, run.from)) * channels; place < end; place += channels) {
+    dots[place] = red;
+    dots[place + 1] = green;
+    dots[place + 2] = blue;
+  }
 }
 
 /**
