@@ -21,10 +21,13 @@ interface HeartbeatOptions {
   readonly signal: AbortSignal;
 }
 
-/** Tells the fleet every 3 s that this worker lives, and what it does; says goodbye when the signal aborts. */
-export function startHeartbeat({ room, config, instance, activity, log, signal }: HeartbeatOptions): {
+export interface Heartbeat {
+  /** Tells it now, when something changed that others wait for. */
   beatNow(): Promise<void>;
-} {
+}
+
+/** Tells the fleet every 3 s that this worker lives, and what it does; says goodbye when the signal aborts. */
+export function startHeartbeat({ room, config, instance, activity, log, signal }: HeartbeatOptions): Heartbeat {
   const startedAt = toMoment(nowMs());
   const describe = (): WorkerBeat => {
     const facts = instance.facts();

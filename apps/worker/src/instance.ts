@@ -33,10 +33,12 @@ export interface InstanceOptions {
   readonly log: Logger;
   /** Called with fresh facts each time the instance came back: it may have other nodes now. */
   readonly onLearned: (facts: InstanceFacts) => Promise<void>;
+  /** Called when it became well, or no longer is. */
+  readonly onChange: () => void;
 }
 
 /** Watches one ComfyUI. It starts as in trouble, until it has answered. */
-export function watchInstance({ comfyui, log, onLearned }: InstanceOptions): Instance {
+export function watchInstance({ comfyui, log, onLearned, onChange }: InstanceOptions): Instance {
   let facts: InstanceFacts | undefined;
   let trouble: string | undefined = "ComfyUI has not answered yet";
   let restUntilMs = 0;
@@ -50,6 +52,7 @@ export function watchInstance({ comfyui, log, onLearned }: InstanceOptions): Ins
       facts = await learn(comfyui);
       await onLearned(facts);
       trouble = undefined;
+      onChange();
       log.info({ version: facts.version, classes: Object.keys(facts.classes).length }, "instance is well");
     } catch (cause) {
       trouble = `ComfyUI answers, but could not be asked what it is: ${cause instanceof Error ? cause.message : cause}`;
@@ -72,6 +75,7 @@ export function watchInstance({ comfyui, log, onLearned }: InstanceOptions): Ins
     },
     noteTrouble: (reason) => {
       trouble = reason;
+      onChange();
       restUntilMs = monotonicMs() + REST_MS;
     },
   };

@@ -17,7 +17,7 @@ import {
 } from "@comfyq/runtime";
 import { openStorage } from "@comfyq/storage";
 import { readConfig, type WorkerConfig } from "./config.ts";
-import { type Activity, startHeartbeat } from "./heartbeat.ts";
+import { type Activity, type Heartbeat, startHeartbeat } from "./heartbeat.ts";
 import { watchInstance } from "./instance.ts";
 import type { Tools } from "./tools.ts";
 import { workLoop } from "./workLoop.ts";
@@ -46,10 +46,12 @@ async function start(service: Service, config: WorkerConfig, log: Logger): Promi
     onEvent: (event) => log.debug({ event }, "comfyui"),
   });
   service.onStop("close ComfyUI's connections", () => comfyui.close());
+  let heartbeat: Heartbeat | undefined;
   const instance = watchInstance({
     comfyui,
     log,
     onLearned: ({ fingerprint, classes }) => publishClasses(claimer.room, fingerprint, classes),
+    onChange: () => void heartbeat?.beatNow().catch(() => {}), // the next regular beat tells the same
   });
   const activity: Activity = { renderingJobId: null, holding: 0, draining: false };
   const fetchInput = createSafeFetch({
@@ -60,7 +62,7 @@ async function start(service: Service, config: WorkerConfig, log: Logger): Promi
   });
   const tools: Tools = { config, comfyui, store, fetchInput, log };
   const draining = new AbortController();
-  startHeartbeat({ room: claimer.room, config, instance, activity, log, signal: service.signal });
+  heartbeat = startHeartbeat({ room: claimer.room, config, instance, activity, log, signal: service.signal });
   const loop = workLoop({ claimer, instance, tools, activity, stopping: service.signal, draining: draining.signal });
   loop.catch((error: unknown) => service.stop(error instanceof Error ? error : new Error(String(error))));
   service.onStop("drain", async (hurry) => {

@@ -1,10 +1,9 @@
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { isTerminal, Job, type NewJobBody } from "@comfyq/contract";
+import { isTerminal, Job, type NewJobBody, type WorkerBeat } from "@comfyq/contract";
 import { type PrivateRedis, startPrivateRedis } from "@comfyq/queue/testing";
 import { tenantWebhookSecret } from "@comfyq/runtime";
-import { onTestFailed } from "vitest";
 import { type Running, startProcess } from "./processes.ts";
 import { startWebhookSink, type WebhookSink } from "./webhookSink.ts";
 
@@ -36,6 +35,20 @@ export interface System extends AsyncDisposable {
   restartWorker(at: number): Promise<Running>;
 }
 
+/** Reads JSON as what the test then asserts it to be. */
+export async function readJson<T>(answer: Response | Promise<Response>): Promise<T> {
+  return (await (await answer).json()) as T;
+}
+
+/** Waits until so many workers have met their ComfyUI. */
+async function untilIdle(url: string, count: number): Promise<void> {
+  const idle = async () => {
+    const { workers } = await readJson<{ workers: WorkerBeat[] }>(fetch(`${url}/v1/workers`));
+    return workers.filter(({ state }) => state === "idle").length;
+  };
+  while ((await idle()) < count) await new Promise((resolve) => setTimeout(resolve, 50));
+}
+
 export const isFinished = (job: Job) => isTerminal(job.status);
 
 export async function setup(options: SetupOptions = {}): Promise<System> {
@@ -60,8 +73,9 @@ export async function setup(options: SetupOptions = {}): Promise<System> {
   const dispatcher = await startProcess("dispatcher", { env: { ...base, COMFYQ_PUBLIC_URL: url } });
   const secret = (await readFile(join(dataDir, "secrets", "webhook-secret"), "utf8")).trim();
   const workers = await Promise.all(simulators.map((_, at) => startWorker(at)));
+  await untilIdle(url, workers.length);
   const others = [api, dispatcher, ...simulators];
-  onTestFailed(() => console.log([...workers, ...others].map((running) => running.log()).join("\n")));
+  const troubles = () => [...workers, ...others].map((running) => running.log()).join("\n");
 
   function startSimulator(at: number): Promise<Running> {
     const args = ["--port", "0", "--dir", join(dataDir, `comfyui-${at}`), ...(options.simulatorArgs ?? [])];
@@ -95,7 +109,8 @@ export async function setup(options: SetupOptions = {}): Promise<System> {
       for (;;) {
         const job = await read(id);
         if (isWanted(job)) return job;
-        if (isTerminal(job.status)) throw new Error(`job ended as ${job.status} instead: ${JSON.stringify(job.error)}`);
+        if (isTerminal(job.status))
+          throw new Error(`job ended as ${job.status} instead: ${JSON.stringify(job.error)}\n${troubles()}`);
         await new Promise((resolve) => setTimeout(resolve, 25));
       }
     },

@@ -1,0 +1,123 @@
+import type { Attempt } from "@comfyq/contract";
+import { startFakeS3 } from "@comfyq/fake-s3";
+import { expect, onTestFinished, test, vi } from "vitest";
+import { example, sampling } from "./graphs.ts";
+import { isFinished, readJson, type System, setup } from "./setup.ts";
+
+const slow = { simulatorArgs: ["--step-ms", "50"] };
+
+/** What the simulator itself counted. */
+function simulatorStats(system: System, at = 0): Promise<{ prompts: unknown[] }> {
+  return readJson(fetch(`${system.simulators[at]?.ready["url"]}/simulator/stats`));
+}
+
+function queueOf(system: System, at = 0): Promise<{ queue_running: unknown[]; queue_pending: unknown[] }> {
+  return readJson(fetch(`${system.simulators[at]?.ready["url"]}/queue`));
+}
+
+test("a running job is canceled: its prompt is gone from ComfyUI, its webhook says so, and the next job runs", async () => {
+  await using system = await setup(slow);
+  const { id } = await system.submit({ workflow: sampling(400), webhook: { url: system.sink.url } });
+  await system.until(id, ({ stage }) => stage === "rendering");
+  const answer = await system.post(`/v1/jobs/${id}/cancel`);
+  expect(await answer.json()).toMatchObject({ id, status: "canceling" });
+  expect(await system.until(id, isFinished)).toMatchObject({ status: "canceled", error: null });
+  expect(await queueOf(system)).toEqual({ queue_running: [], queue_pending: [] });
+  const next = await system.submit({ workflow: sampling(1) });
+  expect((await system.until(next.id, isFinished)).status).toBe("succeeded");
+  await vi.waitFor(() => expect(system.sink.received(id).map(({ event }) => event.type)).toEqual(["job.canceled"]));
+});
+
+test("a job that runs longer than timeout_s fails as timeout, and its prompt is stopped", async () => {
+  await using system = await setup(slow);
+  const { id } = await system.submit({ workflow: sampling(400), timeout_s: 1 });
+  expect(await system.until(id, isFinished)).toMatchObject({
+    status: "failed",
+    error: { code: "timeout", blame: "workflow" },
+  });
+  expect(await queueOf(system)).toEqual({ queue_running: [], queue_pending: [] });
+});
+
+test("a worker killed while its prompt renders comes back and goes on from it: ComfyUI sees one prompt", async () => {
+  await using system = await setup(slow);
+  const { id } = await system.submit({ workflow: sampling(100), webhook: { url: system.sink.url } });
+  await system.until(id, ({ stage }) => stage === "rendering");
+  await system.workers[0]?.stop("SIGKILL");
+  await system.restartWorker(0);
+  expect(await system.until(id, isFinished)).toMatchObject({ status: "succeeded", attempts: 2 });
+  expect((await simulatorStats(system)).prompts).toHaveLength(1);
+  await vi.waitFor(() => expect(system.sink.received(id).map(({ event }) => event.type)).toEqual(["job.succeeded"]));
+}, 60_000);
+
+test("a ComfyUI that restarts in the middle loses the prompt, not the job, and not one of its attempts", async () => {
+  await using system = await setup(slow);
+  const { id } = await system.submit({ workflow: sampling(40), max_attempts: 1 });
+  await system.until(id, ({ stage }) => stage === "rendering");
+  await fetch(`${system.simulators[0]?.ready["url"]}/simulator/restart`, { method: "POST" });
+  expect(await system.until(id, isFinished)).toMatchObject({ status: "succeeded" });
+  const { attempts } = await readJson<{ attempts: Attempt[] }>(system.get(`/v1/jobs/${id}/attempts`));
+  expect(attempts[0]).toMatchObject({ end: expect.stringMatching(/failed|given_back/), counted: false });
+}, 60_000);
+
+test("a workflow that ComfyUI refuses fails once, names the node, and is not tried again", async () => {
+  await using system = await setup();
+  const workflow = example("text-to-image");
+  const [id = ""] = Object.entries(workflow).find(([, node]) => node.class_type === "KSampler") ?? [];
+  const job = await system.submit({
+    workflow,
+    params: { [`${id}.inputs.sampler_name`]: "nonsense" },
+    webhook: { url: system.sink.url },
+  });
+  const failed = await system.until(job.id, isFinished);
+  expect(failed).toMatchObject({ status: "failed", attempts: 1, error: { code: "workflow_rejected", node_id: id } });
+  await vi.waitFor(() => expect(system.sink.received(job.id).map(({ event }) => event.type)).toEqual(["job.failed"]));
+});
+
+test("a model that this ComfyUI lacks is the instance's fault, and says which file", async () => {
+  await using system = await setup();
+  const workflow = example("text-to-image");
+  const [id = ""] = Object.entries(workflow).find(([, node]) => node.class_type === "CheckpointLoaderSimple") ?? [];
+  const job = await system.submit({
+    workflow,
+    params: { [`${id}.inputs.ckpt_name`]: "absent.safetensors" },
+    max_attempts: 1,
+  });
+  const failed = await system.until(job.id, isFinished);
+  expect(failed).toMatchObject({ status: "failed", error: { code: "model_missing", blame: "instance" } });
+  expect(failed.error?.message).toContain("absent.safetensors");
+});
+
+test("a stopped worker gives its job back, and a stop leaves no attempt without an end", async () => {
+  await using system = await setup({ ...slow, env: { COMFYQ_DRAIN_S: "0" } });
+  const { id } = await system.submit({ workflow: sampling(60) });
+  await system.until(id, ({ stage }) => stage === "rendering");
+  expect(await system.workers[0]?.stop("SIGTERM")).toBe(0);
+  expect(await system.read(id)).toMatchObject({ status: "queued", attempts: 1 });
+  await system.restartWorker(0);
+  expect(await system.until(id, isFinished)).toMatchObject({ status: "succeeded", attempts: 2 });
+  expect((await simulatorStats(system)).prompts).toHaveLength(1);
+}, 60_000);
+
+test("a bucket that is away for a while costs no second render, and the link works", async () => {
+  const s3 = await startFakeS3({ buckets: ["results"], accessKeyId: "key", secretAccessKey: "secret" });
+  onTestFinished(() => s3.close());
+  await using system = await setup({
+    env: {
+      S3_BUCKET: "results",
+      S3_PREFIX: "comfy",
+      S3_ENDPOINT: s3.url,
+      AWS_REGION: "us-east-1",
+      AWS_ACCESS_KEY_ID: "key",
+      AWS_SECRET_ACCESS_KEY: "secret",
+    },
+  });
+  const { id } = await system.submit({ workflow: sampling(20) });
+  await system.until(id, ({ stage }) => stage === "rendering");
+  s3.faults.add({ kind: "error", code: "SlowDown", times: 12 });
+  const job = await system.until(id, isFinished);
+  expect(job).toMatchObject({ status: "succeeded", attempts: 1 });
+  expect((await simulatorStats(system)).prompts).toHaveLength(1);
+  const link = String(job.outputs[0]?.url);
+  expect(link).toContain("X-Amz-Signature");
+  expect((await fetch(link)).status).toBe(200);
+}, 60_000);
