@@ -55,8 +55,11 @@ describe("a ComfyUI without a GPU", () => {
   beforeAll(async () => {
     dir = await mkdtemp(join(tmpdir(), "comfyq-examples-"));
     const main = join(root, "packages/comfyui-simulator/src/main.ts");
-    const args = ["--conditions=@comfyq/source", main, "--port", "0", "--dir", dir];
-    comfyui = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"] });
+    const args = ["--conditions=@comfyq/source", main, "--port", "0", "--dir", dir, "--speed", "20"];
+    comfyui = spawn(process.execPath, args, {
+      stdio: ["ignore", "pipe", "inherit"],
+      env: { ...process.env, COMFYQ_DIE_WITH_PARENT: "1" },
+    });
     const lines = createInterface({ input: comfyui.stdout ?? process.stdin });
     const [line] = await Promise.race([once(lines, "line"), once(comfyui, "exit").then(() => ["it did not start"])]);
     url = (JSON.parse(String(line)) as { readonly url: string }).url; // the line's shape is what it promises
