@@ -41,8 +41,18 @@ export function parentToDieWith(): number | undefined {
   return wish === "1" ? process.ppid : Number(wish);
 }
 
+/** Were we called as `npm run comfyq -- …`, from a clone? */
+function isRunByNpm(): boolean {
+  return process.env["npm_lifecycle_event"] === "comfyq";
+}
+
+/** What to type to call us again. */
+export function ownName(): string {
+  return isRunByNpm() ? "npm run -s comfyq --" : "comfyq";
+}
+
 /** A path as the caller meant it: `npm run` changes to the clone's root, and says in INIT_CWD where it was called. */
 export function fromWhereCalled(path: string): string {
-  const calledIn = process.env["npm_lifecycle_event"] === "comfyq" ? process.env["INIT_CWD"] : undefined;
+  const calledIn = isRunByNpm() ? process.env["INIT_CWD"] : undefined;
   return isAbsolute(path) ? path : resolve(calledIn ?? ".", path);
 }

@@ -155,9 +155,9 @@ describe("lines of our processes", () => {
     ['{"url":"http://127.0.0.1:1"}', "stdout", { kind: "ready", facts: { url: "http://127.0.0.1:1" } }],
     ['{"level":"info","url":"x","msg":"got"}', "stderr", { kind: "log", isWarning: false, text: "info got url=x" }],
     [
-      '{"level":"error","time":"t","name":"api","pid":1,"jobId":"j","err":{"message":"away"},"msg":"redis"}',
+      '{"level":"error","time":"t","name":"api","pid":1,"jobId":"j","err":{"message":"away","stack":"at x"},"msg":"redis"}',
       "stderr",
-      { kind: "log", isWarning: true, text: "error redis: away jobId=j" },
+      { kind: "log", isWarning: true, text: "error redis jobId=j (away)" },
     ],
     ["TypeError: x", "stderr", { kind: "log", isWarning: true, text: "TypeError: x" }],
     ["# Server initialized", "stdout", { kind: "log", isWarning: false }],

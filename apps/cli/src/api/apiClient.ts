@@ -78,7 +78,7 @@ async function refusal(response: Response): Promise<CliError> {
     return new CliError("refused", `${response.url} answered ${response.status} and no reason; is that really comfyq?`);
   const { code, message, details } = parsed.data.error;
   const lines = details.map((detail) => `  ${detail.path}: ${detail.message}`);
-  const hint = code === "unauthorized" ? ["Set COMFYQ_API_KEY; `comfyq keys create` makes one."] : [];
+  const hint = code === "unauthorized" ? ["Set COMFYQ_API_KEY; `keys create --name me` makes one."] : [];
   const isInput = response.status === 400 || response.status === 413 || response.status === 422;
   return new CliError(isInput ? "bad_input" : "refused", [message, ...lines, ...hint].join("\n"));
 }

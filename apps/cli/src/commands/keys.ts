@@ -74,7 +74,7 @@ export async function listKeys(): Promise<ExitCode> {
 export async function revokeKey(name: string): Promise<ExitCode> {
   await changeKeys(keysFilePath(), (keys) => {
     if (!keys.some((key) => key.name === name))
-      throw new CliError("bad_input", `There is no key named "${name}"; comfyq keys list shows them`);
+      throw new CliError("bad_input", `There is no key named "${name}"; see: keys list`);
     return keys.filter((key) => key.name !== name);
   });
   process.stdout.write(`Revoked "${name}".\n`);

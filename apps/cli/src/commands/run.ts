@@ -5,7 +5,7 @@ import { Asset, InputSource, Job, NewJob, type NewJobBody } from "@comfyq/contra
 import * as z from "zod";
 import { type ApiClient, createApiClient } from "../api/apiClient.ts";
 import { CliError, EXIT, type ExitCode } from "../CliError.ts";
-import { fromWhereCalled, readCliEnv } from "../config.ts";
+import { fromWhereCalled, ownName, readCliEnv } from "../config.ts";
 import { type FinishOptions, finishJob } from "../run/finishJob.ts";
 import { parseParams, splitAssignment } from "../run/parseParam.ts";
 import { readWorkflow } from "../run/readWorkflow.ts";
@@ -40,7 +40,7 @@ export async function run(file: string, options: RunOptions): Promise<ExitCode> 
   const headers = options.key === undefined ? {} : { "idempotency-key": options.key };
   const job = await client.ask({ method: "POST", path: "/v1/jobs", json: body, headers }, Job);
   if (options.watch || options.out !== undefined) return finishJob(client, job.id, options);
-  const words = `Job ${job.id} ${job.status}\n  see it:  comfyq watch ${job.id}`;
+  const words = `Job ${job.id} ${job.status}\n  see it:  ${ownName()} watch ${job.id}`;
   process.stdout.write(`${options.json ? JSON.stringify(job, null, 2) : words}\n`);
   return EXIT.succeeded;
 }

@@ -2,6 +2,7 @@ import { Job } from "@comfyq/contract";
 import { monotonicMs } from "@comfyq/runtime";
 import type { ApiClient } from "../api/apiClient.ts";
 import { watchEvents } from "../api/watchEvents.ts";
+import { ownName } from "../config.ts";
 import { createProgressView } from "./progressView.ts";
 
 /** How following a job ended. */
@@ -53,5 +54,5 @@ function onInterrupt(detach: () => void): () => void {
 
 /** What to tell somebody who stopped watching. */
 export function detachedWords(jobId: string): string {
-  return `No longer watching; the job goes on.\n  see it:     comfyq watch ${jobId}\n  cancel it:  comfyq cancel ${jobId}`;
+  return `No longer watching; the job goes on.\n  see it:     ${ownName()} watch ${jobId}\n  cancel it:  ${ownName()} cancel ${jobId}`;
 }

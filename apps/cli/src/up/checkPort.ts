@@ -31,7 +31,7 @@ function cannotListen(host: string, port: number, fault: string): CliError {
 }
 
 /** @returns the system's error code; undefined when all is well */
-async function tryToListen(host: string, port: number): Promise<string | undefined> {
+export async function tryToListen(host: string, port: number): Promise<string | undefined> {
   const server = createServer();
   try {
     server.listen(port, host);

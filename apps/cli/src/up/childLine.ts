@@ -5,8 +5,11 @@ export type ChildLine =
 
 const WARNINGS: ReadonlySet<unknown> = new Set(["warn", "error", "fatal"]);
 
+/** What does not fit on a terminal is in the log. */
+const LONGEST_VALUE = 200;
+
 /** Fields that the line has anyway, or that say nothing on a terminal. */
-const QUIET_FIELDS: ReadonlySet<string> = new Set(["level", "time", "name", "pid", "msg", "err"]);
+const QUIET_FIELDS: ReadonlySet<string> = new Set(["level", "time", "name", "pid", "msg"]);
 
 /**
  * Reads a line: the ready line (a JSON object with `ready` or, from the simulator, `url`), a JSON log line, or plain text.
@@ -30,11 +33,19 @@ function asObject(line: string): Readonly<Record<string, unknown>> | undefined {
 }
 
 function readable(fields: Readonly<Record<string, unknown>>): string {
-  const err = fields["err"];
-  const cause = typeof err === "object" && err !== null && "message" in err ? `: ${String(err.message)}` : "";
+  const words = typeof fields["msg"] === "string" ? fields["msg"] : "";
   const rest = Object.entries(fields)
     .filter(([name]) => !QUIET_FIELDS.has(name))
-    .map(([name, value]) => `${name}=${typeof value === "string" ? value : JSON.stringify(value)}`);
-  const words = typeof fields["msg"] === "string" ? fields["msg"] : "";
-  return [`${String(fields["level"])} ${words}${cause}`, ...rest].join(" ");
+    .map(([name, value]) => (isError(value) ? `(${value.message})` : `${name}=${shortText(value)}`));
+  return [String(fields["level"]), words, ...rest].join(" ");
+}
+
+/** An error in a log line is an object with a stack; what a terminal shows of it is the message. */
+function isError(value: unknown): value is { readonly message: string } {
+  return typeof value === "object" && value !== null && "message" in value && typeof value.message === "string";
+}
+
+function shortText(value: unknown): string {
+  const text = typeof value === "string" ? value : JSON.stringify(value);
+  return text.length > LONGEST_VALUE ? `${text.slice(0, LONGEST_VALUE)}…` : text;
 }

@@ -1,6 +1,8 @@
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { stripUrl } from "@comfyq/runtime";
 import { inheritedEnv } from "../config.ts";
+import { tryToListen } from "./checkPort.ts";
 import type { Fleet } from "./fleet.ts";
 import { installDebianRedis } from "./installRedis.ts";
 import { obtainRedis } from "./obtainRedis.ts";
@@ -68,14 +70,24 @@ async function startComfyUis({ settings, folder, fleet }: StartOptions): Promise
   return Promise.all(
     numbers.map(async (number) => {
       const name = `simulator-${number}`;
-      let port = "0"; // the first free one; after a restart the same again, for a worker holds its address
+      const portFile = join(folder, `${name}.port`);
+      // The same port at every start, where it can be had: workers and the records of jobs hold the address.
+      let port = await freePortAgain(portFile);
       const args = () => ["--port", port, "--dir", join(folder, name)];
       const plan = roomPlan({ name, room: "packages/comfyui-simulator", args, env: inheritedEnv }, ReadyAtUrl);
       const { url } = await fleet.add("comfyui", plan);
       port = new URL(url).port;
+      await writeFile(portFile, port);
       return url;
     }),
   );
+}
+
+/** The port written down by an earlier run, when it is free; else 0, the first free one. */
+async function freePortAgain(portFile: string): Promise<string> {
+  const port = Number(await readFile(portFile, "utf8").catch(() => "0"));
+  const isUsable = Number.isInteger(port) && port > 0 && port < 65_536;
+  return isUsable && (await tryToListen("127.0.0.1", port)) === undefined ? String(port) : "0";
 }
 
 async function startWorkers({ fleet }: StartOptions, env: Env, urls: readonly string[]): Promise<void> {
