@@ -11,6 +11,8 @@ export interface SetupOptions {
   /** Pairs of one simulator and one worker. Default 1. */
   readonly workers?: number;
   readonly simulatorArgs?: readonly string[];
+  /** Real servers instead of simulators. */
+  readonly comfyUiUrls?: readonly string[];
   /** Settings for every process of the product. */
   readonly env?: Readonly<Record<string, string>>;
 }
@@ -63,16 +65,18 @@ export async function setup(options: SetupOptions = {}): Promise<System> {
     COMFYQ_ALLOW_HOSTS: "127.0.0.1:*",
     ...options.env,
   };
-  const simulators = await Promise.all(Array.from({ length: options.workers ?? 1 }, (_, at) => startSimulator(at)));
+  const wanted = options.comfyUiUrls ? 0 : (options.workers ?? 1);
+  const simulators = await Promise.all(Array.from({ length: wanted }, (_, at) => startSimulator(at)));
+  const instances = options.comfyUiUrls ?? simulators.map(({ ready }) => String(ready["url"]));
   const startWorker = (at: number) =>
     startProcess("worker", {
-      env: { ...base, COMFYUI_URL: String(simulators[at]?.ready["url"]), COMFYQ_WORKER_ID: `worker-${at}` },
+      env: { ...base, COMFYUI_URL: String(instances[at]), COMFYQ_WORKER_ID: `worker-${at}` },
     });
   const api = await startProcess("api", { env: base });
   const url = String(api.ready["url"]);
   const dispatcher = await startProcess("dispatcher", { env: { ...base, COMFYQ_PUBLIC_URL: url } });
   const secret = (await readFile(join(dataDir, "secrets", "webhook-secret"), "utf8")).trim();
-  const workers = await Promise.all(simulators.map((_, at) => startWorker(at)));
+  const workers = await Promise.all(instances.map((_, at) => startWorker(at)));
   await untilIdle(url, workers.length);
   const others = [api, dispatcher, ...simulators];
   const troubles = () => [...workers, ...others].map((running) => running.log()).join("\n");
