@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { NodeOutputs } from "../src/index.ts";
 import { FILE, PROMPT_ID, setup, tupleOf, until } from "./support/comfyScript.ts";
+import { status } from "./support/scriptedServer.ts";
 import { frames, underWay, watch } from "./support/watching.ts";
 
 const { start, cachedNone, executing, executed, success } = frames;
@@ -56,11 +57,18 @@ describe.concurrent("polling is the truth: the socket may fail at any stage", ()
 
   test("half-open: a peer that answers no ping is replaced, under a new client id", async () => {
     await using stage = await setup({ heartbeatMs: 40 });
+    stage.script.routes["POST /prompt"] = (request) => {
+      stage.server.send(status(1));
+      return stage.script.accept(request);
+    };
     await stage.submit();
     const watched = watch(stage.comfyui);
     await underWay(stage);
     stage.server.sockets[0]?.freeze();
     await until(() => stage.server.sockets.length === 2);
+    expect(stage.events).toContainEqual(
+      expect.objectContaining({ type: "socket_lost", reason: "no sign of life for 40 ms" }),
+    );
     const [first, second] = stage.server.sockets;
     expect(second?.clientId).not.toBe(first?.clientId);
     expect(second?.clientId.startsWith(first?.clientId ?? "?")).toBe(true);
