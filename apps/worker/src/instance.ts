@@ -55,7 +55,7 @@ export function watchInstance({ comfyui, log, onLearned, onChange }: InstanceOpt
       onChange();
       log.info({ version: facts.version, classes: Object.keys(facts.classes).length }, "instance is well");
     } catch (cause) {
-      trouble = `ComfyUI answers, but could not be asked what it is: ${cause instanceof Error ? cause.message : cause}`;
+      trouble = `ComfyUI answers, but could not be asked what it is: ${cause instanceof Error ? cause.message : "no error was given"}`;
       restUntilMs = monotonicMs() + REST_MS;
     }
   };

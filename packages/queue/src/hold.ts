@@ -29,7 +29,7 @@ export async function holdJob(room: QueueRoom, cancels: Cancels, claimed: Claime
   const id = String(bullJob.id);
   const drop = new AbortController();
   const dropFor = (reason: DropReason) => drop.abort(reason);
-  const [record, request, journal] = await Promise.all([
+  const [record, request, earlier] = await Promise.all([
     readRecord(room.redis, room.names, id),
     readRequest(room.redis, room.names, id),
     readJournal(room.redis, room.names, id),
@@ -48,7 +48,7 @@ export async function holdJob(room: QueueRoom, cancels: Cancels, claimed: Claime
   if (record.cancelRequestedAtMs !== undefined) dropFor("canceled");
   const epoch = bullJob.attemptsStarted;
   const lease: Lease = { room, bullJob, token, pool, epoch, lock };
-  const attempt = beginAttempt(room, { id, epoch, workerId: claimed.workerId });
+  const journal = beginAttempt(room, { id, epoch, workerId: claimed.workerId });
   if (record.head.webhook?.events.includes("job.started")) await queueStarted(room, record.tenant, id);
   const progress = throttle(SETTINGS.progressEveryMs, (latest: Progress) => writeProgress(room, { id, epoch, latest }));
   const preview = throttle(SETTINGS.previewEveryMs, (event: JobEvent) => publishPreview(room, id, event));
@@ -59,15 +59,15 @@ export async function holdJob(room: QueueRoom, cancels: Cancels, claimed: Claime
     epoch,
     head: record.head,
     request,
-    earlier: journal.attempts,
+    earlier: earlier.attempts,
     signal: drop.signal,
-    journal: attempt.write,
-    report: progress.push,
+    journal,
+    report: (latest) => progress.push(latest),
     show: (event) =>
       event.event === "preview" ? preview.push(event) : void appendEvent(room, id, event).catch(() => {}),
     end: async (outcome: Outcome) => {
       await progress.flush();
-      const ended = await settle(lease, outcome, attempt.write);
+      const ended = await settle(lease, outcome, journal);
       lock.stop();
       unlisten();
       return ended;
@@ -75,15 +75,11 @@ export async function holdJob(room: QueueRoom, cancels: Cancels, claimed: Claime
   };
 }
 
-interface AttemptJournal {
-  write(facts: Partial<Attempt>): Promise<void>;
-}
-
 /** The attempt's page of the journal. The first write opens it and shows the job as running. */
 function beginAttempt(
   room: QueueRoom,
   { id, epoch, workerId }: { readonly id: string; readonly epoch: number; readonly workerId: string },
-): AttemptJournal {
+): HeldJob["journal"] {
   let page: Attempt = {
     epoch,
     worker: workerId,
@@ -100,17 +96,15 @@ function beginAttempt(
     error: null,
   };
   let shownStage: Attempt["stage"] | undefined;
-  return {
-    write: async (facts) => {
-      page = { ...page, ...facts };
-      await room.redis.hset(room.names.attempts(id), String(epoch), JSON.stringify(page));
-      if (page.stage === shownStage || page.end !== null) return;
-      shownStage = page.stage;
-      await appendEvent(room, id, {
-        event: "status",
-        data: { status: "running", stage: page.stage, attempt: epoch, error: null },
-      });
-    },
+  return async (facts) => {
+    page = { ...page, ...facts };
+    await room.redis.hset(room.names.attempts(id), String(epoch), JSON.stringify(page));
+    if (page.stage === shownStage || page.end !== null) return;
+    shownStage = page.stage;
+    await appendEvent(room, id, {
+      event: "status",
+      data: { status: "running", stage: page.stage, attempt: epoch, error: null },
+    });
   };
 }
 

@@ -38,7 +38,7 @@ export interface EnvSources {
 
 /** Names whose values are never shown and never accepted as a flag (any user of the machine can list flags). */
 function isSecretName(name: string): boolean {
-  return /KEY|SECRET|TOKEN|PASSWORD/i.test(name);
+  return /KEY|SECRET|TOKEN|PASSWORD/i.test(name) && !/_FILE$/i.test(name); // where a secret is kept is none
 }
 
 /**

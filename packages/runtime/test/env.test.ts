@@ -103,3 +103,13 @@ test("describeEnv knows name, description, type, choices and default of each set
     { name: "COMFY_API_KEY", type: "string", description: "Key for Comfy Cloud", required: false },
   ]);
 });
+
+test("where a secret is kept is no secret: the path of a keys file can be named", () => {
+  const schema = z.object({ COMFYQ_KEYS_FILE: z.literal("/keys.json").describe("Where the keys are") });
+  try {
+    readEnv(schema, { env: { COMFYQ_KEYS_FILE: "/elsewhere.json" } });
+    expect.unreachable();
+  } catch (error) {
+    expect(String(error)).toContain("/elsewhere.json");
+  }
+});

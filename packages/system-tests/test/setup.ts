@@ -24,6 +24,8 @@ export interface System extends AsyncDisposable {
   readonly sink: WebhookSink;
   readonly workers: Running[];
   readonly simulators: readonly Running[];
+  /** Addresses of the ComfyUI servers, in the order of their workers. */
+  readonly instances: readonly string[];
   readonly dataDir: string;
   readonly env: Readonly<Record<string, string>>;
   get(path: string): Promise<Response>;
@@ -99,6 +101,7 @@ export async function setup(options: SetupOptions = {}): Promise<System> {
     sink,
     workers,
     simulators,
+    instances,
     dataDir,
     env: base,
     get,

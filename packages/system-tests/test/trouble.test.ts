@@ -9,13 +9,13 @@ const system = await setup({ simulatorArgs: ["--step-ms", "50"], env: { COMFYQ_D
 afterAll(() => system[Symbol.asyncDispose]());
 
 /** Prompts that its ComfyUI has seen so far. */
-async function promptsSeen({ simulators }: System): Promise<number> {
-  const stats = await readJson<{ prompts: unknown[] }>(fetch(`${simulators[0]?.ready["url"]}/simulator/stats`));
+async function promptsSeen({ instances }: System): Promise<number> {
+  const stats = await readJson<{ prompts: unknown[] }>(fetch(`${instances[0]}/simulator/stats`));
   return stats.prompts.length;
 }
 
-function queueOf({ simulators }: System): Promise<{ queue_running: unknown[]; queue_pending: unknown[] }> {
-  return readJson(fetch(`${simulators[0]?.ready["url"]}/queue`));
+function queueOf({ instances }: System): Promise<{ queue_running: unknown[]; queue_pending: unknown[] }> {
+  return readJson(fetch(`${instances[0]}/queue`));
 }
 
 test("a running job is canceled: its prompt is gone from ComfyUI, its webhook says so, and the next job runs", async () => {
@@ -53,7 +53,7 @@ test("a worker killed while its prompt renders comes back and goes on from it: C
 test("a ComfyUI that restarts in the middle loses the prompt, not the job, and not one of its attempts", async () => {
   const { id } = await system.submit({ workflow: sampling(40), max_attempts: 1 });
   await system.until(id, ({ stage }) => stage === "rendering");
-  await fetch(`${system.simulators[0]?.ready["url"]}/simulator/restart`, { method: "POST" });
+  await fetch(`${system.instances[0]}/simulator/restart`, { method: "POST" });
   expect(await system.until(id, isFinished)).toMatchObject({ status: "succeeded" });
   const { attempts } = await readJson<{ attempts: Attempt[] }>(system.get(`/v1/jobs/${id}/attempts`));
   expect(attempts[0]).toMatchObject({ end: expect.stringMatching(/failed|given_back/), counted: false });
