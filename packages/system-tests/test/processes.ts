@@ -19,6 +19,8 @@ export interface Running {
   readonly ready: Readonly<Record<string, unknown>>;
   /** What it logged so far. */
   log(): string;
+  /** Waits for its end. @returns its exit code; null when a signal ended it */
+  ended(): Promise<number | null>;
   /** Sends a signal and waits for the end. @returns its exit code; null after a SIGKILL */
   stop(signal: NodeJS.Signals): Promise<number | null>;
 }
@@ -44,6 +46,7 @@ export async function startProcess(name: keyof typeof MAINS, { args = [], env = 
     pid: child.pid ?? 0,
     ready: JSON.parse(ready),
     log: () => log,
+    ended: () => ended(child),
     stop: async (signal) => {
       if (child.exitCode === null && child.signalCode === null) child.kill(signal);
       return ended(child);

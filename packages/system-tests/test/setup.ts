@@ -36,7 +36,7 @@ export interface System extends AsyncDisposable {
   /** Looks until the job is as wanted. */
   until(id: string, isWanted: (job: Job) => boolean): Promise<Job>;
   /** Starts the worker of simulator `at` again, after it was stopped. */
-  restartWorker(at: number): Promise<Running>;
+  restartWorker(at: number, env?: Readonly<Record<string, string>>): Promise<Running>;
 }
 
 /** Reads JSON as what the test then asserts it to be. */
@@ -70,9 +70,9 @@ export async function setup(options: SetupOptions = {}): Promise<System> {
   const wanted = options.comfyUiUrls ? 0 : (options.workers ?? 1);
   const simulators = await Promise.all(Array.from({ length: wanted }, (_, at) => startSimulator(at)));
   const instances = options.comfyUiUrls ?? simulators.map(({ ready }) => String(ready["url"]));
-  const startWorker = (at: number) =>
+  const startWorker = (at: number, env: Readonly<Record<string, string>> = {}) =>
     startProcess("worker", {
-      env: { ...base, COMFYUI_URL: String(instances[at]), COMFYQ_WORKER_ID: `worker-${at}` },
+      env: { ...base, ...env, COMFYUI_URL: String(instances[at]), COMFYQ_WORKER_ID: `worker-${at}` },
     });
   const api = await startProcess("api", { env: base });
   const url = String(api.ready["url"]);
@@ -121,8 +121,8 @@ export async function setup(options: SetupOptions = {}): Promise<System> {
         await new Promise((resolve) => setTimeout(resolve, 25));
       }
     },
-    restartWorker: async (at) => {
-      const worker = await startWorker(at);
+    restartWorker: async (at, env) => {
+      const worker = await startWorker(at, env);
       workers[at] = worker;
       return worker;
     },

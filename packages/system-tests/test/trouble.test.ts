@@ -96,6 +96,19 @@ test("a stopped worker gives its job back, and a stop leaves no attempt without 
   expect(await promptsSeen(system)).toBe(seenBefore + 1);
 }, 60_000);
 
+test("a worker that dies after sealing, before it could say so, has finished: nothing is rendered again", async () => {
+  const seenBefore = await promptsSeen(system);
+  await system.workers[0]?.stop("SIGTERM");
+  const doomed = await system.restartWorker(0, { COMFYQ_FAIL_POINTS: "1", FAILPOINT: "sealed:kill9@1" });
+  const { id } = await system.submit({ workflow: sampling(1), webhook: { url: system.sink.url } });
+  expect(await doomed.ended()).toBeNull(); // by a signal
+  expect((await system.read(id)).status).toBe("running");
+  await system.restartWorker(0);
+  expect(await system.until(id, isFinished)).toMatchObject({ status: "succeeded", attempts: 2 });
+  expect(await promptsSeen(system)).toBe(seenBefore + 1);
+  await vi.waitFor(() => expect(system.sink.received(id).map(({ event }) => event.type)).toEqual(["job.succeeded"]));
+}, 60_000);
+
 test("a bucket that is away for a while costs no second render, and the link works", async () => {
   const s3 = await startFakeS3({ buckets: ["results"], accessKeyId: "key", secretAccessKey: "secret" });
   onTestFinished(() => s3.close());
