@@ -7,7 +7,7 @@ const STAGES = ["front", "comfyui", "redis"] as const;
 export type Stage = (typeof STAGES)[number];
 
 /** Longest each stage may take to end, in ms; together under 10 s. */
-export const STOP_WITHIN_MS: Readonly<Record<Stage, number>> = { front: 6_000, comfyui: 1_000, redis: 2_000 };
+export const STOP_WITHIN_MS: Readonly<Record<Stage, number>> = { front: 5_000, comfyui: 1_000, redis: 2_000 };
 
 /** The processes of one system. */
 export interface Fleet {

@@ -57,7 +57,7 @@ const GROUPS = {
       .describe("Seconds of silence after which a render counts as stuck; 0: never"),
     COMFYQ_CANCEL_S: atLeast(1).default(30).describe("Seconds a render may take to stop after it was interrupted"),
     COMFYQ_DRAIN_S: atLeast(0)
-      .default(4)
+      .default(3)
       .describe("Seconds a stopping worker lets its render go on before giving the job back (60 for a worker alone)"),
     COMFYQ_MAX_INPUT_BYTES: bytes.default(1_073_741_824).describe("Largest input file that is fetched"),
     COMFYQ_INPUT_TIMEOUT_S: seconds.default(300).describe("Seconds that fetching one input may take"),

@@ -1,3 +1,4 @@
+import { monotonicMs } from "@comfyq/runtime";
 import { createColors } from "picocolors";
 import type { ChildEvent } from "./superviseChild.ts";
 
@@ -11,9 +12,13 @@ export interface Terminal {
   readonly show: (event: ChildEvent) => void;
 }
 
+/** The same warning of the same process is shown again only after this long; the log has all of them. */
+const REPEAT_MS = 10_000;
+
 /** A terminal on `out`; in colour where that is one. */
 export function createTerminal(out: NodeJS.WriteStream, verbosity: Verbosity): Terminal {
   const colors = createColors(out.isTTY && out.hasColors());
+  const isRepeated = rememberRepeats();
   out.on("error", () => undefined); // a terminal that was closed must not keep us from stopping in order
   const say = (line: string): void => {
     out.write(`${line}\n`);
@@ -24,8 +29,8 @@ export function createTerminal(out: NodeJS.WriteStream, verbosity: Verbosity): T
       const wait = `${event.restartInMs / 1_000} s`;
       return colors.red(`${event.how} without being asked to; starting it again in ${wait}`);
     }
-    if (event.isWarning) return colors.yellow(event.text);
-    return verbosity === "all" ? event.text : undefined;
+    if (verbosity === "all") return event.isWarning ? colors.yellow(event.text) : event.text;
+    return event.isWarning && !isRepeated(event) ? colors.yellow(event.text) : undefined;
   };
   return {
     say,
@@ -33,5 +38,16 @@ export function createTerminal(out: NodeJS.WriteStream, verbosity: Verbosity): T
       const text = words(event);
       if (text !== undefined) say(`${colors.dim(event.name.padEnd(11))} ${text}`);
     },
+  };
+}
+
+/** A neighbour that is away is reported at every try. */
+function rememberRepeats(): (line: { readonly name: string; readonly text: string }) => boolean {
+  const shown = new Map<string, { readonly text: string; readonly atMs: number }>();
+  return ({ name, text }) => {
+    const last = shown.get(name);
+    if (last?.text === text && monotonicMs() - last.atMs < REPEAT_MS) return true;
+    shown.set(name, { text, atMs: monotonicMs() });
+    return false;
   };
 }
