@@ -1,6 +1,6 @@
 import type { ComfyUi } from "@comfyq/comfyui";
 import { NodeClasses } from "@comfyq/contract";
-import { type Logger, monotonicMs, sha256Hex, sleep, withDeadline } from "@comfyq/runtime";
+import { type Logger, monotonicMs, sha256Hex, sleep } from "@comfyq/runtime";
 
 /** What is known of this process's one ComfyUI. */
 export interface InstanceFacts {
@@ -25,8 +25,6 @@ export interface Instance {
 const LOOK_EVERY_MS = 1_000;
 /** A server that answers but refuses (a wrong key, say) would otherwise be tried hundreds of times a second. */
 const REST_MS = 3_000;
-/** `/object_info` is built while the server does nothing else, and can take long with many nodes (protocol §1.6). */
-const LEARN_WITHIN_MS = 120_000;
 
 export interface InstanceOptions {
   readonly comfyui: ComfyUi;
@@ -82,9 +80,7 @@ export function watchInstance({ comfyui, log, onLearned, onChange }: InstanceOpt
 }
 
 async function learn(comfyui: ComfyUi): Promise<InstanceFacts> {
-  const deadline = withDeadline(undefined, LEARN_WITHIN_MS);
   const [features, stats, objectInfo] = await Promise.all([comfyui.features(), comfyui.stats(), comfyui.objectInfo()]);
-  deadline.throwIfAborted();
   const classes = NodeClasses.parse(
     Object.fromEntries(Object.entries(objectInfo).map(([name, node]) => [name, node.output_node ?? false])),
   );
