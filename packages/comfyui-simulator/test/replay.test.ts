@@ -81,7 +81,10 @@ describe.each(RECORDINGS)("ComfyUI $version", ({ version, scenarios, connect }) 
 });
 
 /** Takes what a socket has received, in the form of the recordings. */
-function take(listener: Listener, names: Parameters<typeof normalise>[1] = { clientId: CLIENT, otherClientId: OTHER }): unknown {
+function take(
+  listener: Listener,
+  names: Parameters<typeof normalise>[1] = { clientId: CLIENT, otherClientId: OTHER },
+): unknown {
   return listener.frames
     .splice(0)
     .map((frame) => (frame instanceof Uint8Array ? normaliseBinary(frame, names) : normalise(frame, names)));

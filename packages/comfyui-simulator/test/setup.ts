@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { setImmediate as turn } from "node:timers/promises";
+import { setTimeout as pause } from "node:timers/promises";
 import { onTestFinished } from "vitest";
 import { WebSocket } from "ws";
 import { type Simulator, type SimulatorOptions, startSimulator } from "../src/index.ts";
@@ -34,9 +34,9 @@ export async function listen(
   clientId?: string,
   flags?: Record<string, unknown>,
 ): Promise<Listener> {
-  const query = clientId === undefined ? "" : `?clientId=${clientId}`;
-  const socket = new WebSocket(`${simulator.url.replace("http", "ws")}/ws${query}`);
+  const socket = new WebSocket(socketUrl(simulator, clientId));
   const frames: Frame[] = [];
+  let wake = (): void => {};
   socket.on("error", () => {});
   socket.on("message", (payload: Buffer, isBinary) => {
     frames.push(isBinary ? new Uint8Array(payload) : (JSON.parse(payload.toString()) as TextFrame)); // only the simulator writes it
@@ -46,9 +46,13 @@ export async function listen(
       const found = frames.filter((frame): frame is TextFrame => !(frame instanceof Uint8Array)).find(isWanted);
       if (found) return found;
       if (socket.readyState === WebSocket.CLOSED) throw new Error("the socket closed before the frame came");
-      await turn();
+      await new Promise<void>((resolve) => {
+        wake = resolve;
+      });
     }
   };
+  socket.on("message", () => wake());
+  socket.on("close", () => wake());
   await once(socket, "open");
   await until(({ type }) => type === "status");
   if (flags) {
@@ -75,6 +79,12 @@ export async function listen(
   };
 }
 
+/** Where a client's websocket is. */
+export function socketUrl(simulator: Pick<Simulator, "url">, clientId?: string): string {
+  const query = clientId === undefined ? "" : `?clientId=${clientId}`;
+  return `${simulator.url.replace("http", "ws")}/ws${query}`;
+}
+
 /** Asks until the answer is as wanted, and returns it. */
 export async function eventually<Answer>(
   ask: () => Answer | Promise<Answer>,
@@ -83,8 +93,20 @@ export async function eventually<Answer>(
   for (;;) {
     const answer = await ask();
     if (isWanted(answer)) return answer;
-    await turn();
+    await pause(3); // between two questions, so that the answerer has a processor too
   }
+}
+
+/** Restarts, and waits until `fetch` has noticed that its kept connections are gone. */
+export async function restart(simulator: Simulator): Promise<void> {
+  await simulator.restart();
+  await eventually(
+    () =>
+      fetch(`${simulator.url}/prompt`)
+        .then(({ ok }) => ok)
+        .catch(() => false),
+    (isBack) => isBack,
+  );
 }
 
 /** Reads JSON as what the test then asserts it to be. */
@@ -115,7 +137,13 @@ export async function submit(
 }
 
 export interface Entry {
-  readonly prompt: [number, string, Record<string, { inputs: Record<string, unknown> }>, Record<string, unknown>, string[]];
+  readonly prompt: [
+    number,
+    string,
+    Record<string, { inputs: Record<string, unknown> }>,
+    Record<string, unknown>,
+    string[],
+  ];
   readonly outputs: Record<string, Record<string, { filename: string; subfolder: string; type: string }[]>>;
   readonly status: { status_str: string; completed: boolean; messages: [string, Record<string, unknown>][] };
 }
@@ -137,7 +165,8 @@ export async function run(
   prompt: unknown,
   more: Record<string, unknown> = {},
 ): Promise<Entry & { readonly id: string }> {
-  const { prompt_id } = await submit(simulator, prompt, more);
+  const { status, prompt_id, ...refusal } = await submit(simulator, prompt, more);
+  if (status !== 200) throw new Error(`the graph was refused: ${JSON.stringify(refusal)}`);
   return { id: prompt_id, ...(await finished(simulator, prompt_id)) };
 }
 

@@ -9,6 +9,8 @@ export interface SteppedClock extends SimulatorClock {
   release(): Promise<void>;
   /** Waits until somebody sleeps. */
   untilAsleep(): Promise<void>;
+  /** How many sleep now. */
+  sleeping(): number;
   /** Ends {@link hold}: whoever sleeps wakes. */
   letGo(): void;
 }
@@ -17,8 +19,12 @@ export function steppedClock(): SteppedClock {
   let now = 0;
   let isHeld = false;
   const sleepers: (() => void)[] = [];
+  let tell = (): void => {};
   const untilAsleep = async (): Promise<void> => {
-    while (sleepers.length === 0) await turn();
+    if (sleepers.length > 0) return;
+    await new Promise<void>((resolve) => {
+      tell = resolve;
+    });
   };
   return {
     nowMs: () => 1_800_000_000_000 + now,
@@ -29,6 +35,7 @@ export function steppedClock(): SteppedClock {
       if (isHeld) {
         await new Promise<void>((resolve, reject) => {
           sleepers.push(resolve);
+          tell();
           signal?.addEventListener("abort", () => reject(signal.reason), { once: true });
         });
       } else await turn();
@@ -38,6 +45,7 @@ export function steppedClock(): SteppedClock {
       isHeld = true;
     },
     untilAsleep,
+    sleeping: () => sleepers.length,
     release: async () => {
       await untilAsleep();
       sleepers.shift()?.();

@@ -48,11 +48,12 @@ function block(film: Film, at: number): Buffer {
   return element("a3", frame ? [head, encodeJpeg(frame.raster())] : [head]);
 }
 
-/** One EBML element (RFC 8794): the id as it is written, a length of eight bytes, the content. */
+/** One EBML element (RFC 8794): the id as it is written, a length of one byte or eight, the content. */
 function element(id: string, parts: readonly Buffer[]): Buffer {
   const content = Buffer.concat(parts);
-  const length = Buffer.alloc(8);
-  length.writeBigUInt64BE(2n ** 56n + BigInt(content.length));
+  const isShort = content.length < 127;
+  const length = Buffer.alloc(isShort ? 1 : 8, 0x80 | (content.length & 127));
+  if (!isShort) length.writeBigUInt64BE(2n ** 56n + BigInt(content.length));
   return Buffer.concat([Buffer.from(id, "hex"), length, content]);
 }
 

@@ -23,7 +23,7 @@ async function view(request: ApiRequest, simulation: Simulation): Promise<Reply>
   if (typeof place === "number") return empty(place);
   const { path, name } = place;
   const preview = request.query.get("preview");
-  const channel = request.query.get("channel") ?? "rgba";
+  const channel = request.query.get("channel") ?? "";
   const reply =
     preview !== null
       ? await previewReply(path, name, { preview, channel })
@@ -68,7 +68,7 @@ async function previewReply(
   const [format, ...rest] = wish.preview.split(";");
   const quality = /^\d+$/.test(rest.at(-1) ?? "") ? Number(rest.at(-1)) : 90;
   const disposition = { "Content-Disposition": `filename="${name}"` };
-  if (format === "jpeg" && !wish.channel.split("").includes("a")) {
+  if (format === "jpeg" && !wish.channel.includes("a")) {
     const dots = rasterAt(withoutAlpha(picture), picture.width, picture.height);
     return bytes(encodeJpeg(dots, quality), { "Content-Type": "image/jpeg", ...disposition });
   }
