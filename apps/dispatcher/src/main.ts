@@ -1,15 +1,14 @@
-import { type Errands, openErrands, sweepExpired, sweepRetention } from "@comfyq/queue";
+import { openErrands, sweepExpired, sweepRetention } from "@comfyq/queue";
 import {
-  createHealth,
   createLogger,
-  createMetrics,
   createSafeFetch,
   type Logger,
+  printReady,
   reportAndExit,
   retentionMs,
   runService,
   type Service,
-  startHealthServer,
+  serveHealth,
   storageOptions,
   storageUrl,
 } from "@comfyq/runtime";
@@ -51,21 +50,12 @@ async function start(service: Service, config: DispatcherConfig, log: Logger): P
     },
   });
   service.onStop("finish errands", () => errands.close());
-  await serveHealth(service, config, errands);
-}
-
-async function serveHealth(service: Service, config: DispatcherConfig, errands: Errands): Promise<void> {
-  const health = createHealth();
-  health.add("redis", () => errands.room.redis.ping());
-  const server = await startHealthServer({
+  const health = await serveHealth(service, {
     host: config.COMFYQ_HEALTH_HOST,
     port: config.COMFYQ_HEALTH_PORT,
-    health,
-    metrics: createMetrics({ defaults: true }),
+    checks: { redis: () => errands.room.redis.ping() },
   });
-  service.onStop("close the health server", () => server.close());
-  if (config.COMFYQ_PRINT_READY)
-    process.stdout.write(`${JSON.stringify({ ready: "dispatcher", health: server.url })}\n`);
+  printReady(config.COMFYQ_PRINT_READY, { ready: "dispatcher", health: health.url });
 }
 
 try {

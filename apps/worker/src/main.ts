@@ -1,17 +1,16 @@
 import { connectComfyUi } from "@comfyq/comfyui";
-import { openClaimer, publishClasses } from "@comfyq/queue";
+import { type Claimer, openClaimer, publishClasses } from "@comfyq/queue";
 import {
-  createHealth,
   createLogger,
-  createMetrics,
   createSafeFetch,
   type Logger,
+  printReady,
   reportAndExit,
   retentionMs,
   runService,
   type Service,
+  serveHealth,
   sleep,
-  startHealthServer,
   storageOptions,
   storageUrl,
 } from "@comfyq/runtime";
@@ -20,7 +19,7 @@ import { readConfig, type WorkerConfig } from "./config.ts";
 import { type Activity, type Heartbeat, startHeartbeat } from "./heartbeat.ts";
 import { watchInstance } from "./instance.ts";
 import type { Tools } from "./tools.ts";
-import { workLoop } from "./workLoop.ts";
+import { type LoopOptions, workLoop } from "./workLoop.ts";
 
 /** After draining, time for the last writes and closings. */
 const CLOSING_MS = 4_000;
@@ -28,6 +27,34 @@ const CLOSING_MS = 4_000;
 const INPUT_IDLE_MS = 30_000;
 
 async function start(service: Service, config: WorkerConfig, log: Logger): Promise<void> {
+  const claimer = await openQueue(service, config, log);
+  const tools = openTools(service, config, log);
+  const activity: Activity = { renderingJobId: null, holding: 0, draining: false };
+  let heartbeat: Heartbeat | undefined;
+  const instance = watchInstance({
+    comfyui: tools.comfyui,
+    log,
+    onLearned: ({ fingerprint, classes }) => publishClasses(claimer.room, fingerprint, classes),
+    onChange: () => void heartbeat?.beatNow().catch(() => {}), // the next regular beat tells the same
+  });
+  heartbeat = startHeartbeat({ room: claimer.room, config, instance, activity, log, signal: service.signal });
+  startWork(service, { claimer, instance, tools, activity });
+  const health = await serveHealth(service, {
+    host: config.COMFYQ_HEALTH_HOST,
+    port: config.COMFYQ_HEALTH_PORT,
+    checks: {
+      redis: () => claimer.room.redis.ping(),
+      comfyui: () => {
+        const reason = instance.trouble();
+        if (reason !== undefined) throw new Error(reason);
+      },
+    },
+  });
+  const ready = { ready: "worker", id: config.workerId, pool: config.COMFYQ_POOL, health: health.url };
+  printReady(config.COMFYQ_PRINT_READY, ready);
+}
+
+async function openQueue(service: Service, config: WorkerConfig, log: Logger): Promise<Claimer> {
   const claimer = await openClaimer({
     redisUrl: config.REDIS_URL,
     prefix: config.COMFYQ_PREFIX,
@@ -38,6 +65,10 @@ async function start(service: Service, config: WorkerConfig, log: Logger): Promi
     onTrouble: (cause) => log.warn({ cause }, "the queue is in trouble"),
   });
   service.onStop("close the queue", () => claimer.close());
+  return claimer;
+}
+
+function openTools(service: Service, config: WorkerConfig, log: Logger): Tools {
   const store = openStorage(storageUrl(config), storageOptions(config));
   service.onStop("close the store", () => store.close());
   const comfyui = connectComfyUi({
@@ -46,64 +77,32 @@ async function start(service: Service, config: WorkerConfig, log: Logger): Promi
     onEvent: (event) => log.debug({ event }, "comfyui"),
   });
   service.onStop("close ComfyUI's connections", () => comfyui.close());
-  let heartbeat: Heartbeat | undefined;
-  const instance = watchInstance({
-    comfyui,
-    log,
-    onLearned: ({ fingerprint, classes }) => publishClasses(claimer.room, fingerprint, classes),
-    onChange: () => void heartbeat?.beatNow().catch(() => {}), // the next regular beat tells the same
-  });
-  const activity: Activity = { renderingJobId: null, holding: 0, draining: false };
   const fetchInput = createSafeFetch({
     allowHosts: config.COMFYQ_ALLOW_HOSTS,
     maxBytes: config.COMFYQ_MAX_INPUT_BYTES,
     timeoutMs: config.COMFYQ_INPUT_TIMEOUT_S * 1_000,
     idleTimeoutMs: INPUT_IDLE_MS,
   });
-  const tools: Tools = { config, comfyui, store, fetchInput, log };
-  const draining = new AbortController();
-  heartbeat = startHeartbeat({ room: claimer.room, config, instance, activity, log, signal: service.signal });
-  const loop = workLoop({ claimer, instance, tools, activity, stopping: service.signal, draining: draining.signal });
-  loop.catch((error: unknown) => service.stop(error instanceof Error ? error : new Error(String(error))));
-  service.onStop("drain", async (hurry) => {
-    activity.draining = true;
-    await claimer.stopClaiming();
-    hurry.addEventListener("abort", () => draining.abort(), { once: true });
-    sleep(config.COMFYQ_DRAIN_S * 1_000, hurry).then(
-      () => draining.abort(),
-      () => {},
-    );
-    await loop.catch(() => {});
-  });
-  await serveHealth(
-    service,
-    config,
-    () => instance.trouble(),
-    () => claimer.room.redis.ping(),
-  );
+  return { config, comfyui, store, fetchInput, log };
 }
 
-async function serveHealth(
-  service: Service,
-  config: WorkerConfig,
-  trouble: () => string | undefined,
-  ping: () => Promise<unknown>,
-): Promise<void> {
-  const health = createHealth();
-  health.add("redis", ping);
-  health.add("comfyui", () => {
-    const reason = trouble();
-    if (reason !== undefined) throw new Error(reason);
+type Work = Omit<LoopOptions, "stopping" | "draining">;
+
+/** Works until told to stop; then takes nothing more, and gives back what does not finish within the drain time. */
+function startWork(service: Service, work: Work): void {
+  const draining = new AbortController();
+  const loop = workLoop({ ...work, stopping: service.signal, draining: draining.signal });
+  loop.catch((error: unknown) => service.stop(error instanceof Error ? error : new Error(String(error))));
+  service.onStop("drain", async (hurry) => {
+    work.activity.draining = true;
+    await work.claimer.stopClaiming();
+    hurry.addEventListener("abort", () => draining.abort(), { once: true });
+    sleep(work.tools.config.COMFYQ_DRAIN_S * 1_000, hurry).then(
+      () => draining.abort(),
+      () => {}, // hurried
+    );
+    await loop.catch(() => {}); // told to the service already
   });
-  const server = await startHealthServer({
-    host: config.COMFYQ_HEALTH_HOST,
-    port: config.COMFYQ_HEALTH_PORT,
-    health,
-    metrics: createMetrics({ defaults: true }),
-  });
-  service.onStop("close the health server", () => server.close());
-  const ready = { ready: "worker", id: config.workerId, pool: config.COMFYQ_POOL, health: server.url };
-  if (config.COMFYQ_PRINT_READY) process.stdout.write(`${JSON.stringify(ready)}\n`);
 }
 
 try {

@@ -5,7 +5,7 @@ import type { Activity } from "./heartbeat.ts";
 import type { Instance } from "./instance.ts";
 import type { Tools } from "./tools.ts";
 
-interface LoopOptions {
+export interface LoopOptions {
   readonly claimer: Claimer;
   readonly instance: Instance;
   readonly tools: Tools;

@@ -18,6 +18,7 @@ export {
 } from "./safeFetch.ts";
 export { SafeFetchError, type SafeFetchErrorCode } from "./safeFetchError.ts";
 export { readOrCreateSecret, tenantWebhookSecret } from "./secrets.ts";
+export { printReady, type ServeHealthOptions, serveHealth } from "./serveHealth.ts";
 export { runService, type Service, type ServiceOptions } from "./service.ts";
 export {
   retentionMs,
