@@ -68,6 +68,16 @@ test.concurrent("a process that cannot start is not tried again: the human gets 
   expect(system.events.filter(({ kind }) => kind === "died")).toEqual([]);
 });
 
+test.concurrent("of a process that logs, the last words are its errors, as a human reads them", async () => {
+  await using system = await setup();
+  const script = `console.error('{"level":"info","msg":"starting"}');
+    console.error('{"level":"error","err":{"message":"Redis can lose jobs","stack":"at x"},"msg":"could not start"}');
+    process.exit(1);`;
+  await expect(system.fleet.add("front", plan("api", script))).rejects.toThrow(
+    /ended with code 1\.\n {2}error could not start \(Redis can lose jobs\)\nAll of it: .*api\.log$/,
+  );
+});
+
 test.concurrent("a program that is not there, and one that is never ready, are told apart", async () => {
   await using system = await setup();
   const missing = { ...plan("api", ""), command: () => ({ path: "/does/not/exist", args: [], env: {} }) };

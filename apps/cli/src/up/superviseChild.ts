@@ -1,6 +1,7 @@
 import { monotonicMs, sleep, withDeadline } from "@comfyq/runtime";
 import { CliError } from "../CliError.ts";
 import { RECOVERED_MS, restartDelayMs } from "./backoff.ts";
+import { readChildLine } from "./childLine.ts";
 import type { LogFile } from "./logFile.ts";
 import { type ChildCommand, type ReadyFacts, type Run, startRun } from "./startRun.ts";
 
@@ -31,6 +32,9 @@ export interface Supervised<Ready> {
   /** Asks it to end, and kills it after `withinMs`. Safe to repeat, also with less patience. */
   readonly stop: (withinMs: number) => Promise<void>;
 }
+
+/** How many lines of a process that could not start are shown. */
+const LAST_WORDS = 15;
 
 /** Starts a process and starts it again, ever more slowly, whenever it dies without being asked to. */
 export function superviseChild<Ready>(
@@ -113,7 +117,12 @@ async function untilUp<Ready>(plan: ChildPlan<Ready>, run: Run, stopping: AbortS
 
 function couldNotStart<Ready>({ plan, log }: Watch<Ready>, cause: unknown): CliError {
   const why = cause instanceof Error ? cause.message : String(cause);
-  const tail = log.tail().map((line) => `  ${line}`);
-  const lines = [`${plan.name} could not start: ${why}.`, ...tail, `All of it: ${log.path}`];
+  const said = log.tail().flatMap((line) => {
+    const meaning = readChildLine(line, "stderr");
+    return meaning.kind === "log" ? [meaning] : [];
+  });
+  const warnings = said.filter(({ isWarning }) => isWarning);
+  const shown = (warnings.length > 0 ? warnings : said).slice(-LAST_WORDS).map(({ text }) => `  ${text}`);
+  const lines = [`${plan.name} could not start: ${why}.`, ...shown, `All of it: ${log.path}`];
   return new CliError("broken", lines.join("\n"), { cause });
 }
