@@ -2,7 +2,7 @@ import { readEnv, readOrCreateSecret, SHARED_SETTINGS, secretPath } from "@comfy
 import * as z from "zod";
 
 /** What one dispatcher process is told. */
-export const DispatcherEnv = z.object({
+const DispatcherEnv = z.object({
   ...SHARED_SETTINGS,
   COMFYQ_WEBHOOK_SECRET: z
     .string()

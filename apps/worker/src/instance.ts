@@ -3,7 +3,7 @@ import { NodeClasses } from "@comfyq/contract";
 import { type Logger, monotonicMs, sha256Hex, sleep } from "@comfyq/runtime";
 
 /** What is known of this process's one ComfyUI. */
-export interface InstanceFacts {
+interface InstanceFacts {
   readonly version: string | null;
   readonly device: string | null;
   /** sha256 of the sorted node classes. */

@@ -95,7 +95,7 @@ function readFailure(failedReason: string): JobFailure {
 }
 
 /** Pure: BullMQ's facts, the record and the journal → the job. */
-export function toFacts(jobId: string, sources: Sources): JobFacts {
+function toFacts(jobId: string, sources: Sources): JobFacts {
   const { record, journal, bull, retentionMs } = sources;
   const end = endOf(sources);
   const newest = journal.attempts.at(-1);

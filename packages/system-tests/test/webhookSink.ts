@@ -4,7 +4,7 @@ import type { AddressInfo } from "node:net";
 import { WebhookEvent } from "@comfyq/contract";
 import { Webhook } from "standardwebhooks";
 
-export interface Received {
+interface Received {
   readonly id: string;
   readonly body: string;
   readonly event: WebhookEvent;
