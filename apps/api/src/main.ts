@@ -1,4 +1,4 @@
-import { createLogger, readEnv, reportAndExit, runService } from "@comfyq/runtime";
+import { createLogger, printReady, readEnv, reportAndExit, runService } from "@comfyq/runtime";
 import { ApiEnv } from "./config.ts";
 import { startApi } from "./startApi.ts";
 
@@ -14,7 +14,7 @@ try {
     start: async (service) => {
       const api = await startApi(settings, logger);
       service.onStop("close the API", (signal) => api.close(signal));
-      if (settings.COMFYQ_PRINT_READY) process.stdout.write(`${JSON.stringify({ ready: "api", url: api.url })}\n`);
+      printReady(settings.COMFYQ_PRINT_READY, { ready: "api", url: api.url });
     },
   });
 } catch (error) {

@@ -1,5 +1,5 @@
 import { DEFAULT_TENANT } from "@comfyq/contract";
-import type { Express, Request, Response } from "express";
+import type { Express, Request, RequestHandler, Response } from "express";
 import * as z from "zod";
 import { type Authenticator, type Caller, demandScope } from "./auth/authenticate.ts";
 import { zodFaults } from "./body/zodFaults.ts";
@@ -29,19 +29,28 @@ export function mountRoutes(app: Express, routes: readonly Route[], rooms: Rooms
       await route.run(call as Call<never>); // the query was read by the route's own schema just above
     });
   }
-  for (const path of new Set(routes.map((route) => route.path))) {
-    const methods = routes.filter((route) => route.path === path).map((route) => route.method.toUpperCase());
+  app.use(refuseOtherMethods(routes));
+}
+
+/** Tells whoever uses the wrong method on a path of ours which ones there are. */
+function refuseOtherMethods(routes: readonly Route[]): RequestHandler {
+  const known = routes.map(({ path, method }) => ({ pattern: patternOf(path), method: method.toUpperCase() }));
+  return (req, _res, next) => {
+    const methods = known.filter(({ pattern }) => pattern.test(req.path)).map(({ method }) => method);
+    if (methods.length === 0) return next();
     const allowed = [...methods, ...(methods.includes("GET") ? ["HEAD"] : [])].join(", ");
-    app.all(expressPath(path), (req) => {
-      throw new ApiError("method_not_allowed", `${req.method} is not taken here, only ${allowed}; see /docs`, {
-        headers: { Allow: allowed },
-      });
+    throw new ApiError("method_not_allowed", `${req.method} is not taken here, only ${allowed}; see /docs`, {
+      headers: { Allow: allowed },
     });
-  }
+  };
+}
+
+function patternOf(path: string): RegExp {
+  return new RegExp(`^${path.replace(/\{\w+\.\.\.\}/g, ".+").replace(/\{\w+\}/g, "[^/]+")}$`);
 }
 
 /** `/v1/jobs/{id}` → `/v1/jobs/:id`, `/files/{key...}` → `/files/*key`. */
-export function expressPath(path: string): string {
+function expressPath(path: string): string {
   return path.replace(/\{(\w+)\.\.\.\}/g, "*$1").replace(/\{(\w+)\}/g, ":$1");
 }
 

@@ -7,7 +7,7 @@ import { cachedFor } from "../cachedFor.ts";
 import { ApiError } from "../errors.ts";
 import type { Rooms } from "../rooms.ts";
 import { createOperatorDoor, type OperatorDoor } from "./operatorDoor.ts";
-import { redactAnswer, redactData, redactResult } from "./redact.ts";
+import { redactAnswer } from "./redact.ts";
 
 const BOARD_PATH = "/admin/queues";
 /** A new pool is seen within this time. */
@@ -80,6 +80,7 @@ async function createBoard({ producer }: Rooms, mode: Mode): Promise<Board> {
       },
       handlerHooks: {
         before: ({ method, route, request }) => refuseUnsafe(method, route, String(request.params["queueName"] ?? "")),
+        // Not the adapters' formatters: they miss flows, schedulers and reasons.
         after: (_context, result) => ({ ...result, body: redactAnswer(result.body) as Record<string, unknown> }), // an object stays one
       },
     },
@@ -93,7 +94,7 @@ type Queue = Awaited<ReturnType<Rooms["producer"]["boardQueues"]>>[number];
 
 function adapterFor(queue: Queue, mode: Mode): BullMQAdapter {
   const isOurs = holdsJobs(queue.name);
-  const adapter = new BullMQAdapter(queue, {
+  return new BullMQAdapter(queue, {
     readOnlyMode: mode === "look",
     allowRetries: !isOurs,
     externalJobUrl: (job) => ({
@@ -101,9 +102,6 @@ function adapterFor(queue: Queue, mode: Mode): BullMQAdapter {
       href: `/v1/jobs/${(job.data as { jobId?: string }).jobId ?? job.id}`,
     }), // our envelopes
   });
-  adapter.setFormatter("data", redactData);
-  adapter.setFormatter("returnValue", redactResult);
-  return adapter;
 }
 
 function holdsJobs(queueName: string): boolean {

@@ -5,7 +5,7 @@ import { stripUrl } from "@comfyq/runtime";
 const SHOWN_DATA = ["tenant", "jobId", "type", "what", "errand"] as const;
 
 /** A payload as Bull Board may show it. */
-export function redactData(payload: unknown): Record<string, unknown> {
+function redactData(payload: unknown): Record<string, unknown> {
   if (typeof payload !== "object" || payload === null) return {};
   const fields = payload as Record<string, unknown>; // an object, see above
   const shown = Object.fromEntries(SHOWN_DATA.filter((name) => name in fields).map((name) => [name, fields[name]]));
@@ -14,14 +14,14 @@ export function redactData(payload: unknown): Record<string, unknown> {
 }
 
 /** A result as Bull Board may show it: how much there is, not what. */
-export function redactResult(result: unknown): Record<string, unknown> {
+function redactResult(result: unknown): Record<string, unknown> {
   if (typeof result !== "object" || result === null) return {};
   const { epoch, outputs } = result as { epoch?: unknown; outputs?: unknown }; // a manifest, or nothing of ours
   return { ...(typeof epoch === "number" && { epoch }), ...(Array.isArray(outputs) && { outputs: outputs.length }) };
 }
 
 /** Why something failed, without a word of a customer's: our codes, or the queue's own text with its URLs stripped. */
-export function redactReason(reason: string): string {
+function redactReason(reason: string): string {
   try {
     const { code, blame } = JobFailure.parse(JSON.parse(reason));
     return `${code} (${blame})`;

@@ -84,7 +84,8 @@ function parserFor(req: Request, maxBytes: number): busboy.Busboy {
     return busboy({
       headers: req.headers,
       defParamCharset: "utf8",
-      limits: { files: 1, fileSize: maxBytes, fields: 20, fieldSize: 65_536, parts: 32 },
+      // one more: busboy calls a file truncated when it has just reached the limit
+      limits: { files: 1, fileSize: maxBytes + 1, fields: 20, fieldSize: 65_536, parts: 32 },
     });
   } catch (cause) {
     throw new ApiError("invalid_request", "The Content-Type has no boundary that can be read; let your client set it", {
@@ -94,7 +95,7 @@ function parserFor(req: Request, maxBytes: number): busboy.Busboy {
 }
 
 async function spool(
-  part: Readable & { readonly truncated?: boolean },
+  part: Readable,
   path: string,
   { maxBytes, signal }: UploadLimits,
 ): Promise<Pick<Spooled, "sha256" | "sizeBytes">> {
@@ -112,7 +113,7 @@ async function spool(
     createWriteStream(path, { flags: "wx", mode: 0o600 }),
     { signal },
   );
-  if (part.truncated)
+  if (sizeBytes > maxBytes)
     throw new ApiError(
       "payload_too_large",
       `The file is larger than ${maxBytes} bytes; make it smaller, or send it as a URL`,

@@ -60,15 +60,20 @@ function uploadRoute(rooms: Rooms): Route {
     answers: { 201: json("The asset, new", Asset), 200: json("The asset, which was there already", Asset) },
     errors: ["invalid_request", "payload_too_large", "unsupported_media_type"],
     run: async (call) => {
-      const maxBytes = rooms.settings.COMFYQ_MAX_ASSET_BYTES;
-      await using upload = await readUpload(call.req, { folder, maxBytes, signal: call.signal });
-      const { asset, isNew } = await keepAsset(rooms.storage, call.caller.tenant, upload);
+      const { asset, isNew } = await takeUpload(rooms, call, folder);
       call.res
         .status(isNew ? 201 : 200)
         .set("Location", `${call.baseUrl}/v1/assets/${asset.id}`)
         .json(asset);
     },
   });
+}
+
+/** The spooled bytes are gone when this returns, so an answer means that nothing is left over. */
+async function takeUpload(rooms: Rooms, call: Call, folder: string) {
+  const maxBytes = rooms.settings.COMFYQ_MAX_ASSET_BYTES;
+  await using upload = await readUpload(call.req, { folder, maxBytes, signal: call.signal });
+  return await keepAsset(rooms.storage, call.caller.tenant, upload);
 }
 
 async function ownAsset(rooms: Rooms, call: Call): Promise<Asset> {

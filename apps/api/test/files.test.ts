@@ -1,0 +1,197 @@
+import { createHash } from "node:crypto";
+import { startFakeS3 } from "@comfyq/fake-s3";
+import { openStorage } from "@comfyq/storage";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { parseRange } from "../src/objects/byteRange.ts";
+import { problem, setup, type TestApi } from "./setup.ts";
+
+const BYTES = Buffer.from("0123456789");
+
+let api: TestApi;
+let output: string;
+let link: string;
+beforeAll(async () => {
+  api = await setup();
+  const { id } = await api.submit();
+  const files = {
+    "a.png": BYTES,
+    "evil page.html": "<script>alert(1)</script>",
+    "Füchse.webp": "webp",
+    "empty.txt": "",
+  };
+  await api.succeed(await api.claim(), files, [{ node_id: "7", name: "numbers", type: "value", value: [1, 2] }]);
+  output = `/v1/jobs/${id}/outputs`;
+  link = (await api.read(id)).outputs[0]?.url ?? "";
+});
+afterAll(() => api[Symbol.asyncDispose]());
+
+describe("outputs in a folder store", () => {
+  test("are sent with type, length, a tag of their content, and nothing a browser could run", async () => {
+    const answer = await api.call(`${output}/a.png`);
+    expect(answer).toMatchObject({ status: 200, text: "0123456789" });
+    const { headers } = answer;
+    expect(headers.get("content-type")).toBe("image/png");
+    expect(headers.get("content-length")).toBe("10");
+    expect(headers.get("etag")).toBe(`"${createHash("sha256").update(BYTES).digest("hex")}"`);
+    expect(headers.get("content-disposition")).toBe('inline; filename="a.png"');
+    expect(headers.get("x-content-type-options")).toBe("nosniff");
+    expect(headers.get("content-security-policy")).toBe("default-src 'none'; sandbox");
+  });
+
+  test("a page is saved as unknown bytes, never shown", async () => {
+    const { headers } = await api.call(`${output}/evil%20page.html`);
+    expect(headers.get("content-type")).toBe("application/octet-stream");
+    expect(headers.get("content-disposition")).toBe('attachment; filename="evil page.html"');
+  });
+
+  test("HEAD tells the same as GET, without bytes", async () => {
+    const answer = await api.call(`${output}/a.png`, { method: "HEAD" });
+    expect(answer).toMatchObject({ status: 200, text: "" });
+    expect(answer.headers.get("content-length")).toBe("10");
+  });
+
+  test.each([
+    ["bytes=0-3", "0123", "bytes 0-3/10"],
+    ["bytes=7-", "789", "bytes 7-9/10"],
+    ["bytes=-2", "89", "bytes 8-9/10"],
+    ["bytes=5-500", "56789", "bytes 5-9/10"],
+  ])("Range %s is answered with 206 and these bytes", async (range, text, contentRange) => {
+    const answer = await api.call(`${output}/a.png`, { headers: { range } });
+    expect(answer).toMatchObject({ status: 206, text });
+    expect(answer.headers.get("content-range")).toBe(contentRange);
+  });
+
+  test("a range behind the end is answered with 416 and the size", async () => {
+    const answer = await api.call(`${output}/a.png`, { headers: { range: "bytes=10-" } });
+    expect(answer.status).toBe(416);
+    expect(answer.headers.get("content-range")).toBe("bytes */10");
+  });
+
+  test("several ranges, other units and nonsense are answered with the whole file", () => {
+    for (const header of [undefined, "bytes=0-1,3-4", "lines=0-1", "bytes=x", "bytes=5-2", "bytes=-"])
+      expect(parseRange(header, 10)).toBe("whole");
+    expect(parseRange("bytes=-0", 10)).toBe("unsatisfiable");
+    expect(parseRange("bytes=0-", 0)).toBe("unsatisfiable");
+  });
+
+  test("a client that has the bytes is told so, and a range of another version is not mixed in", async () => {
+    const etag = (await api.call(`${output}/a.png`)).headers.get("etag") ?? "";
+    expect(await api.call(`${output}/a.png`, { headers: { "if-none-match": etag } })).toMatchObject({
+      status: 304,
+      text: "",
+    });
+    const headers = { range: "bytes=0-3", "if-range": '"other"' };
+    expect(await api.call(`${output}/a.png`, { headers })).toMatchObject({ status: 200, text: "0123456789" });
+  });
+
+  test("a value is JSON, an empty file is empty, and any alphabet works", async () => {
+    expect((await api.call(`${output}/numbers`)).json).toEqual([1, 2]);
+    expect(await api.call(`${output}/empty.txt`)).toMatchObject({ status: 200, text: "" });
+    const foxes = await api.call(`${output}/${encodeURIComponent("Füchse.webp")}`);
+    expect(foxes.text).toBe("webp");
+    expect(foxes.headers.get("content-disposition")).toContain("filename*=UTF-8''F%C3%BCchse.webp");
+  });
+
+  test("an output that is not there is named with those that are", async () => {
+    expect(problem(await api.call(`${output}/b.png`))).toEqual({
+      status: 404,
+      code: "not_found",
+      message: 'The job has no output "b.png"; it has a.png, evil page.html, Füchse.webp, empty.txt, numbers',
+    });
+  });
+});
+
+describe("signed links", () => {
+  test("need no key, know Range, and always save under the output's name", async () => {
+    const answer = await api.call(link, { headers: { range: "bytes=0-1" } });
+    expect(answer).toMatchObject({ status: 206, text: "01" });
+    expect(answer.headers.get("content-disposition")).toBe('attachment; filename="a.png"');
+  });
+
+  test("changed in any part they open nothing", async () => {
+    const url = new URL(link);
+    const changes: readonly ((changed: URL) => void)[] = [
+      (changed) => changed.searchParams.set("expires", "99999999999"),
+      (changed) => changed.searchParams.set("name", "b.png"),
+      (changed) => changed.searchParams.set("type", "text/html"),
+      (changed) => changed.searchParams.set("signature", "AAAA"),
+      (changed) => changed.searchParams.delete("signature"),
+      (changed) => changed.searchParams.append("expires", "99999999999"),
+      (changed) => {
+        changed.pathname = changed.pathname.replace("a.png", "empty.txt");
+      },
+      (changed) => {
+        changed.pathname = "/files/..%2f..%2fkeys.json";
+      },
+    ];
+    for (const change of changes) {
+      const changed = new URL(url);
+      change(changed);
+      expect([403, 422]).toContain((await api.call(changed.href)).status);
+    }
+    expect(problem(await api.call(link.replace("a.png", "b.png")))).toMatchObject({ status: 403, code: "forbidden" });
+  });
+
+  test("end with their time", async () => {
+    vi.useFakeTimers({ toFake: ["Date"], now: Date.now() + 3_700_000 });
+    try {
+      expect(problem(await api.call(link))).toEqual({
+        status: 403,
+        code: "forbidden",
+        message: "This link has expired; read the job again for a fresh one",
+      });
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
+  test("are made for the public URL when there is one", async () => {
+    await using own = await setup({ env: { COMFYQ_PUBLIC_URL: "https://queue.example.com/" } });
+    const { id, urls } = await own.submit();
+    await own.succeed(await own.claim(), { "a.png": "png" });
+    expect(urls.self).toBe(`https://queue.example.com/v1/jobs/${id}`);
+    const { outputs } = await own.read(id);
+    expect(outputs[0]?.url).toMatch(/^https:\/\/queue\.example\.com\/files\/jobs\//);
+  });
+
+  test("work across processes of one installation, and not with another secret", async () => {
+    const { pathname, search } = new URL(link);
+    await using twin = await setup({ dataDir: api.dataDir });
+    expect((await twin.call(pathname + search)).text).toBe("0123456789");
+    await twin.restart({ COMFYQ_LINK_SECRET: "another secret of thirty-two characters" });
+    expect((await twin.call(pathname + search)).status).toBe(403);
+  });
+});
+
+describe("outputs in S3", () => {
+  test("are a redirect to a fresh signed link that gives the bytes", async () => {
+    const credentials = { accessKeyId: "test", secretAccessKey: "test-secret" };
+    await using s3 = await startFakeS3({ buckets: ["outputs"], ...credentials });
+    vi.stubEnv("AWS_ACCESS_KEY_ID", credentials.accessKeyId);
+    vi.stubEnv("AWS_SECRET_ACCESS_KEY", credentials.secretAccessKey);
+    try {
+      await using own = await setup({ env: { S3_BUCKET: "outputs", S3_PREFIX: "q", S3_ENDPOINT: s3.url } });
+      const { id } = await own.submit();
+      const held = await own.claim();
+      const bucket = openStorage("s3://outputs/q", { endpoint: s3.url, credentials });
+      await bucket.put(`jobs/${id}/1/a.png`, BYTES, { contentType: "image/png" });
+      await own.succeed(held, { "a.png": BYTES });
+      await bucket.close();
+      const answer = await own.call(`/v1/jobs/${id}/outputs/a.png`);
+      expect(answer.status).toBe(302);
+      expect(answer.headers.get("cache-control")).toBe("no-store");
+      const location = answer.headers.get("location") ?? "";
+      expect(location).toContain(s3.url);
+      expect(await own.call(location)).toMatchObject({ status: 200, text: "0123456789" });
+      expect((await own.read(id)).outputs[0]?.url).toContain("X-Amz-Signature");
+      const form = new FormData();
+      form.set("file", new Blob(["an input"]), "in.txt");
+      const asset = await own.call("/v1/assets", { method: "POST", body: form });
+      expect(asset.status).toBe(201);
+      const content = await own.call(`/v1/assets/${asset.json.id}/content`);
+      expect((await own.call(content.headers.get("location") ?? "")).text).toBe("an input");
+    } finally {
+      vi.unstubAllEnvs();
+    }
+  });
+});

@@ -1,0 +1,117 @@
+import { beat, openClaimer } from "@comfyq/queue";
+import { describe, expect, test } from "vitest";
+import { problem, setup } from "./setup.ts";
+
+describe("what machines and people ask", () => {
+  test("with Redis away the API lives, is not ready, and answers 503 with Retry-After; then it goes on by itself", async () => {
+    await using api = await setup();
+    expect(await api.call("/readyz")).toMatchObject({ status: 200, json: { ok: true } });
+    const { id } = await api.submit();
+    await api.redis.kill();
+    const refused = await api.post("/v1/jobs", { workflow: { "9": { class_type: "SaveImage", inputs: {} } } });
+    expect(problem(refused)).toMatchObject({ status: 503, code: "unavailable" });
+    expect(refused.headers.get("retry-after")).toBe("2");
+    expect((await api.call(`/v1/jobs/${id}`)).status).toBe(503);
+    expect((await api.call(`/v1/jobs/${id}/events`)).status).toBe(503);
+    expect((await api.call("/livez")).status).toBe(200);
+    await expect.poll(async () => (await api.call("/readyz")).status, { timeout: 5_000 }).toBe(503);
+    expect((await api.call("/v1/doctor")).json.checks).toContainEqual(
+      expect.objectContaining({ name: "redis", state: "fail", advice: "start Redis, or correct REDIS_URL" }),
+    );
+    await api.redis.restart();
+    await expect.poll(async () => (await api.call("/readyz")).status, { timeout: 10_000 }).toBe(200);
+    expect((await api.read(id)).status).toBe("queued");
+  });
+
+  test("/metrics counts jobs per pool, workers per state and answers per route, and names no tenant", async () => {
+    await using api = await setup();
+    await api.submit({ pool: "gpu" });
+    await api.call("/v1/jobs/nonsense");
+    const { text, headers } = await api.call("/metrics");
+    expect(headers.get("content-type")).toContain("text/plain");
+    expect(text).toContain('comfyq_jobs{pool="gpu",state="waiting"} 1');
+    expect(text).toContain('comfyq_http_seconds_count{method="POST",route="/v1/jobs",status="201"} 1');
+    expect(text).toContain('comfyq_http_seconds_count{method="GET",route="/v1/jobs/{id}",status="404"} 1');
+    expect(text).not.toContain("tenant");
+  });
+
+  test("the doctor names everything a job needs, with advice for what is missing", async () => {
+    await using api = await setup({ env: { COMFYQ_PREFIX: "doctor" } });
+    const before = await api.call("/v1/doctor");
+    expect(before.json.ok).toBe(false);
+    const states = Object.fromEntries(
+      before.json.checks.map((check: { name: string; state: string }) => [check.name, check.state]),
+    );
+    expect(states).toEqual({
+      "redis version": "ok",
+      "redis persistence": "ok",
+      "redis eviction": "ok",
+      clock: "ok",
+      storage: "ok",
+      workers: "fail",
+      "api keys": "ok",
+    });
+    for (const { state, advice } of before.json.checks) expect(advice === null).toBe(state === "ok");
+    const claimer = await openClaimer({ redisUrl: api.redis.url, prefix: "doctor", pool: "default", workerId: "w1" });
+    const worker = {
+      id: "w1",
+      pool: "default",
+      instance: "http://127.0.0.1:8188",
+      state: "idle",
+      reason: null,
+      job_id: null,
+      storing: 0,
+      comfyui_version: "0.33.0",
+      fingerprint: null,
+      device: "NVIDIA H100",
+      started_at: new Date().toISOString(),
+      beat_at: new Date().toISOString(),
+    } as const;
+    await beat(claimer.room, worker);
+    await beat(claimer.room, { ...worker, id: "w2", state: "unready", reason: "connection refused" });
+    const after = await api.call("/v1/doctor");
+    expect(after.json.checks).toContainEqual({
+      name: "worker w1",
+      state: "ok",
+      found: "idle, pool default, ComfyUI 0.33.0 at http://127.0.0.1:8188",
+      advice: null,
+    });
+    expect(after.json.checks).toContainEqual(
+      expect.objectContaining({ name: "worker w2", state: "fail", advice: expect.stringContaining("start ComfyUI") }),
+    );
+    const { json } = await api.call("/v1/workers");
+    expect(json.workers).toMatchObject([{ id: "w1", device: "NVIDIA H100" }, { id: "w2" }]);
+    await claimer.close();
+  });
+
+  test("a worker's job is named to its owner only", async () => {
+    await using api = await setup({ env: { COMFYQ_PREFIX: "whose" } });
+    const { id } = await api.submit();
+    const held = await api.claim();
+    const claimer = await openClaimer({ redisUrl: api.redis.url, prefix: "whose", pool: "default", workerId: "w1" });
+    const worker = (job_id: string) =>
+      beat(claimer.room, {
+        id: "w1",
+        pool: "default",
+        instance: "http://127.0.0.1:8188",
+        state: "rendering",
+        reason: null,
+        job_id,
+        storing: 0,
+        comfyui_version: null,
+        fingerprint: null,
+        device: null,
+        started_at: new Date().toISOString(),
+        beat_at: new Date().toISOString(),
+      });
+    await worker(id);
+    expect((await api.call("/v1/workers")).json.workers).toMatchObject([{ job_id: id }]);
+    await worker("01a2015c-011f-7a09-a25c-6bd9f67d68ae");
+    expect((await api.call("/v1/workers")).json.workers).toMatchObject([{ job_id: null }]);
+    expect((await api.call("/v1/pools")).json.pools).toEqual([
+      { name: "default", waiting: 0, delayed: 0, active: 1, succeeded: 0, failed: 0, workers: 1 },
+    ]);
+    await api.succeed(held);
+    await claimer.close();
+  });
+});
