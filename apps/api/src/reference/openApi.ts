@@ -49,7 +49,7 @@ export function openApiDocument(routes: readonly Route[]): OpenApiDocument {
 }
 
 /** `{key...}`, the rest of a path, is an ordinary parameter in OpenAPI. */
-export function documentPath(path: string): string {
+function documentPath(path: string): string {
   return path.replace("...}", "}");
 }
 

@@ -50,6 +50,5 @@ export function referencePage(document: OpenApiDocument): Router {
 function scalarFile(): string {
   const built = fileURLToPath(new URL("../assets/scalar.js", import.meta.url));
   if (existsSync(built)) return built;
-  const inPackage = "../../node_modules/@scalar/api-reference/dist/browser/standalone.js";
-  return fileURLToPath(new URL(inPackage, import.meta.url));
+  return fileURLToPath(new URL("./browser/standalone.js", import.meta.resolve("@scalar/api-reference")));
 }
