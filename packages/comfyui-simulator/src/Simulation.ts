@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { rmSync } from "node:fs";
 import type { WebSocket } from "ws";
 import type { EngineParts } from "./engine/EngineParts.ts";
 import { Life } from "./engine/Life.ts";
@@ -10,7 +11,6 @@ import { NodeRegistry } from "./nodes/NodeRegistry.ts";
 import { RECORDED_NODES } from "./nodes/recordedNodes.ts";
 import type { ResolvedOptions } from "./SimulatorOptions.ts";
 import { Stats } from "./Stats.ts";
-import type { ApiRequest } from "./server/ApiRequest.ts";
 import { featuresOf } from "./server/features.ts";
 import { HttpServer } from "./server/HttpServer.ts";
 import { SocketHub } from "./server/SocketHub.ts";
@@ -25,6 +25,7 @@ export class Simulation {
   readonly #logReaders = new Set<string>();
   #life: Life;
   #port = 0;
+  #state: "up" | "down" | "closed" = "down";
   #loop: Promise<void> = Promise.resolve();
 
   constructor(options: ResolvedOptions) {
@@ -69,13 +70,17 @@ export class Simulation {
   /** @throws SimulatorError `port_taken` */
   async listen(): Promise<void> {
     this.#port = await this.#server.listen(this.options.host, this.#port || this.options.port);
+    this.#state = "up";
   }
 
   /** Forgets everything in memory, drops all connections, wipes `temp`, and is back on the same port. */
   async restart(downMs = 0): Promise<void> {
+    if (this.#state !== "up") return;
+    this.#state = "down";
     this.parts.stats.restarted();
-    await this.close();
+    await this.#stop();
     if (downMs > 0) await this.parts.clock.sleep(downMs);
+    if (this.#isClosed()) return;
     this.parts.folders.wipeTemp();
     this.#life = this.#beginLife();
     await this.listen();
@@ -84,21 +89,29 @@ export class Simulation {
   /** Ends as a killed process does; what that means decides whoever started the simulator. */
   crash(): void {
     if (this.options.onCrash) this.options.onCrash();
-    else void this.close();
+    else {
+      this.#state = "closed";
+      void this.#stop();
+    }
   }
 
+  /** Stops for good, and removes the folder if it is one of its own making. */
   async close(): Promise<void> {
-    this.#life.end();
+    this.#state = "closed";
+    await this.#stop();
+    if (this.options.isDirTemporary) rmSync(this.options.dir, { recursive: true, force: true });
+  }
+
+  async #stop(): Promise<void> {
+    const ended = this.#life.end();
     this.#hub.dropAll();
     this.#logReaders.clear();
-    await this.#server.close();
+    await Promise.all([ended, this.#server.close()]);
   }
 
-  /** Does something as soon as the answer to a request has gone out. */
-  afterAnswer(request: ApiRequest, act: () => unknown): void {
-    // The answer is written in the turn after the handler's; a few ms are for the client to read it.
-    void this.parts.clock.sleep(10).then(act, act);
-    request.raw.resume();
+  /** Asked after a pause, in which it may have been closed. */
+  #isClosed(): boolean {
+    return this.#state === "closed";
   }
 
   /** Takes a new websocket in; without an id it gets one of 32 hex digits. */
@@ -139,7 +152,7 @@ export class Simulation {
       const size = { cols: 80, rows: 24 };
       for (const reader of this.#logReaders) this.#hub.send("logs", { entries: [entry], size }, reader);
     };
-    void life.work();
+    life.work();
     return life;
   }
 

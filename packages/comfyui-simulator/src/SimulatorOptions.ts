@@ -7,6 +7,7 @@ import type { Fault } from "./faults/Fault.ts";
 import { BUNDLED_MODELS } from "./files/bundledModels.ts";
 import type { NodeClass } from "./nodes/NodeClass.ts";
 import { SimulatorError } from "./SimulatorError.ts";
+import { profileOf } from "./versions.ts";
 
 /** How to start a simulator. Everything has a default; all times are in ms. */
 export interface SimulatorOptions {
@@ -14,7 +15,7 @@ export interface SimulatorOptions {
   readonly host?: string;
   /** Port to listen on; 0, the default, takes a free one. */
   readonly port?: number;
-  /** Folder for `input`, `output`, `temp`, `models`, `user`. Default: a new one below the system's temporary folder. */
+  /** Folder for `input`, `output`, `temp`, `models`, `user`. Default: a new temporary one, removed when it closes. */
   readonly dir?: string;
   /** ComfyUI's version, from 0.3.64 on. Default 0.33.0. */
   readonly version?: string;
@@ -54,11 +55,14 @@ export interface SimulatorOptions {
 /** {@link SimulatorOptions} with everything decided, except what depends on the version. */
 export type ResolvedOptions = Required<Omit<SimulatorOptions, "cache" | "onCrash">> & {
   readonly cache: CacheMode | undefined;
+  /** The folder was made for this simulator alone. */
+  readonly isDirTemporary: boolean;
   readonly onCrash: (() => void) | undefined;
 };
 
 /** @throws SimulatorError `bad_option` which names the option */
 export function resolveOptions(options: SimulatorOptions): ResolvedOptions {
+  if (options.version !== undefined) profileOf(options.version); // before a folder is made
   const resolved: ResolvedOptions = {
     host: "127.0.0.1",
     port: 0,
@@ -80,6 +84,7 @@ export function resolveOptions(options: SimulatorOptions): ResolvedOptions {
     ...options,
     cache: options.cache,
     onCrash: options.onCrash,
+    isDirTemporary: options.dir === undefined,
     dir: options.dir ?? mkdtempSync(join(tmpdir(), "comfyq-simulator-")),
   };
   for (const name of ["execMs", "stepMs", "loadMs", "gcEvery10sMs", "validateMs"] as const) {

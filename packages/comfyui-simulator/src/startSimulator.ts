@@ -33,9 +33,14 @@ export interface Simulator extends AsyncDisposable {
 export async function startSimulator(options: SimulatorOptions = {}): Promise<Simulator> {
   const resolved = resolveOptions(options);
   const simulation = new Simulation(resolved);
-  await simulation.listen();
   const { faults, stats } = simulation.parts;
   const close = (): Promise<void> => simulation.close();
+  try {
+    await simulation.listen();
+  } catch (cause) {
+    await close();
+    throw cause;
+  }
   return {
     url: `http://${resolved.host}:${simulation.port}`,
     port: simulation.port,

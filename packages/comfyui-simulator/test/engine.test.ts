@@ -208,3 +208,13 @@ test("settings, userdata, logs and the rest that frontends ask for are there", a
   expect(await get("/object_info/Nope")).toEqual({});
   expect((await fetch(`${simulator.url}/api/assets`)).status).toBe(503);
 });
+
+test("a port that is taken is refused by name, and nothing is left behind", async () => {
+  const { url } = await start();
+  const port = Number(new URL(url).port);
+  await expect(start({ port })).rejects.toMatchObject({
+    code: "port_taken",
+    message: expect.stringContaining(String(port)),
+  });
+  await expect(start({ version: "1" })).rejects.toMatchObject({ code: "bad_option" });
+});

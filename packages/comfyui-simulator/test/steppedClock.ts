@@ -4,15 +4,15 @@ import type { SimulatorClock } from "../src/index.ts";
 /** A clock of a test's own: no real time passes, and while it is held only {@link SteppedClock.release} lets it go on. */
 export interface SteppedClock extends SimulatorClock {
   /** From now on every sleep waits to be released. */
-  hold(): void;
+  readonly hold: () => void;
   /** Waits until somebody sleeps, and wakes the one who fell asleep first. */
-  release(): Promise<void>;
+  readonly release: () => Promise<void>;
   /** Waits until somebody sleeps. */
-  untilAsleep(): Promise<void>;
+  readonly untilAsleep: () => Promise<void>;
   /** How many sleep now. */
-  sleeping(): number;
+  readonly sleeping: () => number;
   /** Ends {@link hold}: whoever sleeps wakes. */
-  letGo(): void;
+  readonly letGo: () => void;
 }
 
 export function steppedClock(): SteppedClock {

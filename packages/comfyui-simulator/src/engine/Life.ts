@@ -38,6 +38,7 @@ export class Life {
   #lastGarbageAtMs = Number.NEGATIVE_INFINITY;
   readonly #act: FaultAct;
   readonly #end = new AbortController();
+  #working: Promise<void> = Promise.resolve();
 
   constructor(parts: EngineParts, act: FaultAct) {
     this.parts = parts;
@@ -54,19 +55,15 @@ export class Life {
     return { status: { exec_info: { queue_remaining: this.queue.remaining } } };
   }
 
-  /** Lets the worker run until {@link end}. */
-  async work(): Promise<void> {
-    while (!this.#end.signal.aborted) {
-      await this.queue.waitForWork(this.#end.signal);
-      const prompt = this.#end.signal.aborted ? undefined : this.queue.take();
-      if (prompt && !(await this.#survives(prompt))) return;
-      this.#obeyFlags();
-    }
+  /** Starts the worker, which runs until {@link end}. */
+  work(): void {
+    this.#working = this.#work();
   }
 
-  /** Nothing runs any more, and nothing is said about it. */
-  end(): void {
+  /** Nothing is begun any more, and nothing is said about what ran; resolves when it runs no more. */
+  async end(): Promise<void> {
     this.#end.abort();
+    await this.#working;
   }
 
   throwIfEnded(): void {
@@ -114,6 +111,15 @@ export class Life {
     this.#model = name;
     this.parts.stats.modelLoaded(name);
     if (this.parts.settings.loadMs > 0) await this.wait(this.parts.settings.loadMs);
+  }
+
+  async #work(): Promise<void> {
+    while (!this.#end.signal.aborted) {
+      await this.queue.waitForWork(this.#end.signal);
+      const prompt = this.#end.signal.aborted ? undefined : this.queue.take();
+      if (prompt && !(await this.#survives(prompt))) return;
+      this.#obeyFlags();
+    }
   }
 
   async #survives(prompt: QueuedPrompt): Promise<boolean> {

@@ -21,7 +21,8 @@ export interface NodeUi {
 /** `ram` keeps results of earlier, different prompts; `classic` only those that the next prompt needs too. */
 export type CacheMode = "ram" | "classic" | "none";
 
-const MOST_RESULTS = 1000;
+/** Few enough that the pictures among them do not fill the memory. */
+const MOST_RESULTS = 300;
 
 /**
  * Results by what they depend on: class, constants, fingerprint, and the same of all ancestors, but not node ids

@@ -56,7 +56,7 @@ function asItem(entry: unknown): Item | undefined {
 }
 
 function isPreviewable(mediaType: string, item: Item): boolean {
-  const format = String(item["format"] ?? "");
+  const format = textOf(item["format"]);
   const extension = extensionOf(item);
   return (
     PREVIEWABLE_KEYS.includes(mediaType) ||
@@ -69,7 +69,9 @@ function isPreviewable(mediaType: string, item: Item): boolean {
 
 const isText = (mediaType: string, item: Item): boolean => mediaType === "text" || TEXTS.includes(extensionOf(item));
 
-const extensionOf = (item: Item): string => extname(String(item["filename"] ?? "").toLowerCase());
+const extensionOf = (item: Item): string => extname(textOf(item["filename"]).toLowerCase());
+
+const textOf = (value: unknown): string => (typeof value === "string" ? value : "");
 
 const textPreview = (text: string): Item =>
   text.length <= LONGEST_TEXT ? { content: text } : { content: text.slice(0, LONGEST_TEXT), truncated: true };

@@ -17,7 +17,8 @@ export function pythonRepr(value: unknown): string {
   if (typeof value === "boolean") return value ? "True" : "False";
   if (typeof value === "string") return quoted(value);
   if (Array.isArray(value)) return `[${value.map(pythonRepr).join(", ")}]`;
-  if (!isObject(value)) return String(value);
+  if (typeof value === "number" || typeof value === "bigint") return String(value);
+  if (!isObject(value)) return `<${typeof value} object>`; // nothing that came as JSON
   return `{${Object.entries(value)
     .map(([key, entry]) => `${quoted(key)}: ${pythonRepr(entry)}`)
     .join(", ")}}`;

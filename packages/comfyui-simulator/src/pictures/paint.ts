@@ -86,7 +86,7 @@ function drawWords(raster: Raster, scene: Scene): void {
 }
 
 function drawLine(raster: Raster, line: string, at: { readonly x: number; readonly y: number }): void {
-  [...line].forEach((character, index) => {
+  line.split("").forEach((character, index) => {
     for (let column = 0; column < 5; column++) {
       for (let row = 0; row < 7; row++) {
         if (!isDotSet(character, column, row)) continue;

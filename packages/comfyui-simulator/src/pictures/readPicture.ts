@@ -4,17 +4,15 @@ import { PNG_SIGNATURE } from "./encodePng.ts";
 import { type Picture, pictureOf } from "./Picture.ts";
 import { paintScene } from "./paint.ts";
 
-const MOST_DECODED_PIXELS = 2_000_000;
-
 /**
- * A picture from a file. PNG is decoded; for JPEG, WebP and GIF (and very large PNG) the size is read from the header
- * and a stand-in is drawn that names the file and takes its colours from the content.
+ * A picture from a file. PNG is decoded; for JPEG, WebP and GIF (and PNG of more than `mostPixels`) the
+ * size is read from the header and a stand-in is drawn that names the file and takes its colours from the content.
  * @returns undefined when the file is none of these
  */
-export function readPicture(file: Buffer, name: string): Picture | undefined {
+export function readPicture(file: Buffer, name: string, mostPixels = 16_000_000): Picture | undefined {
   const size = sizeOf(file);
   if (!size) return undefined;
-  const decoded = size.kind === "png" && size.width * size.height <= MOST_DECODED_PIXELS ? tryDecode(file) : undefined;
+  const decoded = size.kind === "png" && size.width * size.height <= mostPixels ? tryDecode(file) : undefined;
   if (decoded) return pictureOf(size.width, size.height, () => decoded);
   const seed = createHash("sha256").update(file).digest().readUInt32BE(0);
   return paintScene({ ...size, text: name, seed, caption: `${size.kind} ${size.width}x${size.height}` });

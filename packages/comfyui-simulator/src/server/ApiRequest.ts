@@ -23,10 +23,13 @@ export class ApiRequest {
   readonly raw: IncomingMessage;
   /** Parts of the path that the route's pattern names. */
   params: Readonly<Record<string, string>> = {};
+  /** What to do when the answer has gone out. */
+  afterAnswer: () => void = () => {};
   readonly #limitBytes: number;
 
   constructor(raw: IncomingMessage, limitBytes: number) {
-    const url = new URL(raw.url ?? "/", "http://simulator");
+    const target = `http://simulator${raw.url ?? "/"}`;
+    const url = new URL(URL.canParse(target) ? target : "http://simulator/");
     this.method = raw.method ?? "GET";
     this.path = url.pathname;
     this.query = url.searchParams;

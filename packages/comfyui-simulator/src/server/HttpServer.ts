@@ -89,10 +89,10 @@ export class HttpServer {
     const { parts } = this.#simulation;
     if (isForeignOrigin(request.headers, parts.profile.refusesCrossSite)) return empty(403);
     if (request.method === "OPTIONS") return empty();
-    const found = this.#router.find(request);
-    if (found.kind === "refusal") return found.reply;
-    parts.stats.request(`${request.method} ${found.route.path}`);
     try {
+      const found = this.#router.find(request);
+      if (found.kind === "refusal") return found.reply;
+      parts.stats.request(`${request.method} ${found.route.path}`);
       return await found.route.handle(request, this.#simulation);
     } catch (cause) {
       if (cause instanceof BodyTooLarge) return text(cause.message, 413);
@@ -117,6 +117,7 @@ export class HttpServer {
     const { body } = reply;
     const length = body instanceof Uint8Array ? body.length : body.end - body.start;
     if (response.destroyed) return;
+    response.once("finish", () => request.afterAnswer());
     const hasNoBody = reply.status === 304 || reply.status === 204;
     response.writeHead(reply.status, { ...reply.headers, ...(hasNoBody ? {} : { "Content-Length": length }) });
     if (request.method === "HEAD" || length === 0 || hasNoBody) response.end();

@@ -1,6 +1,6 @@
 import type { NodeErrors, PromptFault } from "@comfyq/comfyui/wire";
 import { type Graph, isObject } from "../engine/graph.ts";
-import { PythonError } from "../engine/pythonValues.ts";
+import { PythonError, pythonStr } from "../engine/pythonValues.ts";
 import { asPythonError, GraphValidator, type ValidationRules, type Verdict } from "./GraphValidator.ts";
 import { exceptionDuringValidation, promptFault } from "./validationFaults.ts";
 
@@ -31,7 +31,7 @@ export function validatePrompt(graph: unknown, targets: readonly unknown[] | nul
   for (const [nodeId, node] of Object.entries(graph)) {
     const unknownClass = findUnknownClass(nodeId, node, rules);
     if (unknownClass) return { isValid: false, error: unknownClass, nodeErrors: {} };
-    const nodeClass = isObject(node) ? rules.nodes.get(String(node["class_type"])) : undefined;
+    const nodeClass = isObject(node) ? rules.nodes.get(pythonStr(node["class_type"])) : undefined;
     if (nodeClass?.isOutput && (targets === null || targets.includes(nodeId))) outputs.push(nodeId);
   }
   if (outputs.length === 0) {
@@ -54,11 +54,11 @@ function findUnknownClass(nodeId: string, node: unknown, rules: PromptRules): Pr
     const extra = { node_id: nodeId, class_type: null, node_title: title ?? null };
     return promptFault(type, message, { details, extra_info: rules.namesMissingNodes ? extra : {} });
   }
-  if (rules.nodes.get(String(classType))) return undefined;
-  const name = title ?? String(classType);
+  if (rules.nodes.get(pythonStr(classType))) return undefined;
+  const name = title ?? pythonStr(classType);
   const message = rules.namesMissingNodes
     ? `Node '${name}' not found. The custom node may not be installed.`
-    : `Cannot execute because node ${String(classType)} does not exist.`;
+    : `Cannot execute because node ${pythonStr(classType)} does not exist.`;
   const extra = { node_id: nodeId, class_type: classType, node_title: name };
   return promptFault(type, message, { details, extra_info: rules.namesMissingNodes ? extra : {} });
 }
@@ -103,7 +103,7 @@ function collectErrors(
   for (const [nodeId, { isValid, reasons }] of validator.verdicts) {
     if (isValid || reasons.length === 0) continue;
     const node = graph[nodeId];
-    const classType = isObject(node) ? String(node["class_type"]) : "";
+    const classType = isObject(node) ? pythonStr(node["class_type"]) : "";
     nodeErrors[nodeId] ??= { errors: [...reasons], dependent_outputs: [], class_type: classType };
     nodeErrors[nodeId].dependent_outputs.push(output);
   }

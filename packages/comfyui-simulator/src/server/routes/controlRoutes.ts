@@ -27,7 +27,7 @@ export const CONTROL_ROUTES: readonly Route[] = [
       const wish: unknown = body.length === 0 ? {} : JSON.parse(body.toString("utf8"));
       const downMs = isObject(wish) && typeof wish["downMs"] === "number" ? wish["downMs"] : 0;
       // The answer goes out first: the restart drops this connection too.
-      simulation.afterAnswer(request, () => simulation.restart(downMs));
+      request.afterAnswer = () => void simulation.restart(downMs);
       return empty();
     },
   },
@@ -36,7 +36,7 @@ export const CONTROL_ROUTES: readonly Route[] = [
     path: "/simulator/die",
     isBareOnly: true,
     handle: (request, simulation) => {
-      simulation.afterAnswer(request, () => simulation.crash());
+      request.afterAnswer = () => simulation.crash();
       return empty();
     },
   },

@@ -3,7 +3,7 @@ import { existsSync, mkdirSync } from "node:fs";
 import { readFile, writeFile } from "node:fs/promises";
 import { extname, join, normalize } from "node:path";
 import { isObject } from "../../engine/graph.ts";
-import { PythonError } from "../../engine/pythonValues.ts";
+import { PythonError, pythonStr } from "../../engine/pythonValues.ts";
 import { FILE_TYPES, type Folders, isInside, splitAnnotation } from "../../files/Folders.ts";
 import { decodePng } from "../../pictures/decodePng.ts";
 import { encodePng } from "../../pictures/encodePng.ts";
@@ -84,7 +84,7 @@ const saveMask: Save = async (path, file, { form, folders }) => {
   const { bare, type } = splitAnnotation(reference["filename"]);
   const root = type ?? FILE_TYPES.find((known) => known === (reference["type"] ?? "output"));
   if (bare === "" || bare.startsWith("/") || bare.includes("..") || !root) return;
-  const folder = join(folders.pathOf(root), String(reference["subfolder"] ?? ""));
+  const folder = join(folders.pathOf(root), pythonStr(reference["subfolder"] ?? ""));
   const original = join(folder, bare);
   if (!isInside(folders.pathOf(root), folder) || !existsSync(original)) return;
   const content = await readFile(original);
