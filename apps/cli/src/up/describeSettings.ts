@@ -22,7 +22,7 @@ export function settingsMarkdown(): string {
     const rows = settings.map(
       (entry) => `| \`${entry.name}\` | ${entry.default ? `\`${entry.default}\`` : ""} | ${entry.description} |`,
     );
-    return [`**${title}**`, "", "| Setting | Default | What it does |", "|---|---|---|", ...rows].join("\n");
+    return [`**${title}**`, "", "| Setting | Default | What it does |", "| --- | --- | --- |", ...rows].join("\n");
   });
   return groups.join("\n\n");
 }
