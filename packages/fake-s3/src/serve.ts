@@ -45,12 +45,16 @@ export async function serve(stand: Stand, request: IncomingMessage, response: Se
   try {
     const admitted = admit(exchange);
     const struck = stand.faults.strike(admitted.operation, admitted.target.key);
-    const answer = await perform(exchange, admitted, struck);
-    if (struck?.fault.kind === "lose_answer") throw new ConnectionCut("the answer was lost by a fault");
+    const answer = await perform(exchange, admitted, struck).finally(() => cutIfLost(struck));
     await send(exchange, struck ? falsify(answer, struck.fault) : answer, struck);
   } catch (error) {
     refuse(exchange, error);
   }
+}
+
+/** A refusal is lost as a success is. @throws ConnectionCut */
+function cutIfLost(struck: ActiveFault | undefined): void {
+  if (struck?.fault.kind === "lose_answer") throw new ConnectionCut("the answer was lost by a fault");
 }
 
 function admit({ stand, request }: Exchange): Admitted {

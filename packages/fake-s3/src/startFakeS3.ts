@@ -40,6 +40,7 @@ export interface FakeS3 extends AsyncDisposable {
 
 const SMALLEST_PART_BYTES = 5 * 1024 * 1024;
 const MOST_KEYS_PER_PAGE = 1000;
+const KEEP_ALIVE_MS = 60_000;
 
 /**
  * Starts a small S3 that checks what S3 checks: signatures, expiry, lengths, checksums, conditions, part sizes.
@@ -77,8 +78,16 @@ function listen(stand: Stand, host: string, port: number): Promise<Server> {
   const server = createServer((request, response) => void serve(stand, request, response));
   // without this listener Node would tell every client to send its body before we have looked at the request
   server.on("checkContinue", (request, response) => void serve(stand, request, response));
+  server.on("connection", (socket) => {
+    stand.counters.openConnections += 1;
+    socket.once("close", () => {
+      stand.counters.openConnections -= 1;
+    });
+  });
   // a body may stall for as long as a fault says
   server.requestTimeout = 0;
+  // Node's five seconds would close connections just when a client uses them again
+  server.keepAliveTimeout = KEEP_ALIVE_MS;
   return new Promise((resolve, reject) => {
     server.once("error", reject);
     server.listen(port, host, () => resolve(server));

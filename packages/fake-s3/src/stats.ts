@@ -10,6 +10,8 @@ export interface FakeS3Stats {
   /** Body bytes, aws-chunked framing included. */
   readonly bytesIn: number;
   readonly bytesOut: number;
+  /** Connections of clients, idle ones included. */
+  readonly openConnections: number;
   /** Multipart uploads neither completed nor aborted. */
   readonly openUploads: number;
   readonly objects: number;
@@ -22,6 +24,7 @@ export class Counters {
   refusedRequests = 0;
   bytesIn = 0;
   bytesOut = 0;
+  openConnections = 0;
 
   count(operation: S3Operation): void {
     this.requests.set(operation, (this.requests.get(operation) ?? 0) + 1);
@@ -34,6 +37,7 @@ export class Counters {
       refusedRequests: this.refusedRequests,
       bytesIn: this.bytesIn,
       bytesOut: this.bytesOut,
+      openConnections: this.openConnections,
       openUploads: world.uploads.size,
       objects: totals.reduce((sum, each) => sum + each.objects, 0),
       storedBytes: totals.reduce((sum, each) => sum + each.storedBytes, 0),

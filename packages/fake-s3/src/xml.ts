@@ -1,5 +1,5 @@
 /** What `renderXml` takes: text, a tree, or several elements of one name. */
-export type XmlValue = string | number | boolean | undefined | XmlTree | readonly XmlValue[];
+type XmlValue = string | number | boolean | undefined | XmlTree | readonly XmlValue[];
 export interface XmlTree {
   readonly [name: string]: XmlValue;
 }

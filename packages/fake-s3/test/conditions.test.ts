@@ -22,6 +22,19 @@ test("a refused conditional put answers 412 and leaves no bytes behind", async (
   expect(system.fake.stats()).toMatchObject({ objects: 1, storedBytes: 5 });
 });
 
+test("a slow conditional writer loses to one that came later and was faster", async () => {
+  await using system = await setup();
+  const put = (Body: string | Buffer) =>
+    system.s3.send(new PutObjectCommand({ Bucket: BUCKET, Key: "seal", Body, IfNoneMatch: "*" }));
+  const hold = system.fake.faults.add({ kind: "stall", afterBytes: 1, on: ["PutObject"], times: 1 });
+  const slow = refusal(put("the slow one"));
+  await expect.poll(() => system.fake.stats().bytesIn, { timeout: 15_000 }).toBe(1);
+  await put("the fast one");
+  hold.remove();
+  expect(await slow).toMatchObject({ status: 412 });
+  expect(system.fake.stats()).toMatchObject({ objects: 1, storedBytes: "the fast one".length });
+});
+
 test("If-Match replaces only the version it names", async () => {
   await using system = await setup();
   const { ETag } = await system.put("a", "first");

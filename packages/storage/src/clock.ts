@@ -21,6 +21,11 @@ export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
   });
 }
 
+/** Lets everything that waits for its turn have it: awaiting what is already there would not. */
+export function letOthersRun(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
 /** A clock that rings when it was wound and not put to rest in time. */
 export interface Alarm {
   /** Starts the time anew. */

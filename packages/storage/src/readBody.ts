@@ -1,5 +1,5 @@
 import { Readable } from "node:stream";
-import { makeAlarm } from "./clock.ts";
+import { letOthersRun, makeAlarm } from "./clock.ts";
 import type { Measure } from "./measure.ts";
 import type { PutBody } from "./storage.ts";
 import { abortedError, type Doing, storageError } from "./storageError.ts";
@@ -77,6 +77,7 @@ async function* cutBytes(bytes: Buffer, { doing, signal }: BodyWatch): AsyncGene
   for (let at = 0; at < bytes.length; at += PIECE_BYTES) {
     if (signal?.aborted) throw abortedError(doing, signal);
     yield bytes.subarray(at, at + PIECE_BYTES);
+    await letOthersRun();
   }
 }
 

@@ -39,6 +39,25 @@ test.each(WAYS)("a busy bucket is unavailable, may be retried, and holds nothing
   expect(s3.fake.stats()).toMatchObject({ objects: 0, openUploads: 0 });
 });
 
+test("an early refusal ends the request whose body nobody sends any more", async () => {
+  await using s3 = await openTestS3();
+  s3.fake.faults.add({ kind: "error", code: "SlowDown" });
+  const put = s3.storage.put("a", silentStream(1_200_000), { ...PNG, sizeBytes: 1_500_000 });
+  expect((await failure(put)).code).toBe("unavailable");
+  await expect.poll(() => s3.fake.stats().openConnections, PATIENTLY).toBe(0);
+});
+
+test("a body that goes on after its announced end is found out also when the bucket was content", async () => {
+  await using s3 = await openTestS3({ checksums: "when_required" });
+  const body = async function* () {
+    yield Buffer.alloc(2_000_000);
+    await expect.poll(() => s3.fake.stats().objects, PATIENTLY).toBe(1);
+    yield Buffer.from("one more");
+  };
+  const put = s3.storage.put("a", Readable.from(body()), { ...PNG, sizeBytes: 2_000_000 });
+  expect((await failure(put)).code).toBe("size_mismatch");
+});
+
 test("a short hiccup is not noticed: the SDK tries again", async () => {
   await using s3 = await openTestS3({ maxAttempts: 3 });
   const hiccup = s3.fake.faults.add({ kind: "error", code: "SlowDown", times: 2 });
@@ -130,16 +149,6 @@ test("a download that stalls, breaks off or is shorter than told fails instead o
   expect(await buffer((await s3.storage.get("a")).body)).toHaveLength(600_000);
 });
 
-test("a download that nobody has begun to read may break off without ending the process", async () => {
-  await using s3 = await openTestS3();
-  await s3.storage.put("a", randomBytes(3_000_000), PNG);
-  const cut = s3.fake.faults.add({ kind: "cut", afterBytes: 1_000_000, on: ["GetObject"] });
-  const { body } = await s3.storage.get("a");
-  await s3.fake.close();
-  expect(await failure(buffer(body))).toMatchObject({ code: "unavailable" });
-  expect(cut.hits).toBe(1);
-});
-
 test.each(WAYS)("an answer that confirms another checksum is not believed (%s)", async (...way) => {
   await using s3 = await openTestS3();
   for (const on of [["PutObject", "UploadPart"], ["PutObject", "CompleteMultipartUpload"], ["HeadObject"]] as const) {
@@ -197,6 +206,13 @@ test("an upload that is aborted between its parts leaves nothing in the bucket",
   expect(s3.fake.stats()).toMatchObject({ objects: 0, openUploads: 0 });
 });
 
+test("a refused part ends the put at once, even while its body is silent", async () => {
+  await using s3 = await openTestS3();
+  s3.fake.faults.add({ kind: "error", code: "AccessDenied", on: ["UploadPart"] });
+  expect((await failure(s3.storage.put("a", silentStream(TWO_PARTS), PNG))).code).toBe("forbidden");
+  expect(s3.fake.stats()).toMatchObject({ objects: 0, openUploads: 0 });
+});
+
 test("an announced gigabyte that ends early is refused, and its parts are taken back", async () => {
   await using s3 = await openTestS3();
   const short = s3.storage.put("a", streamOf(Buffer.alloc(TWO_PARTS)), { ...PNG, sizeBytes: 1_000_000_000 });
@@ -227,6 +243,15 @@ test("a seal whose answer was lost is known as our own, and somebody else's is n
   s3.fake.faults.add({ kind: "lose_answer", on: ["PutObject"], times: 1 });
   expect(await s3.storage.putIfAbsent("theirs", "our manifest..!", JSON_TYPE)).toEqual({ created: false });
   expect(await readText(s3.storage, "theirs")).toBe("their manifest!");
+});
+
+test("a part that is held up is sent as it was read, while others overtake it", async () => {
+  await using s3 = await openTestS3();
+  const held = s3.fake.faults.add({ kind: "delay", delayMs: 400, on: ["UploadPart"], times: 1 });
+  const bytes = randomBytes(5 * TWO_PARTS);
+  await s3.storage.put("a", streamOf(bytes), PNG);
+  expect(held.hits).toBe(1);
+  expect((await buffer((await s3.storage.get("a")).body)).equals(bytes)).toBe(true);
 });
 
 test("a conflict with a seal under way is tried again, and then the bucket decides", async () => {

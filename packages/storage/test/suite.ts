@@ -109,6 +109,17 @@ function putFailing(open: Open): void {
     await expect(store.storage.put("a", body, PNG)).rejects.toBe(reason);
   });
 
+  test("a body that fails while the put is getting ready gives its own error", async () => {
+    await using store = await open();
+    const reason = new Error("too early");
+    const body = new Readable({ read() {} });
+    const put = store.storage.put("a", body, PNG);
+    // an error event that nobody hears would end the process
+    expect(body.listenerCount("error")).toBeGreaterThan(0);
+    body.destroy(reason);
+    await expect(put).rejects.toBe(reason);
+  });
+
   test.each([500_000, 2_000_000])("more or fewer than the announced %i bytes are refused", async (sizeBytes) => {
     await using store = await open();
     const bodies = [

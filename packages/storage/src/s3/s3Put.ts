@@ -25,7 +25,8 @@ export async function s3Put(
   const held = holdBody(body);
   try {
     const write = beginWrite(place, key, options);
-    const stored = await sendOrStop(write, body instanceof Readable ? body : asBytes(body), options);
+    const stored = await sendBody(write, body instanceof Readable ? body : asBytes(body), options);
+    await confirmStored(write, stored);
     const { sizeBytes, sha256, etag } = stored;
     return { key, sizeBytes, sha256, ...(etag !== undefined && { etag }) };
   } catch (error) {
@@ -34,18 +35,6 @@ export async function s3Put(
     throw isBodysOwn(body, error) ? error : s3Error(error, doing);
   } finally {
     held.release();
-  }
-}
-
-async function sendOrStop(write: S3Write, body: Readable | Buffer, options: PutOptions): Promise<Expected> {
-  try {
-    const stored = await sendBody(write, body, options);
-    await confirmStored(write, stored);
-    return stored;
-  } catch (error) {
-    // S3 may have answered early: ends the request whose body nobody will send any more
-    write.stop(error);
-    throw error;
   }
 }
 
@@ -83,8 +72,6 @@ async function sendStream(write: S3Write, body: PutBody, watch: BodyWatch & { si
     return { sizeBytes, sha256, checksum: crc32, etag: answer.ETag, answered: answer.ChecksumCRC32 };
   } catch (error) {
     throw fed.failure() ?? error;
-  } finally {
-    fed.stream.destroy();
   }
 }
 
