@@ -30,7 +30,7 @@ export const STAGED_FAULTS = [
 export const HTTP_FAULTS = ["http_hang", "http_500", "http_reset", "http_slow"] as const;
 
 /** Faults that strike when their occasion comes, once unless `times` says more. */
-export const OCCASIONAL_FAULTS = [
+const OCCASIONAL_FAULTS = [
   "ws_refuse",
   "oom_next",
   "cuda_next",

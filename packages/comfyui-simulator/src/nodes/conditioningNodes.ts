@@ -4,7 +4,7 @@ import type { InputTable, NodeClass, NodeInputs, NodeResult } from "./NodeClass.
 import { type Latent, numberOf, take, takeIfAny, textOf } from "./values.ts";
 
 /** A latent in which nothing has been sampled yet. */
-export const emptyLatent = (width: unknown, height: unknown, length: number): Latent => ({
+const emptyLatent = (width: unknown, height: unknown, length: number): Latent => ({
   kind: "latent",
   width: edgeOf(width),
   height: edgeOf(height),

@@ -72,9 +72,6 @@ export const numberOf = (value: unknown): number => Number(value);
 /** A text input; validation has made it one. */
 export const textOf = (value: unknown): string => String(value);
 
-/** A number, or the fallback when an optional input is missing. */
-export const numberOr = (value: unknown, fallback: number): number => (typeof value === "number" ? value : fallback);
-
 /** A text, or the fallback when an optional input is missing. */
 export const textOr = (value: unknown, fallback: string): string => (typeof value === "string" ? value : fallback);
 

@@ -16,7 +16,7 @@ import { images, numberOf, take, textOf } from "./values.ts";
 const MOST_FRAMES = 16;
 
 /** Frames with their rate as a film. */
-export function filmOf(pictures: readonly [Picture, ...Picture[]], framesPerSecond: number): Film {
+function filmOf(pictures: readonly [Picture, ...Picture[]], framesPerSecond: number): Film {
   const step = Math.ceil(pictures.length / MOST_FRAMES);
   const kept = pictures.filter((_, index) => index % step === 0);
   const totalMs = (pictures.length * 1000) / framesPerSecond;
