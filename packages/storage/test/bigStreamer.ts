@@ -1,10 +1,10 @@
-// Streams 260 MB up and 160 MB down, and prints by how many bytes the resident memory grew at its highest.
+// Streams 220 MB up and 120 MB down, and prints by how many bytes the resident memory grew at its highest.
 import { Readable } from "node:stream";
 import { openStorage } from "../src/index.ts";
 import { CREDENTIALS } from "./stores.ts";
 
 const [url = "", endpoint = ""] = process.argv.slice(2);
-const TOTAL_BYTES = 160_000_000;
+const TOTAL_BYTES = 120_000_000;
 const PIECE = Buffer.alloc(64 * 1024, "comfyq");
 const VIDEO = { contentType: "video/mp4" };
 const storage = openStorage(url, endpoint === "" ? {} : { endpoint, credentials: CREDENTIALS });
