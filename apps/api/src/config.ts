@@ -37,7 +37,7 @@ export const ApiEnv = z.object({
     .max(604_800)
     .default(3_600)
     .describe("Seconds a link to a file works"),
-  // 10 MB, not 1: inputs may be data: URIs. The graph itself stays below 1 MB (submit/checkGraph.ts).
+  // 10 MB, not 1: inputs may be data: URIs. The graph itself stays below 1 MB (submit/readSubmission.ts).
   COMFYQ_MAX_BODY_BYTES: bytes.default(10_000_000).describe("Largest body of POST /v1/jobs; data: URIs need the room"),
   COMFYQ_MAX_ASSET_BYTES: bytes.default(1_073_741_824).describe("Largest file of POST /v1/assets"),
   COMFYQ_MAX_STREAMS: z.coerce

@@ -2,23 +2,15 @@ import { type NodeClasses, WORKFLOW_LIMITS, type Workflow } from "@comfyq/contra
 import { closestName } from "../closestName.ts";
 import { ApiError, type Fault } from "../errors.ts";
 
-/** Most bytes of JSON a workflow may have: the largest published ones have 300 KB, and Redis keeps every one. */
-const WORKFLOW_BYTES = 1_000_000;
-
 /**
  * Checks what can be checked of a graph without a ComfyUI.
- * @throws ApiError `payload_too_large` | `invalid_workflow`, naming every node that is wrong
+ * @throws ApiError `invalid_workflow`, naming every node that is wrong
  */
 export function checkGraph(workflow: Workflow): void {
   const nodes = Object.keys(workflow).length;
   if (nodes === 0) throw invalid("The workflow has no nodes; export one from ComfyUI with Workflow > Export (API)", []);
   if (nodes > WORKFLOW_LIMITS.nodes)
     throw invalid(`The workflow has ${nodes} nodes, and at most ${WORKFLOW_LIMITS.nodes} are taken; split it`, []);
-  if (Buffer.byteLength(JSON.stringify(workflow)) > WORKFLOW_BYTES)
-    throw new ApiError(
-      "payload_too_large",
-      `The workflow is larger than ${WORKFLOW_BYTES} bytes; send files as inputs or assets instead of inside the graph`,
-    );
   const dangling = findDanglingLinks(workflow);
   if (dangling.length > 0) throw invalid("Some inputs are linked to nodes that the workflow does not have", dangling);
 }

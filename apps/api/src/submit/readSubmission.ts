@@ -5,6 +5,9 @@ import { parseJson } from "../body/parseJson.ts";
 import { zodFaults } from "../body/zodFaults.ts";
 import { ApiError } from "../errors.ts";
 
+/** Most bytes of JSON a workflow may have: the largest published ones have 300 KB, and Redis keeps every one. */
+const WORKFLOW_BYTES = 1_000_000;
+
 /** A body that has the right form; whether it makes sense is not known yet. */
 export interface ReadBody {
   readonly job: NewJob;
@@ -14,13 +17,17 @@ export interface ReadBody {
 
 /**
  * Bytes → NewJob, with every default filled in.
- * @throws ApiError `invalid_json` | `workflow_format_ui` | `invalid_workflow` | `invalid_request`, with every faulty field
+ * @throws ApiError `invalid_json` | `workflow_format_ui` | `invalid_workflow` | `invalid_request`, with every faulty field;
+ * `payload_too_large`
  */
 export function readSubmission(bytes: Buffer): ReadBody {
   const body = parseJson(bytes);
   refuseLookalikes(body);
   const parsed = NewJob.safeParse(body);
-  if (parsed.success) return { job: parsed.data, bodySha256: sha256Hex(canonicalJson(body)) };
+  if (parsed.success) {
+    if (bytes.length > WORKFLOW_BYTES) refuseLargeGraph(parsed.data);
+    return { job: parsed.data, bodySha256: sha256Hex(canonicalJson(body)) };
+  }
   const details = zodFaults(parsed.error, Object.keys(NewJob.shape));
   const isGraphOnly = details.every(({ path }) => path.startsWith("workflow."));
   const fields = details.length === 1 ? "One field is" : `${details.length} fields are`;
@@ -28,6 +35,15 @@ export function readSubmission(bytes: Buffer): ReadBody {
   throw isGraphOnly
     ? new ApiError("invalid_workflow", `The workflow is not in ComfyUI's API format${first}`, { details })
     : new ApiError("invalid_request", `${fields} wrong${first}; see details, and /docs for what is taken`, { details });
+}
+
+/** The body may be large because its inputs hold data: URIs; what becomes the graph may not. */
+function refuseLargeGraph({ workflow, params }: NewJob): void {
+  if (Buffer.byteLength(JSON.stringify([workflow, params])) <= WORKFLOW_BYTES) return;
+  throw new ApiError(
+    "payload_too_large",
+    `The workflow is larger than ${WORKFLOW_BYTES} bytes; send files as inputs or assets instead of inside the graph`,
+  );
 }
 
 /** What people send most often instead of what is meant: say so in their words, not in a schema's. */
