@@ -1,10 +1,10 @@
 // What `npm start` and `npm test` do. Runs on the system's Node before anything is installed, therefore Node built-ins
 // only, and nothing that an old Node could not parse: it must live long enough to say that it is too old.
 import { spawn, spawnSync } from "node:child_process";
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, writeSync } from "node:fs";
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync, writeSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { stripVTControlCharacters } from "node:util";
+import * as util from "node:util"; // Node 14 would trip over a name that it does not export
 
 const LOWEST_NODE = [20, 19];
 /** Without the pinned Node (there is none for macOS) the system's own runs everything: undici 8 needs this much. */
@@ -43,7 +43,7 @@ function checkSystemNode() {
   if (isAtLeast(process.version, LOWEST_NODE)) return;
   throw new Stop(
     `comfyq needs Node ${LOWEST_NODE.join(".")} or newer to start; this is ${process.version}.\n` +
-      "Install a current one (https://nodejs.org, or: npx -y n lts) and run the same command again.",
+      "Install a current one (https://nodejs.org) and run the same command again.",
   );
 }
 
@@ -107,14 +107,26 @@ async function quietStep(title, command, args) {
   throw new Stop(`${output.trimEnd()}\n\n${title} failed (exit code ${code}): what it printed stands above.`);
 }
 
-/** Puts the pnpm that package.json names on PATH. One npx call: it costs 2 s, pnpm itself next to nothing. */
+/**
+ * Puts the pnpm that package.json names on PATH. Where npx put it is remembered: npx asks the registry every time, which
+ * costs 2 s, and without a network over a minute and the start.
+ */
 async function findPnpm() {
   const { packageManager } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
-  const args = ["-y", "--loglevel=error", "-p", packageManager, "-c", "command -v pnpm"];
-  const output = await quietStep(`Getting ${packageManager}`, "npx", args);
-  const pnpm = output.split("\n").find((line) => line.startsWith("/") && line.endsWith("/pnpm"));
-  if (!pnpm) throw new Stop(`npx installed ${packageManager}, but no pnpm was found in:\n${output}`);
+  const memory = join(root, ".turbo/pnpm-path");
+  let pnpm = existsSync(memory) ? readFileSync(memory, "utf8") : "";
+  if (pnpm === "" || `pnpm@${versionOf(pnpm)}` !== packageManager) {
+    const args = ["-y", "--loglevel=error", "-p", packageManager, "-c", "command -v pnpm"];
+    const output = await quietStep(`Getting ${packageManager}`, "npx", args);
+    pnpm = output.split("\n").find((line) => line.startsWith("/") && line.endsWith("/pnpm"));
+    if (!pnpm) throw new Stop(`npx installed ${packageManager}, but no pnpm was found in:\n${output}`);
+    writeFileSync(memory, pnpm);
+  }
   env.PATH = `${dirname(pnpm)}:${env.PATH}`;
+}
+
+function versionOf(program) {
+  return spawnSync(program, ["--version"], { cwd: root, encoding: "utf8" }).stdout?.trim();
 }
 
 /** Lets one run at a time install and build in this clone: two systems may be started at the same moment. */
@@ -205,7 +217,7 @@ async function test() {
 
 /** Counts what vitest counted; a check that failed outside the tests (a type, a lint rule) counts as one failure. */
 function report({ code, output }, ran, startedAtMs) {
-  const plain = stripVTControlCharacters(output);
+  const plain = util.stripVTControlCharacters(output);
   const count = (line, word) => Number(new RegExp(`^\\s*${line}\\s.*?(\\d+) ${word}`, "m").exec(plain)?.[1] ?? 0);
   const passed = count("Tests", "passed");
   const failedTests = count("Tests", "failed");

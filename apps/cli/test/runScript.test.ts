@@ -23,8 +23,9 @@ async function clone(pnpm: string, launcher = "process.exit(0)") {
     await writeFile(at("bin", name), `#!/bin/sh\n${body}\n`);
     await chmod(at("bin", name), 0o755);
   };
-  await script("npx", `echo ${at("bin/pnpm")}`);
-  await script("pnpm", pnpm);
+  await script("npx", `echo npx >> ${at("npx.log")}; echo ${at("bin/pnpm")}`);
+  await script("pnpm", `[ "$1" = --version ] && { cat ${at("version")}; exit; }; ${pnpm}`);
+  await writeFile(at("version"), "0.0.0");
   const env = { PATH: `${at("bin")}:/usr/bin:/bin` };
   const args = (...task: string[]) => [at("infra/scripts/run.mjs"), ...task];
   const run = (...task: string[]) => runToEnd(node, args(...task), env);
@@ -40,6 +41,17 @@ test.concurrent("start installs, builds, hands its arguments over, and ends as t
   expect(await it.run("start", "--verbose")).toMatchObject({ code: 3, stdout: '["up","--verbose"]\n' });
   expect(readFileSync(it.at("pnpm.log"), "utf8")).toMatch(/^install --frozen-lockfile\nexec turbo run build /);
   expect(existsSync(it.at(".turbo/install.lock"))).toBe(false);
+});
+
+test.concurrent("pnpm is fetched once: the next start needs no network, until package.json names another", async () => {
+  await using it = await clone("exit 0");
+  const asked = () => readFileSync(it.at("npx.log"), "utf8").trim().split("\n").length;
+  await it.run("start");
+  await it.run("start");
+  expect(asked()).toBe(1);
+  await writeFile(it.at("package.json"), '{"packageManager":"pnpm@0.0.1"}');
+  await it.run("start");
+  expect(asked()).toBe(2);
 });
 
 test.concurrent("a step that fails shows what it printed, and nothing after it runs", async () => {
