@@ -8,6 +8,9 @@ import type { ChildPlan } from "./superviseChild.ts";
 /** The clone we run from; this file stands four folders deep in it, compiled or not. */
 export const CLONE = join(import.meta.dirname, "../../../..");
 
+/** Where Node keeps what it has compiled; gone with node_modules. */
+const COMPILED = join(CLONE, "node_modules/.cache/comfyq");
+
 /** Compiled: start the others compiled too. From source: from source. */
 const FROM_SOURCE = import.meta.filename.endsWith(".ts");
 
@@ -34,7 +37,12 @@ export function roomPlan<Ready>(
     command: (): ChildCommand => ({
       path: program.path,
       args: [...program.args, ...(args?.() ?? [])],
-      env: { ...env(), COMFYQ_PRINT_READY: "1", COMFYQ_DIE_WITH_PARENT: String(process.pid) },
+      env: {
+        NODE_COMPILE_CACHE: COMPILED, // a third off every start, also of one that died
+        ...env(),
+        COMFYQ_PRINT_READY: "1",
+        COMFYQ_DIE_WITH_PARENT: String(process.pid),
+      },
     }),
     untilReady: async (line: Promise<ReadyFacts>) => readyLine.parse(await line),
     readyWithinMs: READY_MS,
