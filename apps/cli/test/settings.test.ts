@@ -3,8 +3,8 @@ import { join } from "node:path";
 import { SHARED_SETTINGS } from "@comfyq/runtime";
 import { describe, expect, test } from "vitest";
 import { settingsHelp, settingsMarkdown } from "../src/up/describeSettings.ts";
-import { unknownSettings } from "../src/up/nearestName.ts";
 import { readSettings, settingGroups } from "../src/up/settings.ts";
+import { unknownSettings } from "../src/up/unknownSettings.ts";
 
 const clone = join(import.meta.dirname, "../../..");
 const entries = settingGroups().flatMap(({ settings }) => settings);

@@ -8,7 +8,7 @@ import type { CliEnv } from "../config.ts";
 const ANSWER_MS = 30_000;
 
 /** One call. `path` starts with `/v1`. */
-export interface ApiCall {
+interface ApiCall {
   readonly method?: "GET" | "POST" | "PUT" | "DELETE";
   readonly path: string;
   readonly headers?: Readonly<Record<string, string>>;
@@ -64,7 +64,7 @@ async function parseAnswer<Answer>(response: Response, answer: z.ZodType<Answer>
 }
 
 /** Nobody answered: says where we looked, and how to change either. */
-export function unreachable(url: string, cause: unknown): CliError {
+function unreachable(url: string, cause: unknown): CliError {
   const inner = cause instanceof Error && cause.cause instanceof Error ? cause.cause : cause;
   const code = inner instanceof Error && "code" in inner ? String(inner.code) : undefined;
   const why = code ?? (inner instanceof Error ? inner.message : String(inner));

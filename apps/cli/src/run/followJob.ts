@@ -37,7 +37,7 @@ export async function followJob(
 }
 
 /** The job as it stands. */
-export function readJob(client: ApiClient, jobId: string): Promise<Job> {
+function readJob(client: ApiClient, jobId: string): Promise<Job> {
   return client.ask({ path: `/v1/jobs/${encodeURIComponent(jobId)}` }, Job);
 }
 

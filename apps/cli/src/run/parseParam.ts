@@ -13,7 +13,7 @@ export function splitAssignment(text: string, option: string): readonly [path: s
  * be `42` or `true`. Elsewhere JSON counts where it is JSON (`20`, `0.7`, `true`, `["4",0]`, `"quoted"`); the rest is text.
  * @throws CliError `bad_input` for a whole number that JSON cannot carry exactly
  */
-export function coerceValue(workflow: Workflow, path: string, text: string): unknown {
+function coerceValue(workflow: Workflow, path: string, text: string): unknown {
   const address = parseParamPath(path);
   const present = address ? workflow[address.nodeId]?.inputs[address.input] : undefined;
   if (typeof present === "string") return text;

@@ -68,7 +68,7 @@ const INSTALL_COMMANDS: Readonly<Record<string, string>> = {
 };
 
 /** What a human of this machine has to type to get a Redis. */
-export function redisAdvice(platform: string, osWords: readonly string[]): string {
+function redisAdvice(platform: string, osWords: readonly string[]): string {
   const known = platform === "linux" ? osWords.find((word) => word in INSTALL_COMMANDS) : platform;
   const command = INSTALL_COMMANDS[known ?? ""];
   const first = command ? `Install one:  ${command}` : "Install Redis 6.2 or newer (https://redis.io/docs/install)";

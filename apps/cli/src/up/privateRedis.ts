@@ -78,7 +78,7 @@ async function freePort(): Promise<number> {
 const WITH_WATCHER = '(read -r _ <&3 || { sleep 6; kill -TERM $$; }) >/dev/null 2>&1 & exec "$@" 3<&-';
 
 /** What is started: the server, or a container with it; both end some seconds after we do. */
-export function redisCommand(program: RedisProgram, folder: string, address: RedisAddress): ChildCommand {
+function redisCommand(program: RedisProgram, folder: string, address: RedisAddress): ChildCommand {
   const args =
     program.kind === "server" ? [program.path, join(folder, "redis.conf")] : dockerArgs(program.path, folder, address);
   return { path: "/bin/sh", args: ["-c", WITH_WATCHER, "sh", ...args], env: inheritedEnv(), hasLifeline: true };

@@ -6,7 +6,7 @@ import type { ChildCommand, ReadyFacts } from "./startRun.ts";
 import type { ChildPlan } from "./superviseChild.ts";
 
 /** The clone we run from; this file stands four folders deep in it, compiled or not. */
-export const CLONE = join(import.meta.dirname, "../../../..");
+const CLONE = join(import.meta.dirname, "../../../..");
 
 /** Where Node keeps what it has compiled; gone with node_modules. */
 const COMPILED = join(CLONE, "node_modules/.cache/comfyq");

@@ -119,7 +119,7 @@ const GROUPS = {
 } as const;
 
 /** All settings, flat. */
-export const UpEnv = z.object(Object.assign({}, ...Object.values(GROUPS)) as UpShape); // the union of the groups above
+const UpEnv = z.object(Object.assign({}, ...Object.values(GROUPS)) as UpShape); // the union of the groups above
 type Group = (typeof GROUPS)[keyof typeof GROUPS];
 type KeyOf<T> = T extends unknown ? keyof T : never;
 type UpShape = { [Key in KeyOf<Group>]: Extract<Group, Record<Key, unknown>>[Key] };

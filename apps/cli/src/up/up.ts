@@ -8,11 +8,11 @@ import { checkPort } from "./checkPort.ts";
 import { takeDataLock } from "./dataLock.ts";
 import { createFleet, type Fleet, STOP_WITHIN_MS } from "./fleet.ts";
 import { listenForStop, type StopWish } from "./listenForStop.ts";
-import { unknownSettings } from "./nearestName.ts";
 import { readSettings, settingGroups, type UpSettings } from "./settings.ts";
 import { startScreen } from "./startScreen.ts";
 import { startSystem } from "./startSystem.ts";
 import { createTerminal, type Verbosity } from "./terminal.ts";
+import { unknownSettings } from "./unknownSettings.ts";
 
 /** What a crashed run left behind lets go of its port within this time. */
 const LEFTOVER_PORT_MS = 12_000;

@@ -2,7 +2,7 @@
  * The known name that an unknown one most likely means, when it is near enough to be a slip.
  * Names differ by the letters one has to add, drop or change (Levenshtein).
  */
-export function nearestName(name: string, known: readonly string[]): string | undefined {
+function nearestName(name: string, known: readonly string[]): string | undefined {
   const [nearest] = known
     .map((candidate) => ({ candidate, slips: distance(name, candidate) }))
     .filter(({ slips }) => slips <= 3)
