@@ -19,7 +19,7 @@ export interface Listener {
   readonly flush: () => Promise<void>;
   readonly close: () => Promise<void>;
 }
-export type TextFrame = Exclude<Frame, Uint8Array>;
+type TextFrame = Exclude<Frame, Uint8Array>;
 
 /** Starts a simulator that ends with the test. */
 export async function start(options: SimulatorOptions = {}): Promise<Simulator> {

@@ -17,7 +17,7 @@ export interface FrameSink {
 }
 
 /** How long things take and which previews there are. All times are simulated ms, divided by `speed`. */
-export interface EngineSettings {
+interface EngineSettings {
   /** Least time from `execution_start` to `execution_success` of a prompt that has an output to make. */
   readonly execMs: number;
   /** One step of a sampler. */

@@ -29,7 +29,7 @@ export interface Latent {
   readonly seed: number;
   readonly caption: string;
 }
-export interface Conditioning {
+interface Conditioning {
   readonly kind: "conditioning";
   readonly text: string;
 }
@@ -37,13 +37,13 @@ export interface Model {
   readonly kind: "model";
   readonly name: string;
 }
-export interface Video extends Film {
+interface Video extends Film {
   readonly kind: "video";
 }
-export interface Audio extends Sound {
+interface Audio extends Sound {
   readonly kind: "audio";
 }
-export interface Mesh {
+interface Mesh {
   readonly kind: "mesh";
   readonly title: string;
 }
@@ -73,7 +73,7 @@ export const numberOf = (value: unknown): number => Number(value);
 export const textOf = (value: unknown): string => String(value);
 
 /** A text, or the fallback when an optional input is missing. */
-export const textOr = (value: unknown, fallback: string): string => (typeof value === "string" ? value : fallback);
+const textOr = (value: unknown, fallback: string): string => (typeof value === "string" ? value : fallback);
 
 export const images = (pictures: readonly Picture[], described?: string): Images => {
   const [first, ...rest] = pictures;
