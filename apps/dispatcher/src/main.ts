@@ -1,4 +1,5 @@
-import { openErrands, sweepExpired, sweepRetention } from "@comfyq/queue";
+import type { ErrandName } from "@comfyq/contract";
+import { openErrands, type QueueRoom, sweepExpired, sweepRetention } from "@comfyq/queue";
 import {
   createLogger,
   createSafeFetch,
@@ -12,7 +13,7 @@ import {
   storageOptions,
   storageUrl,
 } from "@comfyq/runtime";
-import { openStorage } from "@comfyq/storage";
+import { openStorage, type Storage } from "@comfyq/storage";
 import { announce } from "./announce.ts";
 import { type DispatcherConfig, readConfig, webhookMaster } from "./config.ts";
 import { deliver } from "./deliver.ts";
@@ -41,11 +42,8 @@ async function start(service: Service, config: DispatcherConfig, log: Logger): P
       settlement: (settlement, room) => announce(room, settlement, config.COMFYQ_PUBLIC_URL),
       delivery: (delivery, tryNumber, eventId) => deliver({ delivery, tryNumber, eventId }, { post, master, log }),
       errand: async (name, room) => {
-        const swept =
-          name === "sweep_expired"
-            ? await sweepExpired(room)
-            : await sweepRetention(room, async (prefix) => void (await store.removePrefix(prefix)));
-        if (swept > 0) log.info({ errand: name, jobs: swept }, "swept");
+        const swept = await runErrand(name, room, store);
+        if (swept > 0) log.info({ errand: name, swept }, "swept");
       },
     },
   });
@@ -56,6 +54,21 @@ async function start(service: Service, config: DispatcherConfig, log: Logger): P
     checks: { redis: () => errands.room.redis.ping() },
   });
   printReady(config.COMFYQ_PRINT_READY, { ready: "dispatcher", health: health.url });
+}
+
+/** What a killed writer left half-written counts as lost after a day. */
+const STRAY_AFTER_MS = 24 * 3_600_000;
+
+/** @returns how many jobs, or half-written objects, were removed */
+async function runErrand(name: ErrandName, room: QueueRoom, store: Storage): Promise<number> {
+  switch (name) {
+    case "sweep_expired":
+      return sweepExpired(room);
+    case "sweep_retention":
+      return sweepRetention(room, async (prefix) => void (await store.removePrefix(prefix)));
+    case "sweep_storage":
+      return (await store.sweep({ olderThanMs: STRAY_AFTER_MS })).removed;
+  }
 }
 
 try {

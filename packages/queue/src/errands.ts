@@ -90,6 +90,7 @@ async function startClock(room: QueueRoom): Promise<void> {
   const every: Readonly<Record<ErrandName, number>> = {
     sweep_retention: SETTINGS.sweepRetentionEveryMs,
     sweep_expired: SETTINGS.sweepExpiredEveryMs,
+    sweep_storage: SETTINGS.sweepStorageEveryMs,
   };
   for (const [errand, ms] of Object.entries(every))
     await room.schedules.upsertJobScheduler(

@@ -26,6 +26,7 @@ export const SETTINGS = {
   retentionRecheckMs: 3_600_000,
   sweepRetentionEveryMs: 60_000,
   sweepExpiredEveryMs: 2_000,
+  sweepStorageEveryMs: 3_600_000,
   sweepBatch: 200,
   progressEveryMs: 250,
   previewEveryMs: 500,

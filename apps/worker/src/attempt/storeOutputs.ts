@@ -54,7 +54,8 @@ function nameFiles(files: readonly OutputFile[]): NamedFile[] {
       `${safeKeySegment(file.node_id)}-${plain}`,
       `${safeKeySegment(file.node_id)}-${file.key}-${file.index}-${plain}`,
     ];
-    const name = candidates.find((candidate) => !taken.has(candidate)) ?? `${taken.size}-${plain}`;
+    // Again as a whole: parts that are short enough may be too long together.
+    const name = safeKeySegment(candidates.find((candidate) => !taken.has(candidate)) ?? `${taken.size}-${plain}`);
     taken.add(name);
     return { ...file, name };
   });
