@@ -9,7 +9,7 @@ const pidOf = (url: string) => Number(/process_id:(\d+)/.exec(askRedis(url, "INF
 
 test.concurrent("a private Redis keeps what it acknowledged, refuses to forget, and is reached by its socket alone", async () => {
   await using folder = await temporaryFolder();
-  using launcher = startFixture("holdRedis.ts", [folder.path]);
+  await using launcher = startFixture("holdRedis.ts", [folder.path]);
   const { url } = await launcher.facts;
   expect(url).toBe(join(folder.path, "redis/redis.sock"));
   expect(statSync(String(url)).mode & 0o777).toBe(0o700);
@@ -27,13 +27,13 @@ test.concurrent("a private Redis keeps what it acknowledged, refuses to forget, 
   await launcher.exited;
   expect(isAlive(pid)).toBe(false);
 
-  using again = startFixture("holdRedis.ts", [folder.path]);
+  await using again = startFixture("holdRedis.ts", [folder.path]);
   expect(askRedis(String((await again.facts)["url"]), "GET", "job")).toBe("accepted");
 });
 
 test.concurrent("a launcher that is killed with kill -9 leaves no Redis behind", async () => {
   await using folder = await temporaryFolder();
-  using launcher = startFixture("holdRedis.ts", [folder.path]);
+  await using launcher = startFixture("holdRedis.ts", [folder.path]);
   const pid = pidOf(String((await launcher.facts)["url"]));
   launcher.child.kill("SIGKILL");
   await until(() => !isAlive(pid));
@@ -41,7 +41,7 @@ test.concurrent("a launcher that is killed with kill -9 leaves no Redis behind",
 
 test.concurrent("a Redis that dies is started again, at the same address and with its data; its watcher is not left behind", async () => {
   await using folder = await temporaryFolder();
-  using launcher = startFixture("holdRedis.ts", [folder.path]);
+  await using launcher = startFixture("holdRedis.ts", [folder.path]);
   const url = String((await launcher.facts)["url"]);
   askRedis(url, "SET", "job", "accepted");
   const pid = pidOf(url);
@@ -56,14 +56,14 @@ test.concurrent("a Redis that dies is started again, at the same address and wit
 
 test.concurrent("a Redis left over in the data folder is ended before a new one starts on its files", async () => {
   await using folder = await temporaryFolder();
-  using crashed = startFixture("holdRedis.ts", [folder.path]);
+  await using crashed = startFixture("holdRedis.ts", [folder.path]);
   const url = String((await crashed.facts)["url"]);
   askRedis(url, "SET", "job", "accepted");
   const pid = pidOf(url);
   crashed.child.kill("SIGKILL");
   await crashed.exited;
   expect(isAlive(pid)).toBe(true);
-  using next = startFixture("holdRedis.ts", [folder.path]);
+  await using next = startFixture("holdRedis.ts", [folder.path]);
   await next.facts;
   expect(isAlive(pid)).toBe(false);
   expect(askRedis(url, "GET", "job")).toBe("accepted");
@@ -72,7 +72,7 @@ test.concurrent("a Redis left over in the data folder is ended before a new one 
 test.concurrent("where a socket's path would be too long, Redis listens on a port of this machine with a password", async () => {
   await using folder = await temporaryFolder();
   const deep = join(folder.path, "x".repeat(100));
-  using launcher = startFixture("holdRedis.ts", [deep]);
+  await using launcher = startFixture("holdRedis.ts", [deep]);
   const url = String((await launcher.facts)["url"]);
   const [, password = "", port = ""] = /^redis:\/\/default:(redis_[\w-]{43})@127\.0\.0\.1:(\d+)$/.exec(url) ?? [];
   expect(askRedis(url, "PING")).toBe("PONG");
@@ -89,7 +89,7 @@ test.concurrent("with Docker alone the same Redis runs in a container, with its 
   await symlink(join(import.meta.dirname, "fixtures/docker"), join(bin, "docker"));
   for (const tool of ["sh", "sed", "cut", "sleep"]) await symlink(`/bin/${tool}`, join(bin, tool));
   const REAL_REDIS = execFileSync("which", ["redis-server"], { encoding: "utf8" }).trim();
-  using launcher = startFixture("holdRedis.ts", [folder.path], { PATH: bin, REAL_REDIS });
+  await using launcher = startFixture("holdRedis.ts", [folder.path], { PATH: bin, REAL_REDIS });
   const { program, url } = await launcher.facts;
   expect(program).toMatchObject({ kind: "docker" });
   askRedis(String(url), "SET", "job", "accepted");

@@ -44,8 +44,8 @@ function cleanEnv(env: Record<string, string>): Record<string, string> {
   return { PATH: process.env["PATH"] ?? "", HOME: process.env["HOME"] ?? "", NODE_COMPILE_CACHE, ...env };
 }
 
-/** A fixture of ours that runs until it is told to stop; killed when it goes out of scope. */
-export interface Running extends Disposable {
+/** A fixture of ours that runs until it is told to stop, at the latest when it goes out of scope. */
+export interface Running extends AsyncDisposable {
   readonly child: ChildProcess;
   readonly exited: Promise<unknown>;
   /** The JSON object it prints when it is up. */
@@ -62,7 +62,11 @@ export function startFixture(name: string, args: readonly string[], env: Record<
     void exited.then(() => reject(new Error(`${name} ended before it was up`)));
   });
   facts.catch(() => undefined);
-  return { child, exited, facts, [Symbol.dispose]: () => void child.kill("SIGKILL") };
+  const stop = async () => {
+    child.kill("SIGTERM");
+    await exited;
+  };
+  return { child, exited, facts, [Symbol.asyncDispose]: stop };
 }
 
 /** A folder of one's own, gone at the end. */
@@ -71,9 +75,16 @@ export async function temporaryFolder(prefix = "comfyq-cli-"): Promise<AsyncDisp
   return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true, maxRetries: 5 }) };
 }
 
-/** Resolves when `isTrue` is; looks often, gives up never: the test's own limit does. */
+/** Less than a test may take: then what it started is put away, which a test that is cut off cannot do. */
+const PATIENCE_MS = 15_000;
+
+/** Resolves when `isTrue` is; looks often. */
 export async function until(isTrue: () => boolean | Promise<boolean>): Promise<void> {
-  while (!(await isTrue())) await new Promise((done) => setTimeout(done, 20));
+  const lateAt = performance.now() + PATIENCE_MS;
+  while (!(await isTrue())) {
+    if (performance.now() > lateAt) throw new Error(`it did not happen within ${PATIENCE_MS} ms: ${isTrue.toString()}`);
+    await new Promise((done) => setTimeout(done, 20));
+  }
 }
 
 /** Is there such a process? A zombie, which only waits to be collected, is none. */
