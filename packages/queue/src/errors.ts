@@ -16,12 +16,17 @@ export class QueueError extends Error {
 /** Mistakes of ours, which trying again does not mend. */
 const OUR_MISTAKES: readonly string[] = ["ZodError", "TypeError", "RangeError", "SyntaxError", "ReferenceError"];
 
+/** True for what parsing and programming throw, as against what a connection throws. */
+export function isOurMistake(error: unknown): boolean {
+  return error instanceof Error && OUR_MISTAKES.includes(error.name);
+}
+
 /** Runs one Redis conversation; whatever goes wrong underneath becomes `unavailable`. */
 export async function orUnavailable<T>(what: string, work: Promise<T>): Promise<T> {
   try {
     return await work;
   } catch (cause) {
-    if (cause instanceof QueueError || (cause instanceof Error && OUR_MISTAKES.includes(cause.name))) throw cause;
+    if (cause instanceof QueueError || isOurMistake(cause)) throw cause;
     throw new QueueError("unavailable", `Redis did not answer while ${what}; try again in a moment`, { cause });
   }
 }

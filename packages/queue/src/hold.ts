@@ -1,13 +1,14 @@
-import { type Attempt, type JobEvent, type Progress, toMoment } from "@comfyq/contract";
+import { type Attempt, type JobEvent, jobFailure, type Progress, toMoment } from "@comfyq/contract";
 import type { Job as BullJob } from "bullmq";
 import type { Cancels } from "./cancels.ts";
 import { nowMs } from "./clock.ts";
-import type { Settlement } from "./envelopes.ts";
+import type { RecordRequest, Settlement } from "./envelopes.ts";
+import { isOurMistake } from "./errors.ts";
 import type { DropReason, HeldJob } from "./heldJob.ts";
 import { appendEvent, publishPreview } from "./jobEvents.ts";
 import { keepLock } from "./keepLock.ts";
 import type { Outcome } from "./outcome.ts";
-import { progressField, readJournal, readRecord, readRequest } from "./record.ts";
+import { type JobRecord, type Journal, progressField, readJournal, readRecord, readRequest } from "./record.ts";
 import type { QueueRoom } from "./room.ts";
 import { SETTINGS } from "./settings.ts";
 import { type Lease, settle } from "./settle.ts";
@@ -22,22 +23,20 @@ interface Claimed {
 
 /**
  * Makes a claimed BullJob a job that is held: its lock renewed, its cancel heard, its attempt begun in the journal.
- * @returns undefined when there is no record of it (swept or foreign): it is then ended as failed
+ * @returns undefined when its record is gone or cannot be read: it is then ended as failed, and the worker goes on
  */
 export async function holdJob(room: QueueRoom, cancels: Cancels, claimed: Claimed): Promise<HeldJob | undefined> {
   const { bullJob, token, pool } = claimed;
   const id = String(bullJob.id);
   const drop = new AbortController();
   const dropFor = (reason: DropReason) => drop.abort(reason);
-  const [record, request, earlier] = await Promise.all([
-    readRecord(room.redis, room.names, id),
-    readRequest(room.redis, room.names, id),
-    readJournal(room.redis, room.names, id),
-  ]);
-  if (!record || !request) {
-    await bullJob.moveToFailed(new Error("its record is gone"), token, false);
+  const papers = await readPapers(room, id);
+  if ("unreadable" in papers) {
+    const error = jobFailure("internal", `This job cannot be started: ${papers.unreadable}; submit it again`);
+    await bullJob.moveToFailed(new Error(JSON.stringify(error)), token, false);
     return undefined;
   }
+  const { record, request, earlier } = papers;
   const lock = keepLock(room, {
     bullJob,
     token,
@@ -73,6 +72,25 @@ export async function holdJob(room: QueueRoom, cancels: Cancels, claimed: Claime
       return ended;
     },
   };
+}
+
+type Papers =
+  | { readonly record: JobRecord; readonly request: RecordRequest; readonly earlier: Journal }
+  | { readonly unreadable: string };
+
+/** Everything kept of a job. Written by another version of ours, perhaps: then one job fails, not the worker. */
+async function readPapers(room: QueueRoom, id: string): Promise<Papers> {
+  try {
+    const [record, request, earlier] = await Promise.all([
+      readRecord(room.redis, room.names, id),
+      readRequest(room.redis, room.names, id),
+      readJournal(room.redis, room.names, id),
+    ]);
+    return record && request ? { record, request, earlier } : { unreadable: "its record is gone" };
+  } catch (error) {
+    if (isOurMistake(error)) return { unreadable: "its record is not of this version" };
+    throw error;
+  }
 }
 
 /** The attempt's page of the journal. The first write opens it and shows the job as running. */

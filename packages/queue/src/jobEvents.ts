@@ -11,6 +11,8 @@ export async function appendEvent(room: QueueRoom, jobId: string, event: JobEven
   await room.redis
     .pipeline()
     .xadd(room.names.events(jobId), "MAXLEN", "~", SETTINGS.eventStreamLength, "*", "event", JSON.stringify(event))
+    // Who comes back later gets a snapshot: streams of ended jobs would be most of Redis's memory.
+    .expire(room.names.events(jobId), SETTINGS.eventStreamTtlSeconds)
     .publish(room.names.watch(jobId), JSON.stringify(notice))
     .exec();
 }

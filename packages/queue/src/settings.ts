@@ -32,6 +32,8 @@ export const SETTINGS = {
   previewEveryMs: 500,
   /** Entries kept of one job's event stream; a resuming client misses nothing within these. */
   eventStreamLength: 500,
+  /** Since the last event. */
+  eventStreamTtlSeconds: 6 * 3_600,
   /** BullMQ's own event stream per queue, which nobody here reads. */
   bullEventsLength: 1_000,
   /** A watcher looks for itself this often, in case a notice was lost. */

@@ -114,6 +114,19 @@ test("the end of a job is told once, however it ended, and an event is queued on
   await errands.close();
 });
 
+test("a record that cannot be read fails its own job, and the worker goes on with the next", async () => {
+  await using house = await setup();
+  const claimer = await house.claimer();
+  const broken = await house.submit();
+  const gone = await house.submit();
+  const fine = await house.submit();
+  await claimer.room.redis.hset(claimer.room.names.record(broken), "request", JSON.stringify({ workflow: 7 }));
+  await claimer.room.redis.hdel(claimer.room.names.record(gone), "request");
+  expect((await claimOne(claimer)).id).toBe(fine);
+  for (const id of [broken, gone])
+    expect(await house.producer.read("default", id)).toMatchObject({ status: "failed", error: { code: "internal" } });
+});
+
 test("a pool at its cap refuses, and says to come back", async () => {
   await using house = await setup();
   const { room } = await house.claimer();
