@@ -125,4 +125,19 @@ describe("assets", () => {
     broken.destroy();
     await expect.poll(spooled).toEqual([]);
   });
+
+  test("bytes inside a job are kept as an asset: the queue holds its name, and twice the same is one", async () => {
+    const uri = `data:image/png;base64,${randomBytes(6_000).toString("base64")}`;
+    const workflow = { "1": { class_type: "LoadImage", inputs: { image: "x" } } };
+    const named: (string | undefined)[] = [];
+    for (const _ of [1, 2]) {
+      await api.submit({ workflow, inputs: { "1.inputs.image": uri } });
+      named.push((await api.claim()).request.inputs["1.inputs.image"]);
+    }
+    expect(named[0]).toMatch(/^asset:[0-9a-f-]{36}$/);
+    expect(named[1]).toBe(named[0]);
+    const content = await api.call(`/v1/assets/${named[0]?.slice("asset:".length)}/content`);
+    expect(content.headers.get("content-type")).toBe("image/png");
+    expect(content.headers.get("content-length")).toBe("6000");
+  });
 });

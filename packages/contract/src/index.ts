@@ -1,6 +1,7 @@
 export * from "./apiError.ts";
 export * from "./asset.ts";
 export * from "./attempt.ts";
+export * from "./dataUri.ts";
 export * from "./doctor.ts";
 export * from "./fleet.ts";
 export * from "./ids.ts";

@@ -11,6 +11,7 @@ import {
   jobFailure,
   manifestKey,
   NewJob,
+  parseDataUri,
   parseParamPath,
   presentJob,
 } from "../src/index.ts";
@@ -51,6 +52,15 @@ describe("what a customer may send", () => {
     expect(isUiFormat(workflow)).toBe(false);
     expect(isUiFormat(null)).toBe(false);
   });
+});
+
+test("a data URI is read with and without base64, and nonsense is none", () => {
+  const text = (uri: string) => new TextDecoder().decode(parseDataUri(uri)?.bytes);
+  expect(text("data:text/plain;charset=utf-8;base64,YSBmb3g=")).toBe("a fox");
+  expect(text("data:,a%20fox")).toBe("a fox");
+  expect(parseDataUri("data:image/PNG;base64,AAAA")?.contentType).toBe("image/png");
+  for (const uri of ["data:image/png;base64,", "data:image/png", "data:,%", "https://example.com/,x"])
+    expect(parseDataUri(uri)).toBeUndefined();
 });
 
 describe("params", () => {

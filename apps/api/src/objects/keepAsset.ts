@@ -1,7 +1,7 @@
 import { Asset, assetKeys, toMoment } from "@comfyq/contract";
 import { COMFYQ_NAMESPACE, nowMs, uuidV5 } from "@comfyq/runtime";
 import type { Storage } from "@comfyq/storage";
-import type { Upload } from "./readUpload.ts";
+import type { MeasuredFile } from "./readUpload.ts";
 
 /** Bytes larger than this in an asset's description are not ours. */
 const DESCRIPTION_BYTES = 65_536;
@@ -24,7 +24,7 @@ export async function readAsset(storage: Storage, tenant: string, assetId: strin
 export async function keepAsset(
   storage: Storage,
   tenant: string,
-  upload: Upload,
+  upload: MeasuredFile,
 ): Promise<{ readonly asset: Asset; readonly isNew: boolean }> {
   const id = uuidV5(`${tenant}:${upload.sha256}`, COMFYQ_NAMESPACE);
   const known = await readAsset(storage, tenant, id);

@@ -10,8 +10,8 @@ import busboy from "busboy";
 import type { Request } from "express";
 import { ApiError } from "../errors.ts";
 
-/** One uploaded file, on our disk until it is disposed of. */
-export interface Upload extends AsyncDisposable {
+/** Bytes that are to be kept, measured. */
+export interface MeasuredFile {
   readonly sha256: string;
   readonly sizeBytes: number;
   /** Without folders and control characters. */
@@ -19,6 +19,9 @@ export interface Upload extends AsyncDisposable {
   readonly contentType: string;
   open(): Readable;
 }
+
+/** One uploaded file, on our disk until it is disposed of. */
+interface Upload extends MeasuredFile, AsyncDisposable {}
 
 interface UploadLimits {
   /** Folder for the bytes while they are measured; made when it is not there. */

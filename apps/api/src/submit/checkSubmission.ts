@@ -3,6 +3,7 @@ import { ApiError } from "../errors.ts";
 import type { Rooms } from "../rooms.ts";
 import { checkClasses, checkGraph, hasUnknownClass } from "./checkGraph.ts";
 import { assetIdsOf, checkSources } from "./checkSources.ts";
+import { keepDataUris } from "./keepDataUris.ts";
 import { writeParams } from "./writeParams.ts";
 
 /**
@@ -15,7 +16,7 @@ export async function checkSubmission(rooms: Rooms, tenant: string, asked: NewJo
   checkGraph(job.workflow);
   checkSources(job);
   await Promise.all([checkAgainstPool(rooms, job), checkAssets(rooms, tenant, job)]);
-  return job;
+  return keepDataUris(rooms, tenant, job); // last: rubbish leaves nothing behind
 }
 
 async function checkAgainstPool(rooms: Rooms, { workflow, pool }: NewJob): Promise<void> {

@@ -1,6 +1,6 @@
 import { extname } from "node:path";
 import { Readable } from "node:stream";
-import { Asset, assetKeys } from "@comfyq/contract";
+import { Asset, assetKeys, parseDataUri } from "@comfyq/contract";
 import { SafeFetchError, stripUrl } from "@comfyq/runtime";
 import { StorageError } from "@comfyq/storage";
 import { JobError } from "../jobError.ts";
@@ -36,13 +36,10 @@ export async function openSource(wish: SourceWish, limits: Limits, tools: Tools)
 }
 
 function openDataUri({ source, label }: SourceWish): Source {
-  const match = /^data:([^;,]*)(?:;[^;,]+)*?(;base64)?,(.*)$/s.exec(source);
-  if (!match)
-    throw new JobError("input_unavailable", `Input ${label} is no data URI; write data:<type>;base64,<bytes>`);
-  const [, type = "", base64, text = ""] = match;
-  const bytes = base64 ? Buffer.from(text, "base64") : Buffer.from(decodeURIComponent(text));
-  if (bytes.length === 0) throw new JobError("input_unavailable", `Input ${label} is a data URI without bytes`);
-  return { body: Readable.from([bytes]), contentType: type || "text/plain", extension: extensionFor(type) };
+  const data = parseDataUri(source);
+  if (!data) throw new JobError("input_unavailable", `Input ${label} is no data URI; write data:<type>;base64,<bytes>`);
+  const { contentType, bytes } = data;
+  return { body: Readable.from([bytes]), contentType, extension: extensionFor(contentType) };
 }
 
 async function openAsset({ source, label }: SourceWish, { tenant, signal }: Limits, tools: Tools): Promise<Source> {

@@ -1,0 +1,44 @@
+import { Readable } from "node:stream";
+import { type NewJob, parseDataUri } from "@comfyq/contract";
+import { sha256Hex } from "@comfyq/runtime";
+import { keepAsset } from "../objects/keepAsset.ts";
+import type { Rooms } from "../rooms.ts";
+
+/** Shorter ones may stay in the job: an asset costs two objects. */
+const SHORT = 1_024;
+
+/**
+ * Keeps the bytes of data URIs as assets and names those in the job instead: a queue of jobs with megabytes inside would
+ * fill Redis, and 8 MB would be copied at every claim. The same picture in a hundred jobs is kept once.
+ * @throws StorageError when the store does not take them; nothing is queued then
+ */
+export async function keepDataUris(rooms: Rooms, tenant: string, job: NewJob): Promise<NewJob> {
+  const keep = (sources: Readonly<Record<string, string>>) => keepEach(rooms, tenant, sources);
+  const [inputs, files] = await Promise.all([keep(job.inputs), keep(job.files)]);
+  return { ...job, inputs, files };
+}
+
+async function keepEach(
+  rooms: Rooms,
+  tenant: string,
+  sources: Readonly<Record<string, string>>,
+): Promise<Record<string, string>> {
+  const kept = Object.entries(sources).map(
+    async ([place, source]) => [place, await keepOne(rooms, tenant, source)] as const,
+  );
+  return Object.fromEntries(await Promise.all(kept));
+}
+
+async function keepOne({ storage }: Rooms, tenant: string, source: string): Promise<string> {
+  const data = source.length > SHORT ? parseDataUri(source) : undefined;
+  if (!data) return source;
+  const { bytes, contentType } = data;
+  const { asset } = await keepAsset(storage, tenant, {
+    sha256: sha256Hex(bytes),
+    sizeBytes: bytes.length,
+    name: "inline",
+    contentType,
+    open: () => Readable.from([bytes]),
+  });
+  return `asset:${asset.id}`;
+}
