@@ -42,6 +42,20 @@ test("a holder whose lock was taken away hears it, and can no longer end the job
   expect(await house.producer.read("default", id)).toMatchObject({ status: "running" });
 }, 30_000);
 
+test("a ghost that has not heard yet that its lock is another's is refused all the same", async () => {
+  await using house = await setup();
+  const id = await house.submit();
+  const claimer = await house.claimer();
+  const held = await claimOne(claimer);
+  await claimer.room.redis.set(
+    `${claimer.room.names.bull(claimer.room.names.jobsQueue("default"), id)}:lock`,
+    "another",
+  );
+  expect(held.signal.aborted).toBe(false);
+  expect(await held.end({ kind: "succeeded", manifest: manifestFor(held) })).toBe(false);
+  expect(await house.producer.read("default", id)).toMatchObject({ status: "running", outputs: [] });
+});
+
 test("jobs survive a kill -9 of Redis, and callers are told so meanwhile", async () => {
   await using house = await setup();
   const { room } = await house.claimer();
