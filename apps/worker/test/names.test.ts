@@ -1,7 +1,7 @@
 import { NewJob } from "@comfyq/contract";
 import { expect, test } from "vitest";
 import { withJobFolder, withoutJobFolder } from "../src/attempt/filenamePrefix.ts";
-import { outputType } from "../src/attempt/storeOutputs.ts";
+import { nameFiles, outputType } from "../src/attempt/storeOutputs.ts";
 
 const workflow = NewJob.parse({
   workflow: {
@@ -36,4 +36,23 @@ test("the kind of an output follows its bytes' type, not ComfyUI's key", () => {
   expect(outputType("model/gltf-binary", "a.glb")).toBe("3d");
   expect(outputType("application/octet-stream", "a.latent")).toBe("latent");
   expect(outputType("application/zip", "a.zip")).toBe("file");
+});
+
+test("files of one job never share a name, however long the names are", () => {
+  const long = {
+    key: "images",
+    index: 0,
+    type: "output",
+    filename: `${"f".repeat(180)}.png`,
+    subfolder: "d".repeat(180),
+  } as const;
+  const short = { ...long, filename: "a.png", subfolder: "" };
+  const files = ["1", "2", "3"].flatMap((node_id) => [
+    { ...long, node_id },
+    { ...short, node_id },
+  ]);
+  const names = nameFiles(files).map(({ name }) => name);
+  expect(new Set(names).size).toBe(files.length);
+  expect(names.every((name) => Buffer.byteLength(name) <= 255)).toBe(true);
+  expect(names[1]).toBe("a.png");
 });

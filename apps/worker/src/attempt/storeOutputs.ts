@@ -44,7 +44,7 @@ function wantedFiles({ files }: PromptOutputs): readonly OutputFile[] {
 }
 
 /** The customer's own names: our folder is taken off again, and a name that two nodes chose gets the node's id. */
-function nameFiles(files: readonly OutputFile[]): NamedFile[] {
+export function nameFiles(files: readonly OutputFile[]): NamedFile[] {
   const taken = new Set<string>();
   return files.map((file) => {
     const folder = withoutJobFolder(file.subfolder);
@@ -54,8 +54,9 @@ function nameFiles(files: readonly OutputFile[]): NamedFile[] {
       `${safeKeySegment(file.node_id)}-${plain}`,
       `${safeKeySegment(file.node_id)}-${file.key}-${file.index}-${plain}`,
     ];
-    // Again as a whole: parts that are short enough may be too long together.
-    const name = safeKeySegment(candidates.find((candidate) => !taken.has(candidate)) ?? `${taken.size}-${plain}`);
+    // Again as a whole, and before comparing: parts that are short enough may be too long together.
+    const names = candidates.map(safeKeySegment);
+    const name = names.find((candidate) => !taken.has(candidate)) ?? safeKeySegment(`${taken.size}-${plain}`);
     taken.add(name);
     return { ...file, name };
   });
