@@ -26,8 +26,8 @@ export async function workLoop(options: LoopOptions): Promise<void> {
   const held = new Set<Promise<void>>();
   while (await mayClaim(options, slot, held)) {
     const job = await claimer.claim();
-    if (!job || stopping.aborted) await job?.end({ kind: "give_back", reason: "its worker is stopping" });
     if (!job || stopping.aborted) {
+      await job?.end({ kind: "give_back", reason: "its worker is stopping" });
       slot.release();
       continue;
     }

@@ -13,7 +13,7 @@ import { nowMs } from "./clock.ts";
 import { type JobRecord, type Journal, readJournal, readRecord } from "./record.ts";
 import type { QueueRoom } from "./room.ts";
 import { SETTINGS } from "./settings.ts";
-import { openStatus } from "./stateOf.ts";
+import { failedStatus, openStatus } from "./stateOf.ts";
 
 /** What BullMQ holds of one job, read state first: facts of the end, read later, win over an older state. */
 interface BullFacts {
@@ -81,8 +81,8 @@ function endOf({ record, bull }: Sources): End | undefined {
   if (bull.finishedAtMs === undefined) return undefined;
   if (!bull.failedReason) return { status: "succeeded", atMs: bull.finishedAtMs, error: null };
   const error = readFailure(bull.failedReason);
-  if (error.code === "canceled") return { status: "canceled", atMs: bull.finishedAtMs, error: null };
-  return { status: error.code === "expired" ? "expired" : "failed", atMs: bull.finishedAtMs, error };
+  const status = failedStatus(error);
+  return { status, atMs: bull.finishedAtMs, error: status === "canceled" ? null : error };
 }
 
 /** settle.ts writes JSON; any other text is BullMQ's own, which ends a job only when its workers kept dying. */

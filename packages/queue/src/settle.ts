@@ -6,6 +6,7 @@ import { appendEvent } from "./jobEvents.ts";
 import type { Lock } from "./keepLock.ts";
 import type { Outcome } from "./outcome.ts";
 import type { QueueRoom } from "./room.ts";
+import { failedStatus } from "./stateOf.ts";
 
 /** The right to end one job: its BullJob and the token its lock was taken with. */
 export interface Lease {
@@ -79,8 +80,7 @@ function attemptEnd(outcome: Outcome): Partial<Attempt> {
     case "succeeded":
       return { ended_at, end: "succeeded", counted: true, store_ms: outcome.manifest.metrics.store_ms };
     case "failed": {
-      const { code } = outcome.error;
-      const end = code === "canceled" || code === "expired" ? code : "failed";
+      const end = failedStatus(outcome.error);
       return { ended_at, end, counted: end === "failed", error: outcome.error };
     }
     case "retry":
@@ -92,9 +92,7 @@ function attemptEnd(outcome: Outcome): Partial<Attempt> {
 
 function statusAfter(outcome: Outcome): JobStatus {
   if (outcome.kind === "succeeded") return "succeeded";
-  if (outcome.kind !== "failed") return "queued";
-  const { code } = outcome.error;
-  return code === "canceled" || code === "expired" ? code : "failed";
+  return outcome.kind === "failed" ? failedStatus(outcome.error) : "queued";
 }
 
 async function tell({ room, bullJob, pool, epoch }: Lease, outcome: Outcome): Promise<void> {

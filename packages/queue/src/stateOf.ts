@@ -1,4 +1,4 @@
-import type { JobStatus } from "@comfyq/contract";
+import type { JobFailure, JobStatus } from "@comfyq/contract";
 import type { JobState } from "bullmq";
 
 /**
@@ -8,4 +8,9 @@ import type { JobState } from "bullmq";
 export function openStatus(state: JobState | "unknown", cancelRequested: boolean): JobStatus {
   if (state === "active") return cancelRequested ? "canceling" : "running";
   return "queued";
+}
+
+/** BullMQ knows one bad end; these two codes make statuses of their own out of it. */
+export function failedStatus({ code }: JobFailure): "canceled" | "expired" | "failed" {
+  return code === "canceled" || code === "expired" ? code : "failed";
 }

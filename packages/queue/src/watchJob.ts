@@ -110,18 +110,22 @@ async function* follow(room: QueueRoom, query: WatchQuery, bell: Bell): AsyncGen
   if (query.afterId === undefined) yield* snapshotOf(atFirst, lastId);
   if (query.afterId === undefined && isTerminal(atFirst.status)) return;
   while (!signal.aborted) {
-    for (const entry of await eventsAfter(room, jobId, lastId)) {
+    const entries = await eventsAfter(room, jobId, lastId);
+    for (const entry of entries) {
       lastId = entry.id;
       yield entry;
       if (endsWatch(entry.event)) return;
     }
     const preview = bell.takePreview();
     if (preview) yield { id: undefined, event: preview };
-    // The event of the end may be lost to a crash between settling and telling; the job itself is the truth.
-    const job = await readJob(room, tenant, jobId);
-    if (!job) return;
-    if (isTerminal(job.status) && (await eventsAfter(room, jobId, lastId)).length === 0)
-      return yield* snapshotOf(job, lastId);
+    // The event of the end may be lost to a crash between settling and telling; the job itself is the truth. It is asked
+    // when the stream has nothing to say, not at each of four events a second.
+    if (entries.length === 0 && !preview) {
+      const job = await readJob(room, tenant, jobId);
+      if (!job) return;
+      if (isTerminal(job.status) && (await eventsAfter(room, jobId, lastId)).length === 0)
+        return yield* snapshotOf(job, lastId);
+    }
     await bell.wait(signal);
   }
 }

@@ -3,7 +3,14 @@ import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { NewJob, type WebhookEvent } from "@comfyq/contract";
 import { expect, test, vi } from "vitest";
-import { openErrands, openProducer, type QueueRoom, queueDelivery, sweepRetention } from "../src/index.ts";
+import {
+  type Claimer,
+  openErrands,
+  openProducer,
+  type QueueRoom,
+  queueDelivery,
+  sweepRetention,
+} from "../src/index.ts";
 import { claimOne, GRAPH, manifestFor, setup } from "./setup.ts";
 
 const redisFor = (url: string) => ({ redisUrl: url });
@@ -27,15 +34,17 @@ test("a job whose worker was killed is claimed by another, as the next epoch", a
   expect(await held.end({ kind: "succeeded", manifest: manifestFor(held) })).toBe(true);
 }, 60_000);
 
+/** As if another worker held the job by now. */
+async function takeLockAway({ room }: Claimer, jobId: string): Promise<void> {
+  await room.redis.set(`${room.names.bull(room.names.jobsQueue("default"), jobId)}:lock`, "another");
+}
+
 test("a holder whose lock was taken away hears it, and can no longer end the job", async () => {
   await using house = await setup();
   const id = await house.submit();
   const claimer = await house.claimer();
   const held = await claimOne(claimer);
-  await claimer.room.redis.set(
-    `${claimer.room.names.bull(claimer.room.names.jobsQueue("default"), id)}:lock`,
-    "another",
-  );
+  await takeLockAway(claimer, id);
   await vi.waitFor(() => expect(held.signal.aborted).toBe(true), { timeout: 15_000 });
   expect(held.signal.reason).toBe("lock_lost");
   expect(await held.end({ kind: "succeeded", manifest: manifestFor(held) })).toBe(false);
@@ -47,10 +56,7 @@ test("a ghost that has not heard yet that its lock is another's is refused all t
   const id = await house.submit();
   const claimer = await house.claimer();
   const held = await claimOne(claimer);
-  await claimer.room.redis.set(
-    `${claimer.room.names.bull(claimer.room.names.jobsQueue("default"), id)}:lock`,
-    "another",
-  );
+  await takeLockAway(claimer, id);
   expect(held.signal.aborted).toBe(false);
   expect(await held.end({ kind: "succeeded", manifest: manifestFor(held) })).toBe(false);
   expect(await house.producer.read("default", id)).toMatchObject({ status: "running", outputs: [] });

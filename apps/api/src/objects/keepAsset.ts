@@ -1,3 +1,4 @@
+import { json } from "node:stream/consumers";
 import { Asset, assetKeys, toMoment } from "@comfyq/contract";
 import { COMFYQ_NAMESPACE, nowMs, uuidV5 } from "@comfyq/runtime";
 import type { Storage } from "@comfyq/storage";
@@ -12,9 +13,7 @@ export async function readAsset(storage: Storage, tenant: string, assetId: strin
   const facts = await storage.head(description);
   if (!facts || facts.totalBytes > DESCRIPTION_BYTES) return undefined;
   const { body } = await storage.get(description);
-  const chunks: Buffer[] = [];
-  for await (const chunk of body) chunks.push(Buffer.from(chunk));
-  return Asset.parse(JSON.parse(Buffer.concat(chunks).toString("utf8")));
+  return Asset.parse(await json(body));
 }
 
 /**

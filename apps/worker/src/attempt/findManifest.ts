@@ -1,7 +1,7 @@
+import { json } from "node:stream/consumers";
 import { Manifest, manifestKey } from "@comfyq/contract";
 import type { HeldJob } from "@comfyq/queue";
 import { type Storage, StorageError } from "@comfyq/storage";
-import { readAll } from "./readAll.ts";
 
 /**
  * The manifest that an earlier attempt sealed, if any. A first start cannot have one, and is spared the question: it
@@ -15,7 +15,7 @@ export async function findManifest(job: HeldJob, store: Storage): Promise<Manife
 export async function readManifest(jobId: string, store: Storage): Promise<Manifest | undefined> {
   try {
     const { body } = await store.get(manifestKey(jobId));
-    return Manifest.parse(JSON.parse((await readAll(body)).toString("utf8")));
+    return Manifest.parse(await json(body));
   } catch (error) {
     if (error instanceof StorageError && error.code === "not_found") return undefined;
     throw error;

@@ -1,11 +1,11 @@
 import { extname } from "node:path";
 import { Readable } from "node:stream";
+import { json } from "node:stream/consumers";
 import { Asset, assetKeys, parseDataUri } from "@comfyq/contract";
 import { SafeFetchError, stripUrl } from "@comfyq/runtime";
 import { StorageError } from "@comfyq/storage";
 import { JobError } from "../jobError.ts";
 import type { Tools } from "../tools.ts";
-import { readAll } from "./readAll.ts";
 
 /** An input's bytes, opened. */
 export interface Source {
@@ -46,7 +46,7 @@ async function openAsset({ source, label }: SourceWish, { tenant, signal }: Limi
   const keys = assetKeys(tenant, source.slice("asset:".length));
   try {
     const description = await tools.store.get(keys.description, { signal });
-    const asset = Asset.parse(JSON.parse((await readAll(description.body)).toString("utf8")));
+    const asset = Asset.parse(await json(description.body));
     const { body } = await tools.store.get(keys.content, { signal });
     return {
       body,
