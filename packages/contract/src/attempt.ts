@@ -7,6 +7,27 @@ import { JobStage } from "./jobStatus.ts";
 export const AttemptEnd = z.enum(["succeeded", "failed", "canceled", "expired", "given_back"]);
 export type AttemptEnd = z.infer<typeof AttemptEnd>;
 
+/** How this attempt's prompt was made to stop, after a cancel, a deadline or a lost lock. */
+export const StopReport = z
+  .object({
+    stop_ms: z
+      .number()
+      .nonnegative()
+      .nullable()
+      .meta({
+        description: "From the wish to stop until ComfyUI no longer ran or queued the prompt; null: never confirmed",
+      }),
+    ignored_by: z
+      .object({ node_id: z.string(), class_type: z.string().nullable() })
+      .nullable()
+      .meta({ description: "The node that ignored interrupts" }),
+    escalation: z
+      .enum(["none", "free", "restart"])
+      .meta({ description: "How far it had to go: interrupt only, free memory, the operator's restart command" }),
+  })
+  .meta({ id: "StopReport" });
+export type StopReport = z.infer<typeof StopReport>;
+
 /**
  * One try at a job on one instance, and its journal: `prompt_id` is written before ComfyUI hears it, so that a lost
  * answer, or a lost worker, leaves a name to look for (promise I11). An attempt without `ended_at` is running or died.
@@ -26,6 +47,7 @@ export const Attempt = z
     render_ms: z.number().nullable(),
     store_ms: z.number().nullable(),
     error: JobFailure.nullable(),
+    stop: StopReport.nullable().default(null), // attempts written before it was kept have none
   })
   .meta({ id: "Attempt" });
 export type Attempt = z.infer<typeof Attempt>;

@@ -1,4 +1,5 @@
 import * as z from "zod";
+import { StopReport } from "./attempt.ts";
 import { JobId, Moment, toMoment } from "./ids.ts";
 import { JobFailure } from "./jobErrors.ts";
 import { JobStage, JobStatus } from "./jobStatus.ts";
@@ -24,6 +25,7 @@ export const Job = z
     progress: Progress.nullable(),
     outputs: z.array(Output),
     error: JobFailure.nullable(),
+    stop: StopReport.nullable().meta({ description: "How its GPU was stopped; null when nothing had to be" }),
     attempts: z.int().nonnegative().meta({ description: "Tries started so far" }),
     max_attempts: z.int().positive(),
     instance: z.string().nullable().meta({ description: "The ComfyUI that ran, or runs, the newest attempt" }),

@@ -8,11 +8,15 @@ import * as z from "zod";
 export type Retry = "never" | "here" | "elsewhere" | "backoff";
 export type Blame = "customer" | "workflow" | "instance" | "platform";
 
-interface JobErrorPolicy {
+export interface JobErrorPolicy {
   readonly retry: Retry;
   readonly blame: Blame;
   /** Does a failure with this code use up one of the customer's `max_attempts`? Infrastructure faults do not. */
   readonly counts: boolean;
+  /** Does it make one doubt the instance? A few in a row quarantine it until a canary workflow has run there. */
+  readonly sickens?: true;
+  /** Tries again at most this often, however many attempts are left. */
+  readonly retriesAtMost?: number;
 }
 
 /** The failure policy as data: what a code means, who is to blame, and whether another try can help. */
@@ -24,17 +28,18 @@ export const JOB_ERRORS = {
   input_unavailable: { retry: "never", blame: "customer", counts: true }, // 404, refused address, wrong type
   input_too_large: { retry: "never", blame: "customer", counts: true },
   input_unreachable: { retry: "backoff", blame: "customer", counts: true }, // time-outs and 5xx of the source
-  model_missing: { retry: "elsewhere", blame: "instance", counts: true }, // value_not_in_list for a model file
-  node_class_missing: { retry: "elsewhere", blame: "instance", counts: true },
-  out_of_gpu_memory: { retry: "elsewhere", blame: "workflow", counts: true }, // another GPU may be larger or emptier
-  cuda_fault: { retry: "elsewhere", blame: "instance", counts: false },
-  comfyui_unreachable: { retry: "backoff", blame: "platform", counts: false },
-  prompt_lost: { retry: "here", blame: "platform", counts: false }, // ComfyUI restarted and forgot it
+  model_missing: { retry: "elsewhere", blame: "instance", counts: false }, // value_not_in_list for a model file: this instance lacks it
+  node_class_missing: { retry: "elsewhere", blame: "instance", counts: false },
+  out_of_gpu_memory: { retry: "elsewhere", blame: "workflow", counts: true, retriesAtMost: 1 }, // another GPU may be larger or emptier
+  cuda_fault: { retry: "elsewhere", blame: "instance", counts: false, sickens: true },
+  comfyui_unreachable: { retry: "backoff", blame: "instance", counts: false },
+  prompt_lost: { retry: "here", blame: "instance", counts: false, sickens: true }, // ComfyUI restarted and forgot it
   interrupted: { retry: "here", blame: "platform", counts: false }, // interrupted by somebody else
-  stalled: { retry: "elsewhere", blame: "instance", counts: true },
+  stalled: { retry: "elsewhere", blame: "workflow", counts: true }, // the instance itself still runs a canary
+  comfyui_zombie: { retry: "elsewhere", blame: "instance", counts: false, sickens: true }, // answers HTTP, runs nothing
   timeout: { retry: "never", blame: "workflow", counts: true }, // one attempt took longer than `timeout_s`
   output_push_failed: { retry: "backoff", blame: "platform", counts: false },
-  poison: { retry: "never", blame: "workflow", counts: true }, // killed its worker twice
+  poison: { retry: "never", blame: "workflow", counts: true }, // killed its worker or its ComfyUI twice
   canceled: { retry: "never", blame: "customer", counts: true },
   expired: { retry: "never", blame: "customer", counts: true },
   internal: { retry: "backoff", blame: "platform", counts: true },
@@ -56,6 +61,11 @@ export const JobFailure = z
   })
   .meta({ id: "JobError" });
 export type JobFailure = z.infer<typeof JobFailure>;
+
+/** The row of the table, with what most rows leave out. */
+export function policyOf(code: JobErrorCode): JobErrorPolicy {
+  return JOB_ERRORS[code];
+}
 
 interface FailureFacts {
   readonly nodeId?: string | undefined;

@@ -112,6 +112,7 @@ function beginAttempt(
     render_ms: null,
     store_ms: null,
     error: null,
+    stop: null,
   };
   let shownStage: Attempt["stage"] | undefined;
   return async (facts) => {

@@ -118,6 +118,7 @@ function toFacts(jobId: string, sources: Sources): JobFacts {
     outputs: bull?.result?.outputs ?? [],
     sealed_epoch: bull?.result?.epoch ?? null,
     error: end?.error ?? null,
+    stop: newest?.stop ?? null,
     attempts: journal.attempts.length,
     max_attempts: record.head.max_attempts,
     instance: newest?.instance ?? null,

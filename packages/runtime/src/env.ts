@@ -86,15 +86,26 @@ export interface Switches {
   readonly failPointsAllowed: boolean;
   /** FAILPOINT as it stands, "" when not set. */
   readonly failPoints: string;
+  /** COMFYQ_BREAKS: parts broken on purpose, to see the invariants' checker catch it. Empty without COMFYQ_FAIL_POINTS. */
+  readonly breaks: ReadonlySet<string>;
+  /** COMFYQ_TIME_SCALE: locks and heartbeats this much shorter, e.g. 0.2. 1 without COMFYQ_FAIL_POINTS. */
+  readonly timeScale: number;
+  /** COMFYQ_HISTORY_FILE: where the test's history is written. Undefined without COMFYQ_FAIL_POINTS. */
+  readonly historyFile: string | undefined;
 }
 
 /** Reads the switches as they stand now. */
 export function readSwitches(): Switches {
   const { COMFYQ_DIE_WITH_PARENT, COMFYQ_FAIL_POINTS, FAILPOINT } = process.env;
+  const { COMFYQ_BREAKS, COMFYQ_TIME_SCALE, COMFYQ_HISTORY_FILE } = process.env;
+  const isTest = COMFYQ_FAIL_POINTS === "1";
   return {
     dieWithParent: COMFYQ_DIE_WITH_PARENT || undefined,
-    failPointsAllowed: COMFYQ_FAIL_POINTS === "1",
+    failPointsAllowed: isTest,
     failPoints: FAILPOINT ?? "",
+    breaks: new Set(isTest && COMFYQ_BREAKS ? COMFYQ_BREAKS.split(",") : []),
+    timeScale: isTest && COMFYQ_TIME_SCALE ? Number(COMFYQ_TIME_SCALE) : 1,
+    historyFile: (isTest && COMFYQ_HISTORY_FILE) || undefined,
   };
 }
 

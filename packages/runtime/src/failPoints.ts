@@ -1,5 +1,6 @@
 import { sleep } from "./clock.ts";
 import { readSwitches } from "./env.ts";
+import { type HistoryFacts, noteHistory } from "./history.ts";
 import { type FailPointAction, type FailPointName, type FailPointRule, parseFailPoints } from "./parseFailPoints.ts";
 
 /** What a fail point throws when its action is `throw`. */
@@ -15,9 +16,11 @@ let armed: { readonly rules: readonly FailPointRule[]; readonly arrivals: Map<Fa
  * A place where a test may make this process fail, named in reference/faults.md §2.3. Does nothing unless both
  * COMFYQ_FAIL_POINTS=1 and FAILPOINT=`<name>:<action>@<n>[,…]` are set; see `parseFailPoints` for the actions.
  * `hang` never returns but leaves the event loop alive; `block:<ms>` stops the event loop itself.
+ * @param facts for the history: the moment is noted there before it strikes
  * @throws FailPointError for the action `throw`; Error at the first call when FAILPOINT cannot be read
  */
-export async function failPoint(name: FailPointName): Promise<void> {
+export async function failPoint(name: FailPointName, facts?: HistoryFacts): Promise<void> {
+  noteHistory(name, facts);
   armed ??= { rules: readRules(), arrivals: new Map() };
   if (armed.rules.length === 0) return;
   const arrival = (armed.arrivals.get(name) ?? 0) + 1;

@@ -1,10 +1,11 @@
 export { type EveryOptions, every, monotonicMs, nowMs, sleep, withDeadline } from "./clock.ts";
 export { describeEnv, type EnvEntry, envTable } from "./describeEnv.ts";
-export { EnvError, type EnvMistake, type EnvSources, readEnv, reportAndExit } from "./env.ts";
+export { EnvError, type EnvMistake, type EnvSources, readEnv, readSwitches, reportAndExit } from "./env.ts";
 export { FailPointError, failPoint } from "./failPoints.ts";
 export { type CheckResult, createHealth, type Health, type Readiness, type ReadinessCheck } from "./health.ts";
 export { type HealthServer, type HealthServerOptions, startHealthServer } from "./healthServer.ts";
 export { hideValue } from "./hiddenValues.ts";
+export { type HistoryFacts, isBroken, noteHistory } from "./history.ts";
 export { COMFYQ_NAMESPACE, newId, newSecret, safeEqual, sha256Hex, uuidV5 } from "./ids.ts";
 export { createLogger, LOG_LEVELS, type Logger, type LoggerOptions, type LogLevel } from "./logger.ts";
 export { createMetrics, type MetricName, type Metrics } from "./metrics.ts";
