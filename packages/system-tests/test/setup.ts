@@ -1,10 +1,13 @@
+import { execFile } from "node:child_process";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { isTerminal, Job, type NewJobBody, type WorkerBeat } from "@comfyq/contract";
 import { type PrivateRedis, startPrivateRedis } from "@comfyq/queue/testing";
 import { tenantWebhookSecret } from "@comfyq/runtime";
 import { type Running, startProcess } from "./processes.ts";
+import { startTcpProxy, type TcpProxy } from "./tcpProxy.ts";
 import { startWebhookSink, type WebhookSink } from "./webhookSink.ts";
 
 export interface SetupOptions {
@@ -15,6 +18,18 @@ export interface SetupOptions {
   readonly comfyUiUrls?: readonly string[];
   /** Settings for every process of the product. */
   readonly env?: Readonly<Record<string, string>>;
+  /** A line of its own to Redis for each worker, one for the API and one for the dispatcher: `system.lines`. */
+  readonly proxied?: boolean;
+  /** Locks, fences and heartbeats this much shorter in every process (COMFYQ_TIME_SCALE). Default 1: as shipped. */
+  readonly timeScale?: number;
+}
+
+/** The lines to Redis that a test can break. */
+export interface Lines {
+  readonly api: TcpProxy;
+  readonly dispatcher: TcpProxy;
+  /** In the order of the workers. */
+  readonly workers: readonly TcpProxy[];
 }
 
 /** The whole product as real processes on this machine, with a folder store, a private Redis and a webhook receiver. */
@@ -26,8 +41,16 @@ export interface System extends AsyncDisposable {
   readonly simulators: readonly Running[];
   /** Addresses of the ComfyUI servers, in the order of their workers. */
   readonly instances: readonly string[];
+  readonly api: Running;
+  readonly dispatcher: Running;
   readonly dataDir: string;
   readonly env: Readonly<Record<string, string>>;
+  /** @throws Error unless `proxied` */
+  readonly lines: Lines;
+  /** The events of every process, in the order they were noted; see `noteHistory`. */
+  history(): Promise<readonly HistoryLine[]>;
+  /** Asks Redis itself, past every proxy: `redisCommand("CONFIG", "SET", "maxmemory", "1")`. @throws Error with its answer */
+  redisCommand(...words: readonly string[]): Promise<string>;
   get(path: string): Promise<Response>;
   post(path: string, body?: unknown, headers?: Record<string, string>): Promise<Response>;
   /** Submits, expecting 201. */
@@ -37,6 +60,17 @@ export interface System extends AsyncDisposable {
   until(id: string, isWanted: (job: Job) => boolean): Promise<Job>;
   /** Starts the worker of simulator `at` again, after it was stopped. */
   restartWorker(at: number, env?: Readonly<Record<string, string>>): Promise<Running>;
+}
+
+/** One moment of the history; `t` in Unix ms, `actor` a process id, or a simulator's name. */
+export interface HistoryLine {
+  readonly t: number;
+  readonly actor: number | string;
+  readonly op: string;
+  readonly job?: string;
+  readonly epoch?: number;
+  readonly prompt?: string;
+  readonly [fact: string]: unknown;
 }
 
 /** Reads JSON as what the test then asserts it to be. */
@@ -65,18 +99,31 @@ export async function setup(options: SetupOptions = {}): Promise<System> {
     COMFYQ_PORT: "0",
     COMFYQ_DRAIN_S: "5",
     COMFYQ_ALLOW_HOSTS: "127.0.0.1:*",
+    COMFYQ_FAIL_POINTS: "1",
+    COMFYQ_TIME_SCALE: String(options.timeScale ?? 1),
+    COMFYQ_HISTORY_FILE: join(dataDir, "history.jsonl"),
     ...options.env,
   };
   const wanted = options.comfyUiUrls ? 0 : (options.workers ?? 1);
   const simulators = await Promise.all(Array.from({ length: wanted }, (_, at) => startSimulator(at)));
   const instances = options.comfyUiUrls ?? simulators.map(({ ready }) => String(ready["url"]));
+  const lines = options.proxied ? await layLines(redis.url, instances.length) : undefined;
+  const via = (line: TcpProxy | undefined) => (line ? { REDIS_URL: line.url } : {});
   const startWorker = (at: number, env: Readonly<Record<string, string>> = {}) =>
     startProcess("worker", {
-      env: { ...base, ...env, COMFYUI_URL: String(instances[at]), COMFYQ_WORKER_ID: `worker-${at}` },
+      env: {
+        ...base,
+        ...via(lines?.workers[at]),
+        COMFYUI_URL: String(instances[at]),
+        COMFYQ_WORKER_ID: `worker-${at}`,
+        ...env,
+      },
     });
-  const api = await startProcess("api", { env: base });
+  const api = await startProcess("api", { env: { ...base, ...via(lines?.api) } });
   const url = String(api.ready["url"]);
-  const dispatcher = await startProcess("dispatcher", { env: { ...base, COMFYQ_PUBLIC_URL: url } });
+  const dispatcher = await startProcess("dispatcher", {
+    env: { ...base, ...via(lines?.dispatcher), COMFYQ_PUBLIC_URL: url },
+  });
   const secret = (await readFile(join(dataDir, "secrets", "webhook-secret"), "utf8")).trim();
   const workers = await Promise.all(instances.map((_, at) => startWorker(at)));
   await untilIdle(url, workers.length);
@@ -102,7 +149,18 @@ export async function setup(options: SetupOptions = {}): Promise<System> {
     workers,
     simulators,
     instances,
+    api,
+    dispatcher,
     dataDir,
+    get lines() {
+      if (!lines) throw new Error("setup was not asked for proxied lines");
+      return lines;
+    },
+    history: () => readHistory(base.COMFYQ_HISTORY_FILE),
+    redisCommand: async (...words) => {
+      const { stdout } = await promisify(execFile)("redis-cli", ["-e", "-s", redis.url, ...words]);
+      return stdout.trim();
+    },
     env: base,
     get,
     post,
@@ -129,8 +187,24 @@ export async function setup(options: SetupOptions = {}): Promise<System> {
     [Symbol.asyncDispose]: async () => {
       await Promise.all([...workers, ...others].map((running) => running.stop("SIGKILL")));
       await sink.close();
+      await Promise.all(lines ? [lines.api, lines.dispatcher, ...lines.workers].map((line) => line.close()) : []);
       await redis.close();
       await rm(dataDir, { recursive: true, force: true });
     },
   };
+}
+
+async function layLines(redisUrl: string, workers: number): Promise<Lines> {
+  const lay = () => startTcpProxy(redisUrl);
+  const [api, dispatcher] = await Promise.all([lay(), lay()]);
+  return { api, dispatcher, workers: await Promise.all(Array.from({ length: workers }, lay)) };
+}
+
+/** Nobody has written anything while there is no file. */
+async function readHistory(path: string): Promise<readonly HistoryLine[]> {
+  const text = await readFile(path, "utf8").catch(() => "");
+  return text
+    .split("\n")
+    .filter((line) => line !== "")
+    .map((line) => JSON.parse(line));
 }
