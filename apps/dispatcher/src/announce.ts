@@ -8,7 +8,7 @@ import {
   type WebhookEventType,
 } from "@comfyq/contract";
 import { type QueueRoom, queueDelivery, readJob, readWebhook, type Settlement } from "@comfyq/queue";
-import { COMFYQ_NAMESPACE, uuidV5 } from "@comfyq/runtime";
+import { COMFYQ_NAMESPACE, failPoint, isBroken, newId, uuidV5 } from "@comfyq/runtime";
 
 /**
  * Turns something that happened to a job into a delivery, when its customer asked to be told. Safe to repeat: the event's
@@ -22,6 +22,7 @@ export async function announce(room: QueueRoom, { tenant, jobId, what }: Settlem
   if (!webhook.events.includes(type)) return;
   const event = toEvent(await stableView(facts, publicUrl), type);
   await queueDelivery(room, event, { tenant, url: webhook.url });
+  await failPoint("announced", { event: event.id, type, job: jobId });
 }
 
 /** @throws Error when the job has not ended: the settlement came too early, and is tried again */
@@ -42,7 +43,7 @@ function toEvent(job: Job, type: WebhookEventType): WebhookEvent {
   const happenedAt = type === "job.started" ? job.started_at : job.completed_at;
   return {
     v: 1,
-    id: uuidV5(`${job.id}:${type}`, COMFYQ_NAMESPACE),
+    id: isBroken("fresh_event_ids") ? newId() : uuidV5(`${job.id}:${type}`, COMFYQ_NAMESPACE),
     type,
     timestamp: happenedAt ?? job.created_at,
     data: { job },

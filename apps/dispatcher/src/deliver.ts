@@ -1,5 +1,13 @@
 import { type Delivery, GiveUp } from "@comfyq/queue";
-import { type Logger, nowMs, type SafeFetch, SafeFetchError, stripUrl, tenantWebhookSecret } from "@comfyq/runtime";
+import {
+  failPoint,
+  type Logger,
+  nowMs,
+  type SafeFetch,
+  SafeFetchError,
+  stripUrl,
+  tenantWebhookSecret,
+} from "@comfyq/runtime";
 import { Webhook } from "standardwebhooks";
 
 interface DeliverTools {
@@ -41,6 +49,7 @@ export async function deliver(
     log.warn({ ...facts, code }, "webhook did not arrive"),
   );
   if (status >= 200 && status < 300) {
+    await failPoint("delivered", { event: eventId, type: delivery.type, job: delivery.jobId });
     log.info({ ...facts, status }, "webhook delivered");
     return;
   }

@@ -10,13 +10,9 @@ export type AttemptEnd = z.infer<typeof AttemptEnd>;
 /** How this attempt's prompt was made to stop, after a cancel, a deadline or a lost lock. */
 export const StopReport = z
   .object({
-    stop_ms: z
-      .number()
-      .nonnegative()
-      .nullable()
-      .meta({
-        description: "From the wish to stop until ComfyUI no longer ran or queued the prompt; null: never confirmed",
-      }),
+    stop_ms: z.number().nonnegative().nullable().meta({
+      description: "From the wish to stop until ComfyUI no longer ran or queued the prompt; null: never confirmed",
+    }),
     ignored_by: z
       .object({ node_id: z.string(), class_type: z.string().nullable() })
       .nullable()

@@ -12,6 +12,7 @@ export * from "./newJob.ts";
 export * from "./output.ts";
 export * from "./params.ts";
 export * from "./progress.ts";
+export * from "./retryMany.ts";
 export * from "./schedule.ts";
 export * from "./scopes.ts";
 export * from "./webhookEvent.ts";

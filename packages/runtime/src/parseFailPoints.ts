@@ -1,5 +1,10 @@
-/** K1…K12 of reference/faults.md §2.3, each with a name that can be read: the moment just after which it strikes. */
+/**
+ * K1…K12 of reference/faults.md §2.3, and three more where the API and the dispatcher may die, each with a name that can
+ * be read: the moment just after which it strikes.
+ */
 export const FAIL_POINTS = {
+  accepted_not_queued: "K0a", // the API has judged a submission, nothing is written
+  queued_not_answered: "K0b", // the job is queued, the client has not heard
   claimed: "K1", // after the job was fetched, before any write
   inputs_downloading: "K2",
   uploaded: "K3", // after /upload, before the journal
@@ -11,6 +16,7 @@ export const FAIL_POINTS = {
   outputs_stored: "K9", // all outputs stored, manifest not written
   sealed: "K10", // manifest written, terminal state not set
   settled: "K11", // terminal state set, not acknowledged
+  announced: "K11b", // webhook queued, the settlement not acknowledged
   delivered: "K12", // webhook sent, delivery not recorded
 } as const;
 
@@ -31,7 +37,7 @@ export interface FailPointRule {
 
 /**
  * Reads `<name>:<action>@<n>[,…]`: `sealed:kill9`, `K6:delay:500@2`, `executing:block:45000,claimed:throw@*`.
- * Names are those of FAIL_POINTS or K1…K12; without `@` the first arrival strikes.
+ * Names are those of FAIL_POINTS or their K…; without `@` the first arrival strikes.
  * @throws Error naming the part that cannot be read and what may stand there
  */
 export function parseFailPoints(text: string): readonly FailPointRule[] {

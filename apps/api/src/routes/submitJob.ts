@@ -1,4 +1,5 @@
 import { Job, type JobFacts, NewJob } from "@comfyq/contract";
+import { failPoint, isBroken } from "@comfyq/runtime";
 import * as z from "zod";
 import { readBody } from "../body/readBody.ts";
 import { jobIdFor } from "../idempotency.ts";
@@ -80,7 +81,10 @@ export interface CheckedJob {
 /** Queues a job and answers with it; waits for its end when the client prefers that. */
 export async function submit(rooms: Rooms, call: Call, checked: CheckedJob): Promise<void> {
   const { tenant } = call.caller;
+  await failPoint("accepted_not_queued", { job: checked.id });
+  if (isBroken("ack_before_queue")) return void call.res.status(201).json({ id: checked.id, status: "queued" });
   const { replayed } = await rooms.producer.submit({ ...checked, tenant });
+  await failPoint("queued_not_answered", { job: checked.id });
   const seconds = preferredWait(call.req.get("prefer"));
   let facts: JobFacts = owned(checked.id, await rooms.producer.read(tenant, checked.id));
   if (seconds !== undefined) facts = await waitForEnd(rooms, call, facts, seconds);
