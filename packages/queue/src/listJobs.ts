@@ -8,8 +8,6 @@ export interface ListQuery {
   readonly status?: JobStatus | undefined;
   /** Why the job failed. */
   readonly code?: JobErrorCode | undefined;
-  /** Only jobs that failed with this code. */
-  readonly code?: JobErrorCode | undefined;
   readonly tag?: string | undefined;
   readonly pool?: string | undefined;
   /** Made at this moment or later, Unix ms. */
