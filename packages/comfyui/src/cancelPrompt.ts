@@ -1,6 +1,6 @@
 import type { Client } from "./client.ts";
 import { createBell, nowMs } from "./clock.ts";
-import type { Cancelled, CancelOptions, Found } from "./face.ts";
+import type { Cancelled, CancelOptions, Found, NodeStarted } from "./face.ts";
 import type { FrameRouter } from "./frames.ts";
 import { classOf, graphOfItem } from "./graph.ts";
 import { errorOfStatus } from "./http.ts";
@@ -10,6 +10,8 @@ import { PATHS } from "./wire/index.ts";
 /** An interrupt that lands between two states is lost (§1.2), so it is repeated. */
 const REPEAT_MS = 1_000;
 const LOOK_MS = 100;
+/** A node that runs on for so long after the first interrupt ignores them; its name is worth telling. */
+const IGNORING_MS = 3_000;
 
 /**
  * Stops one prompt, and no other: by the cancel endpoint where there is one, else by an interrupt while it runs or a
@@ -25,15 +27,19 @@ export async function cancelPrompt(promptId: string, options: CancelOptions, cli
     if (frame.type === "status" || frame.type === "gap") bell.ring(); // the queue has changed
   });
   let struckAtMs = Number.NEGATIVE_INFINITY;
+  let firstStruckAtMs = Number.POSITIVE_INFINITY;
+  let stuckNode: NodeStarted | undefined;
   try {
     for (;;) {
       const seen = await attempt(() => client.lookUpInQueue(promptId, signal));
       const stopMs = nowMs() - startedAtMs;
-      if ("value" in seen && isGone(seen.value)) return { stopped: true, stopMs };
+      if (nowMs() - firstStruckAtMs > IGNORING_MS) stuckNode ??= nodeAtWork(promptId, seen, client.router);
+      if ("value" in seen && isGone(seen.value)) return { stopped: true, stopMs, ...(stuckNode && { stuckNode }) };
       if (stopMs >= options.deadlineMs) return outOfTime(promptId, stopMs, seen, client.router);
       if ("value" in seen && nowMs() - struckAtMs >= REPEAT_MS) {
         struckAtMs = nowMs();
-        await attempt(() => strike(promptId, seen.value.kind === "running", signal, client));
+        const struck = await attempt(() => strike(promptId, seen.value.kind === "running", signal, client));
+        if ("value" in struck) firstStruckAtMs = Math.min(firstStruckAtMs, nowMs());
       }
       await bell.wait(Math.min(LOOK_MS, options.deadlineMs - stopMs), signal);
     }
@@ -61,10 +67,16 @@ function isGone(found: Found): boolean {
 /** @throws ComfyError when the server could not be asked just now */
 function outOfTime(promptId: string, stopMs: number, seen: Attempt<Found>, router: FrameRouter): Cancelled {
   if ("error" in seen) throw seen.error;
+  const stuckNode = nodeAtWork(promptId, seen, router);
+  return { stopped: false, stopMs, ...(stuckNode && { stuckNode }) };
+}
+
+/** The node that a running prompt was last heard to work at. */
+function nodeAtWork(promptId: string, seen: Attempt<Found>, router: FrameRouter): NodeStarted | undefined {
   const nodeId = router.lastNodeOf(promptId);
-  if (seen.value.kind !== "running" || nodeId === undefined) return { stopped: false, stopMs };
+  if ("error" in seen || seen.value.kind !== "running" || nodeId === undefined) return undefined;
   const graph = seen.value.item && graphOfItem(seen.value.item);
-  return { stopped: false, stopMs, stuckNode: { node_id: nodeId, ...(graph && classOf(graph, nodeId)) } };
+  return { node_id: nodeId, ...(graph && classOf(graph, nodeId)) };
 }
 
 async function strike(promptId: string, isRunning: boolean, signal: AbortSignal, client: Client): Promise<void> {

@@ -172,10 +172,15 @@ export interface NodeOutputs extends PromptOutputs {
 /** When to give up, and whom to tell. Callbacks are called in order and must return quickly. */
 export interface WatchOptions {
   readonly signal: AbortSignal;
-  /** Silence after which the prompt counts as stuck; 0 turns this off. Four times as long while no socket hears it. */
-  readonly stallMs: number;
+  /**
+   * Silence after which the prompt counts as stuck; 0 turns this off. Four times as long while no socket hears it.
+   * A function is asked again at every look, with the node that was last heard to be at work.
+   */
+  readonly stallMs: number | ((node: NodeStarted | undefined) => number);
   readonly onProgress?: (progress: PromptProgress) => void;
   readonly onNode?: (node: NodeStarted) => void;
+  /** Once per node that ended and was heard all the time: its longest silence while it was at work. */
+  readonly onSilence?: (node: NodeStarted, longestMs: number) => void;
   readonly onPreview?: (preview: Preview) => void;
   /** A text that a node sends while it works. */
   readonly onText?: (text: NodeText) => void;
@@ -203,8 +208,8 @@ export interface Cancelled {
   /** True when the prompt is gone from the queue, however it ended. */
   readonly stopped: boolean;
   readonly stopMs: number;
-  /** When not stopped: the node that does not let go. Only a restart of ComfyUI ends it. */
-  readonly stuckNode?: { readonly node_id: string; readonly class_type?: string };
+  /** The node that ignored interrupts for more than 3 s. When not stopped, only a restart of ComfyUI ends it. */
+  readonly stuckNode?: NodeStarted;
 }
 
 /** One file for the server. */

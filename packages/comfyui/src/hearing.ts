@@ -4,6 +4,7 @@ import type { FrameRouter, PromptFrame } from "./frames.ts";
 import { classOf, graphOfEntry, type PromptGraph } from "./graph.ts";
 import { collectNode, outputsByNode } from "./outputs.ts";
 import { applyFrame, type ProgressState, snapshot, startProgress } from "./progress.ts";
+import { createSilences } from "./silences.ts";
 import { createTestimony, type Testimony } from "./testimony.ts";
 import type { HistoryEntry, NodeOutput } from "./wire/index.ts";
 
@@ -29,6 +30,12 @@ interface Surroundings {
   readonly report: (event: ComfyEvent) => void;
 }
 
+/** A frame and the reading of the clock when it came. */
+interface Heard {
+  readonly frame: PromptFrame;
+  readonly atMs: number;
+}
+
 const HELD_FRAMES = 512;
 
 /** Listens until `stop`. A callback that throws is reported and does no harm to the prompt. */
@@ -45,7 +52,8 @@ class PromptHearing implements Hearing {
   /** Nodes whose outputs were told on. */
   readonly #announced = new Set<string>();
   /** Frames that came before we knew what the prompt consists of. */
-  #held: PromptFrame[] = [];
+  #held: Heard[] = [];
+  readonly #silences = createSilences();
   #progress: ProgressState | undefined;
   #heardAtMs = nowMs();
   #hasEnded = false;
@@ -75,7 +83,7 @@ class PromptHearing implements Hearing {
   know(graph: PromptGraph): void {
     if (this.#progress) return;
     this.#progress = startProgress(graph);
-    for (const frame of this.#held) this.#tellOn(frame, this.#progress);
+    for (const heard of this.#held) this.#tellOn(heard, this.#progress);
     this.#held = [];
   }
 
@@ -87,20 +95,23 @@ class PromptHearing implements Hearing {
   }
 
   #receive(frame: PromptFrame): void {
+    const heard: Heard = { frame, atMs: nowMs() };
     this.testimony.add(frame);
-    if (frame.type !== "status" && frame.type !== "gap") this.#heardAtMs = nowMs();
+    if (frame.type !== "status" && frame.type !== "gap") this.#heardAtMs = heard.atMs;
     this.#hasEnded ||= isEnd(frame);
     if (this.#hasEnded || HURRIES.has(frame.type)) this.#surroundings.bell.ring();
     if (frame.type === "preview") {
       const { contentType, image, nodeId } = frame;
       this.#tell(this.#options.onPreview, { ...(nodeId === undefined ? {} : { node_id: nodeId }), contentType, image });
-    } else if (this.#progress) this.#tellOn(frame, this.#progress);
-    else this.#held = [...this.#held, frame].slice(-HELD_FRAMES);
+    }
+    if (this.#progress) this.#tellOn(heard, this.#progress);
+    else if (frame.type !== "preview") this.#held = [...this.#held, heard].slice(-HELD_FRAMES);
   }
 
-  #tellOn(frame: PromptFrame, before: ProgressState): void {
+  #tellOn({ frame, atMs }: Heard, before: ProgressState): void {
     const after = applyFrame(before, frame);
     this.#progress = after;
+    this.#silences.add(frame, atMs, { before: before.current?.nodeId, after: after.current?.nodeId });
     if (frame.type === "executing" && frame.data.node !== null) {
       const nodeId = frame.data.display_node ?? frame.data.node;
       if (nodeId !== this.#lastStarted) this.#tell(this.#options.onNode, nodeStarted(after.graph, nodeId));
@@ -113,6 +124,14 @@ class PromptHearing implements Hearing {
     }
     const isNews = after.done !== before.done || after.current !== before.current;
     if (isNews) this.#tell(this.#options.onProgress, snapshot(after));
+    if (after.done === before.done) return;
+    for (const nodeId of after.done) if (!before.done.has(nodeId)) this.#tellSilence(nodeId, after.graph);
+  }
+
+  #tellSilence(nodeId: string, graph: PromptGraph): void {
+    const longestMs = this.#silences.longestMs(nodeId);
+    if (longestMs === undefined) return;
+    this.#tell((node: NodeStarted) => this.#options.onSilence?.(node, longestMs), nodeStarted(graph, nodeId));
   }
 
   #announce(nodeId: string, output: NodeOutput | null): void {

@@ -79,6 +79,7 @@ function circumstances({ promptId, options, client, hearing }: Watch, clientId: 
   const { pollMs, unreachableMs } = client.limits;
   const isDeaf = !client.isHeard(clientId);
   const stuckNode = hearing.nodeAtWork;
+  const { stallMs } = options;
   return {
     nowMs: nowMs(),
     promptId,
@@ -86,7 +87,7 @@ function circumstances({ promptId, options, client, hearing }: Watch, clientId: 
     hasEnded,
     isDeaf,
     stuckNode,
-    stallMs: options.stallMs,
+    stallMs: typeof stallMs === "number" ? stallMs : stallMs(stuckNode),
     pollMs,
     unreachableMs,
   };

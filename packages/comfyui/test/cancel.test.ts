@@ -98,6 +98,33 @@ describe.concurrent("cancelling", () => {
     expect(cancelled).toMatchObject({ stopped: false, stuckNode: { node_id: "2", class_type: "SaveImage" } });
   });
 
+  test("a node that let go only after ignoring interrupts for seconds is named too", async () => {
+    await using stage = await setup();
+    await stage.submit();
+    let interrupts = 0;
+    stage.script.routes[CANCEL] = () => {
+      interrupts += 1;
+      if (interrupts === 5) stage.script.running = [];
+      return { json: { cancelled: true } };
+    };
+    stage.server.send({ type: "executing", data: { node: "2", display_node: "2", prompt_id: PROMPT_ID } });
+    await stage.server.sockets[0]?.flushed();
+    const cancelled = await stage.comfyui.cancel(PROMPT_ID, { deadlineMs: 60_000 });
+    expect(cancelled).toMatchObject({ stopped: true, stuckNode: { node_id: "2", class_type: "SaveImage" } });
+  });
+
+  test("a node that lets go at once is not blamed", async () => {
+    await using stage = await setup();
+    await stage.submit();
+    stage.script.routes[CANCEL] = () => {
+      stage.script.running = [];
+      return { json: { cancelled: true } };
+    };
+    stage.server.send({ type: "executing", data: { node: "2", display_node: "2", prompt_id: PROMPT_ID } });
+    await stage.server.sockets[0]?.flushed();
+    expect(await stage.comfyui.cancel(PROMPT_ID, { deadlineMs: 60_000 })).not.toHaveProperty("stuckNode");
+  });
+
   test("every copy of an id that was queued twice is stopped", async () => {
     await using stage = await setup();
     stage.script.running = [mine];
