@@ -87,7 +87,13 @@ describe("Bull Board", () => {
       data: { job: await own.read(bad.id) },
     });
     const redisUrl = own.redis.url;
-    const claimer = await openClaimer({ redisUrl, prefix: "marked", pool: "default", workerId: "teller" });
+    const claimer = await openClaimer({
+      redisUrl,
+      prefix: "marked",
+      pool: "default",
+      workerId: "teller",
+      instance: "i",
+    });
     await queueDelivery(claimer.room, event, { tenant: "default", url: body.webhook.url });
     await claimer.close();
     for (const headers of [{}, basic(OPERATOR_KEY)]) {

@@ -52,7 +52,13 @@ describe("what machines and people ask", () => {
       "api keys": "ok",
     });
     for (const { state, advice } of before.json.checks) expect(advice === null).toBe(state === "ok");
-    const claimer = await openClaimer({ redisUrl: api.redis.url, prefix: "doctor", pool: "default", workerId: "w1" });
+    const claimer = await openClaimer({
+      redisUrl: api.redis.url,
+      prefix: "doctor",
+      pool: "default",
+      workerId: "w1",
+      instance: "i",
+    });
     const worker = {
       id: "w1",
       pool: "default",
@@ -88,7 +94,13 @@ describe("what machines and people ask", () => {
     await using api = await setup({ env: { COMFYQ_PREFIX: "whose" } });
     const { id } = await api.submit();
     const held = await api.claim();
-    const claimer = await openClaimer({ redisUrl: api.redis.url, prefix: "whose", pool: "default", workerId: "w1" });
+    const claimer = await openClaimer({
+      redisUrl: api.redis.url,
+      prefix: "whose",
+      pool: "default",
+      workerId: "w1",
+      instance: "i",
+    });
     const worker = (job_id: string) =>
       beat(claimer.room, {
         id: "w1",

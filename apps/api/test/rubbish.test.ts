@@ -345,7 +345,13 @@ describe("node classes that the pool does not have", () => {
 
   async function tellClasses(own: TestApi, prefix: string): Promise<void> {
     const { openClaimer } = await import("@comfyq/queue");
-    const claimer = await openClaimer({ redisUrl: own.redis.url, prefix, pool: "default", workerId: "teller" });
+    const claimer = await openClaimer({
+      redisUrl: own.redis.url,
+      prefix,
+      pool: "default",
+      workerId: "teller",
+      instance: "i",
+    });
     await publishClasses(claimer.room, "f1", CLASSES);
     await beat(claimer.room, {
       id: "teller",

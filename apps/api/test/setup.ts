@@ -137,7 +137,8 @@ export async function setup(options: SetupOptions = {}): Promise<TestApi> {
     },
     claim: async (pool = "default") => {
       const known = claimers.get(pool);
-      const claimer = known ?? (await openClaimer({ redisUrl: redis.url, prefix, pool, workerId: `w-${pool}` }));
+      const claimer =
+        known ?? (await openClaimer({ redisUrl: redis.url, prefix, pool, workerId: `w-${pool}`, instance: "i" }));
       claimers.set(pool, claimer);
       for (;;) {
         const held = await claimer.claim();

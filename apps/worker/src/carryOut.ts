@@ -43,7 +43,7 @@ export async function carryOut(held: HeldJob, tools: Tools, surroundings: Surrou
       promptId: run.promptId,
       pool: held.pool,
       outcome: outcome?.kind ?? "dropped",
-      code: outcome && "error" in outcome ? outcome.error.code : undefined,
+      code: outcome && "error" in outcome ? outcome.error?.code : undefined,
       ended,
       durationMs: Math.round(monotonicMs() - startedAtMs),
     },

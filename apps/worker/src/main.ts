@@ -62,6 +62,7 @@ async function openQueue(service: Service, config: WorkerConfig, log: Logger): P
     allowUnsafeRedis: config.COMFYQ_ALLOW_UNSAFE_REDIS,
     pool: config.COMFYQ_POOL,
     workerId: config.workerId,
+    instance: config.instanceName,
     onTrouble: (cause) => log.warn({ cause }, "the queue is in trouble"),
   });
   service.onStop("close the queue", () => claimer.close());

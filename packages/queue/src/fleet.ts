@@ -29,6 +29,14 @@ export async function listWorkers(room: QueueRoom): Promise<readonly WorkerBeat[
     .sort((a, b) => a.id.localeCompare(b.id));
 }
 
+/** The other live workers of a pool that take jobs. */
+export async function neighboursOf(room: QueueRoom, pool: string, workerId: string): Promise<readonly WorkerBeat[]> {
+  return (await listWorkers(room)).filter(
+    (worker) =>
+      worker.pool === pool && worker.id !== workerId && (worker.state === "idle" || worker.state === "rendering"),
+  );
+}
+
 /** Keeps the list of node classes under its fingerprint; instances with the same nodes share one copy. */
 export async function publishClasses(room: QueueRoom, fingerprint: string, classes: NodeClasses): Promise<void> {
   await room.redis.set(room.names.classes(fingerprint), JSON.stringify(classes), "EX", SETTINGS.classesTtlSeconds);

@@ -21,7 +21,16 @@ export interface HeldJob {
    * may soon start the job, so stop the GPU and write nothing.
    */
   readonly signal: AbortSignal;
-  /** Writes facts of this attempt down. Resolves when Redis has them: the `prompt_id` must stand before the POST. */
+  /**
+   * True while nobody else can have started this job: asked of the clock at this moment, so that a process which slept
+   * knows before any timer of it fires. Once false it stays false, and `signal` has aborted.
+   */
+  isOurs(): boolean;
+  /**
+   * Writes facts of this attempt down. Resolves when Redis has them: the `prompt_id` must stand before the POST. Waits for a
+   * Redis that is away, full or read-only as long as the lock may be ours.
+   * @throws the DropReason `lock_lost`, at once when that happens
+   */
   journal(facts: Partial<Attempt>): Promise<void>;
   /** Shows progress; coalesced to four a second, newest wins. Never throws, never waits. */
   report(progress: Progress): void;

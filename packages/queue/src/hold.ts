@@ -10,7 +10,6 @@ import { keepLock } from "./keepLock.ts";
 import type { Outcome } from "./outcome.ts";
 import { type JobRecord, type Journal, progressField, readJournal, readRecord, readRequest } from "./record.ts";
 import type { QueueRoom } from "./room.ts";
-import { SETTINGS } from "./settings.ts";
 import { type Lease, settle } from "./settle.ts";
 import { throttle } from "./throttle.ts";
 
@@ -49,8 +48,10 @@ export async function holdJob(room: QueueRoom, cancels: Cancels, claimed: Claime
   const lease: Lease = { room, bullJob, token, pool, epoch, lock };
   const journal = beginAttempt(room, { id, epoch, workerId: claimed.workerId });
   if (record.head.webhook?.events.includes("job.started")) await queueStarted(room, record.tenant, id);
-  const progress = throttle(SETTINGS.progressEveryMs, (latest: Progress) => writeProgress(room, { id, epoch, latest }));
-  const preview = throttle(SETTINGS.previewEveryMs, (event: JobEvent) => publishPreview(room, id, event));
+  const progress = throttle(room.settings.progressEveryMs, (latest: Progress) =>
+    writeProgress(room, { id, epoch, latest }),
+  );
+  const preview = throttle(room.settings.previewEveryMs, (event: JobEvent) => publishPreview(room, id, event));
   return {
     id,
     tenant: record.tenant,
@@ -60,6 +61,7 @@ export async function holdJob(room: QueueRoom, cancels: Cancels, claimed: Claime
     request,
     earlier: earlier.attempts,
     signal: drop.signal,
+    isOurs: lock.isOurs,
     journal,
     report: (latest) => progress.push(latest),
     show: (event) =>

@@ -1,4 +1,4 @@
-export { type Claimer, type ClaimerOptions, openClaimer } from "./claim.ts";
+export { type Claimer, type ClaimerOptions, type ClaimOptions, openClaimer } from "./claim.ts";
 export type { RedisFacts } from "./connection.ts";
 export type { Delivery, JobSubmission, RecordHead, RecordRequest, Settlement } from "./envelopes.ts";
 export {
@@ -13,11 +13,14 @@ export {
 export { QueueError, type QueueErrorCode } from "./errors.ts";
 export { beat, leaveFleet, type PoolCounts, publishClasses } from "./fleet.ts";
 export type { DropReason, HeldJob } from "./heldJob.ts";
+export { holdInstance, type InstanceClaim, releaseInstance } from "./instanceLease.ts";
 export type { ListPage, ListQuery } from "./listJobs.ts";
 export type { Outcome } from "./outcome.ts";
 export { openProducer, type Producer } from "./producer.ts";
 export { readJob } from "./readJob.ts";
 export type { QueueRoom, RoomOptions } from "./room.ts";
-export { SETTINGS } from "./settings.ts";
+export { SETTINGS, type Settings } from "./settings.ts";
+export { type NodeSilence, type NodeSilences, noteSilences, readSilences } from "./silences.ts";
+export type { Standing } from "./standing.ts";
 export { type RemoveFiles, sweepExpired, sweepRetention } from "./sweeping.ts";
 export type { WatchedEvent, WatchQuery } from "./watchJob.ts";

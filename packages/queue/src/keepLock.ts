@@ -1,7 +1,6 @@
 import type { Job as BullJob } from "bullmq";
 import { monotonicMs, sleep } from "./clock.ts";
 import type { QueueRoom } from "./room.ts";
-import { SETTINGS } from "./settings.ts";
 
 export interface Lock {
   /** False once the lock is known, or must be assumed, to be another's. Never turns true again. */
@@ -22,6 +21,7 @@ interface LockWatch {
  * cancel, in case its message was lost.
  */
 export function keepLock(room: QueueRoom, watch: LockWatch): Lock {
+  const { settings } = room;
   const stopped = new AbortController();
   let confirmedAtMs = monotonicMs();
   let ours = true;
@@ -33,13 +33,13 @@ export function keepLock(room: QueueRoom, watch: LockWatch): Lock {
   };
   const fence = async () => {
     while (!stopped.signal.aborted) {
-      await sleep(SETTINGS.fenceCheckMs, stopped.signal);
-      if (monotonicMs() - confirmedAtMs > SETTINGS.fenceMs) lose();
+      await sleep(settings.fenceCheckMs, stopped.signal);
+      if (monotonicMs() - confirmedAtMs > settings.fenceMs) lose();
     }
   };
   const renew = async () => {
     const askedAtMs = monotonicMs();
-    const extended = await watch.bullJob.extendLock(watch.token, SETTINGS.lockMs);
+    const extended = await watch.bullJob.extendLock(watch.token, settings.lockMs);
     if (extended !== 1) return lose();
     confirmedAtMs = askedAtMs;
     const wish = await room.redis.hexists(room.names.record(String(watch.bullJob.id)), "cancel_requested_at_ms");
@@ -47,12 +47,16 @@ export function keepLock(room: QueueRoom, watch: LockWatch): Lock {
   };
   const loop = async () => {
     while (!stopped.signal.aborted) {
-      await sleep(SETTINGS.renewMs, stopped.signal);
+      await sleep(settings.renewMs, stopped.signal);
       // No answer is no confirmation: the fence decides.
       if (!stopped.signal.aborted) void renew().catch(() => {});
     }
   };
   void loop();
   void fence();
-  return { isOurs: () => ours, stop: () => stopped.abort() };
+  const isOurs = () => {
+    if (monotonicMs() - confirmedAtMs > settings.fenceMs) lose();
+    return ours;
+  };
+  return { isOurs, stop: () => stopped.abort() };
 }

@@ -30,6 +30,10 @@ export interface Names {
   worker(workerId: string): string;
   classes(fingerprint: string): string;
   meanRender(pool: string): string;
+  /** Hash: which worker owns this ComfyUI; gone when it has not said so for a while. */
+  instance(key: string): string;
+  /** Hash: class_type → the longest silence seen of it. */
+  silences(pool: string): string;
 }
 
 export const DEFAULT_PREFIX = "comfyq";
@@ -58,5 +62,7 @@ export function namesUnder(prefix: string): Names {
     worker: (workerId) => at("worker", workerId),
     classes: (fingerprint) => at("classes", fingerprint),
     meanRender: (pool) => at("mean", pool),
+    instance: (key) => at("instance", key),
+    silences: (pool) => at("silences", pool),
   };
 }

@@ -8,5 +8,8 @@ export type Outcome =
   | { readonly kind: "failed"; readonly error: JobFailure }
   /** Another try, not before `afterMs`. */
   | { readonly kind: "retry"; readonly error: JobFailure; readonly afterMs: number; readonly counted: boolean }
-  /** No fault of the job: drain, instance away. Goes back to the front of its level, and the try does not count. */
-  | { readonly kind: "give_back"; readonly reason: string };
+  /**
+   * No fault of the job: drain, instance away. Goes back to the front of its level, and the try does not count. `error` is
+   * kept in the journal: a job under which ComfyUI dies again and again is poison.
+   */
+  | { readonly kind: "give_back"; readonly reason: string; readonly error?: JobFailure | undefined };

@@ -3,13 +3,17 @@ import type { Redis } from "ioredis";
 import { nowMs } from "./clock.ts";
 import { assertSafeRedis, type ConnectionStyle, connectRedis, redisFacts, untilReady } from "./connection.ts";
 import { DEFAULT_PREFIX, type Names, namesUnder } from "./names.ts";
-import { SETTINGS } from "./settings.ts";
+import { SETTINGS, type Settings, scaleSettings } from "./settings.ts";
 
 /** What every step of this package works with: one connection, the names, and BullMQ's queues over them. */
 export interface QueueRoom {
   readonly redis: Redis;
   readonly names: Names;
   readonly retentionMs: number;
+  /** Every number of this room; `SETTINGS` unless a test runs it at another pace. */
+  readonly settings: Settings;
+  /** Names of parts that a test broke on purpose, to see that its checker notices. */
+  readonly breaks: ReadonlySet<string>;
   /** The queue of one pool; opened once. */
   jobs(pool: string): Queue;
   readonly settlements: Queue;
@@ -27,6 +31,10 @@ export interface RoomOptions {
   readonly retentionMs?: number | undefined;
   /** Accept a Redis without AOF or with an evicting policy. For trials only: it can lose jobs. */
   readonly allowUnsafeRedis?: boolean | undefined;
+  /** Test-only: how long every lease, scan and wait is, against the real one. Default 1; all processes must agree. */
+  readonly timeScale?: number | undefined;
+  /** Test-only: parts to break on purpose. */
+  readonly breaks?: ReadonlySet<string> | undefined;
 }
 
 /**
@@ -61,6 +69,8 @@ export async function openRoom(options: RoomOptions, style: ConnectionStyle): Pr
     redis,
     names,
     retentionMs: options.retentionMs ?? SETTINGS.retentionMs,
+    settings: scaleSettings(options.timeScale ?? 1),
+    breaks: options.breaks ?? new Set(),
     jobs: (pool) => open(names.jobsQueue(pool)),
     settlements: open(names.settlementsQueue),
     deliveries: open(names.deliveriesQueue),

@@ -32,6 +32,23 @@ redis.call("SADD", KEYS[5], ARGV[1])
 return 1
 `;
 
+/**
+ * Puts waiting jobs before all others, the first id foremost: the right end of \`wait\` is what BullMQ claims next, whatever
+ * its priority. A job that does not wait stays where it is.
+ */
+const MOVE_FIRST = `
+local moved = 0
+for i = #ARGV, 1, -1 do
+  local taken = redis.call("ZREM", KEYS[1], ARGV[i]) + redis.call("ZREM", KEYS[2], ARGV[i]) + redis.call("LREM", KEYS[3], 1, ARGV[i])
+  if taken > 0 then
+    redis.call("RPUSH", KEYS[3], ARGV[i])
+    moved = moved + 1
+  end
+end
+if moved > 0 then redis.call("ZADD", KEYS[4], 0, "0") end
+return moved
+`;
+
 export interface Reservation {
   readonly jobId: string;
   readonly tenant: string;
@@ -82,4 +99,11 @@ export async function withdraw(
     names.withdrawn,
   ];
   return (await redis.eval(WITHDRAW, keys.length, ...keys, job.id, job.reason, job.atMs)) === 1;
+}
+
+/** Moves the waiting ones of these jobs to the very front of their pool, first id foremost. @returns how many waited */
+export async function moveFirst(redis: Redis, names: Names, pool: string, jobIds: readonly string[]): Promise<number> {
+  const queue = names.jobsQueue(pool);
+  const keys = ["prioritized", "delayed", "wait", "marker"].map((key) => names.bull(queue, key));
+  return Number(await redis.eval(MOVE_FIRST, keys.length, ...keys, ...jobIds));
 }

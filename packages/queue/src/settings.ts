@@ -2,7 +2,7 @@
  * Every number of the queue, in one file: stalled scans share one key per queue, so the slowest process decides for all
  * (measured: 1 s became 59 s beside one process with BullMQ's default). Source: reference/bullmq.md, benchmarks.md §6.
  */
-export const SETTINGS = {
+const REAL = {
   /** A worker that does not renew loses its job after this long. */
   lockMs: 10_000,
   renewMs: 3_000,
@@ -40,6 +40,17 @@ export const SETTINGS = {
   watchPollMs: 5_000,
   beatEveryMs: 3_000,
   beatTtlMs: 10_000,
+  /** How long a worker owns its ComfyUI after it last said so. */
+  instanceLeaseMs: 10_000,
+  /** How long a job is left for the worker whose ComfyUI may still run its prompt. */
+  homePatienceMs: 15_000,
+  /** How long a job is left for an instance that has not failed it yet. */
+  elsewherePatienceMs: 600_000,
+  /** A declined job waits this long before it is offered again; the first time, `firstDeclineMs`. */
+  declineMs: 1_000,
+  firstDeclineMs: 200,
+  /** The longest silence seen of a node class shrinks by this factor with each newer one. */
+  silenceDecay: 0.98,
   classesTtlSeconds: 30 * 24 * 3_600,
   /** Weight of the newest render in a pool's mean render time. */
   meanWeight: 0.2,
@@ -48,4 +59,38 @@ export const SETTINGS = {
   deliveryConcurrency: 8,
   settlementConcurrency: 8,
   ticksKept: 50,
-} as const;
+};
+
+/** The numbers one room works with: `SETTINGS`, or for a test the same at another pace. */
+export type Settings = Readonly<typeof REAL>;
+
+/** The numbers at their real pace. A room at work asks its own `settings`. */
+export const SETTINGS: Settings = REAL;
+
+/** Spans that shrink together when a test runs the clock faster; caps, counts and retention do not. */
+const SCALED = [
+  "lockMs",
+  "renewMs",
+  "stalledScanMs",
+  "fenceMs",
+  "fenceCheckMs",
+  "drainDelaySeconds",
+  "sweepRetentionEveryMs",
+  "sweepExpiredEveryMs",
+  "sweepStorageEveryMs",
+  "watchPollMs",
+  "beatEveryMs",
+  "beatTtlMs",
+  "instanceLeaseMs",
+  "homePatienceMs",
+  "elsewherePatienceMs",
+  "declineMs",
+  "firstDeclineMs",
+] as const satisfies readonly (keyof Settings)[];
+
+/** @param timeScale 1 is the real pace; 0.2 makes every lease, scan and wait a fifth as long */
+export function scaleSettings(timeScale: number): Settings {
+  const settings = { ...REAL, deliveryBackoffMs: REAL.deliveryBackoffMs.map((ms) => ms * timeScale) };
+  for (const name of SCALED) settings[name] *= timeScale;
+  return settings;
+}

@@ -86,7 +86,7 @@ function attemptEnd(outcome: Outcome): Partial<Attempt> {
     case "retry":
       return { ended_at, end: "failed", counted: outcome.counted, error: outcome.error };
     case "give_back":
-      return { ended_at, end: "given_back", counted: false };
+      return { ended_at, end: "given_back", counted: false, error: outcome.error ?? null };
   }
 }
 
@@ -98,7 +98,8 @@ function statusAfter(outcome: Outcome): JobStatus {
 async function tell({ room, bullJob, pool, epoch }: Lease, outcome: Outcome): Promise<void> {
   const id = String(bullJob.id);
   const status = statusAfter(outcome);
-  const error = "error" in outcome && outcome.error.code !== "canceled" ? outcome.error : null;
+  const failure = outcome.kind === "failed" || outcome.kind === "retry" ? outcome.error : undefined;
+  const error = failure === undefined || failure.code === "canceled" ? null : failure;
   const event: JobEvent = { event: "status", data: { status, stage: null, attempt: epoch, error } };
   if (isTerminal(status)) await room.redis.zadd(room.names.retention, nowMs() + room.retentionMs, id);
   if (outcome.kind === "succeeded") await noteRenderTime(room, pool, outcome.manifest.metrics.render_ms);

@@ -20,7 +20,7 @@ test("a job whose worker was killed is claimed by another, as the next epoch", a
   const id = await house.submit();
   const script = `
     const { openClaimer } = await import(${JSON.stringify(new URL("../src/index.ts", import.meta.url).href)});
-    const claimer = await openClaimer({ redisUrl: ${JSON.stringify(house.redis.url)}, pool: "default", workerId: "doomed" });
+    const claimer = await openClaimer({ redisUrl: ${JSON.stringify(house.redis.url)}, pool: "default", workerId: "doomed", instance: "i" });
     let held; while (!held) held = await claimer.claim();
     await held.journal({ instance: "i", prompt_id: "p" });
     process.stdout.write(held.id);`;

@@ -26,7 +26,7 @@ export async function setup(): Promise<Setup> {
     redis,
     producer,
     claimer: async (workerId = `w${claimers.length + 1}`) => {
-      const claimer = await openClaimer({ redisUrl: redis.url, pool: "default", workerId });
+      const claimer = await openClaimer({ redisUrl: redis.url, pool: "default", workerId, instance: "i" });
       claimers.push(claimer);
       return claimer;
     },

@@ -1,0 +1,79 @@
+import { type Attempt, type JobFailure, jobFailure, policyOf, type WorkerBeat } from "@comfyq/contract";
+import type { Settings } from "./settings.ts";
+
+/** What is known of a job at the moment a worker has claimed it and before anything of it is begun. */
+export interface ClaimFacts {
+  /** Its attempts so far, oldest first. Declined starts are none. */
+  readonly earlier: readonly Attempt[];
+  /** The ComfyUI of the worker that claimed it, as the journal names it. */
+  readonly instance: string;
+  /** Other workers of the pool that live and take jobs. */
+  readonly neighbours: readonly Pick<WorkerBeat, "instance">[];
+  readonly cancelWanted: boolean;
+  /** Until when it may start, in ms of Redis's clock; undefined when there is no such limit. */
+  readonly expiresAtMs: number | undefined;
+  /** Redis's clock. */
+  readonly nowMs: number;
+  /** How long this worker has been declining it; 0 the first time. */
+  readonly declinedForMs: number;
+  /** Was Redis away a moment ago? Then workers that are missing may only not have come back yet. */
+  readonly redisWasAway: boolean;
+}
+
+export type ClaimVerdict =
+  | { readonly kind: "take" }
+  /** `home`: its prompt may still run at another worker's ComfyUI. `elsewhere`: it failed here, and there is an elsewhere. */
+  | { readonly kind: "decline"; readonly why: "home" | "elsewhere" }
+  | { readonly kind: "end"; readonly error: JobFailure };
+
+type Patience = Pick<Settings, "poisonDeaths" | "homePatienceMs" | "elsewherePatienceMs">;
+
+/** Pure: what a worker does with the job it has just claimed. */
+export function judgeClaim(facts: ClaimFacts, settings: Patience): ClaimVerdict {
+  const error = endOf(facts, settings.poisonDeaths);
+  if (error) return { kind: "end", error };
+  if (facts.declinedForMs < settings.homePatienceMs && hasAnotherHome(facts)) return { kind: "decline", why: "home" };
+  if (facts.declinedForMs < settings.elsewherePatienceMs && hasAnElsewhere(facts))
+    return { kind: "decline", why: "elsewhere" };
+  return { kind: "take" };
+}
+
+function endOf(facts: ClaimFacts, poisonDeaths: number): JobFailure | undefined {
+  if (facts.cancelWanted) return jobFailure("canceled", "Canceled before it started");
+  // The sweeper ends most of these while they wait; it may be down.
+  if (facts.earlier.length === 0 && facts.expiresAtMs !== undefined && facts.expiresAtMs <= facts.nowMs)
+    return jobFailure("expired", "No worker was free before expires_in_s ran out; allow more time or add workers");
+  const deaths = facts.earlier.filter(isDeath).length;
+  if (deaths < poisonDeaths) return undefined;
+  return jobFailure(
+    "poison",
+    `Its worker or its ComfyUI died ${deaths} times while running it; look at the attempts, then submit it again`,
+  );
+}
+
+/** Did the worker die in this attempt (it never said how it ended), or ComfyUI while it had the prompt? */
+function isDeath({ end, error, stage }: Attempt): boolean {
+  if (end === null || error?.code === "prompt_lost") return true;
+  return error?.code === "comfyui_unreachable" && (stage === "submitted" || stage === "rendering");
+}
+
+/** Another ComfyUI may still hold a prompt of this job; its worker, if it is there, goes on without rendering again. */
+function hasAnotherHome({ earlier, instance, neighbours, redisWasAway }: ClaimFacts): boolean {
+  const left = earlier.filter(
+    (attempt) => attempt.prompt_id !== null && (attempt.end === null || attempt.end === "given_back"),
+  );
+  if (left.some((attempt) => attempt.instance === instance)) return false; // this is a home, too
+  return left.some((attempt) => redisWasAway || neighbours.some((worker) => worker.instance === attempt.instance));
+}
+
+/** It failed here in a way that depends on the instance, and a neighbour has not failed it so. */
+function hasAnElsewhere({ earlier, instance, neighbours }: ClaimFacts): boolean {
+  const failedAt = new Set(
+    earlier.flatMap((attempt) =>
+      attempt.error && attempt.end === "failed" && policyOf(attempt.error.code).retry === "elsewhere"
+        ? [attempt.instance]
+        : [],
+    ),
+  );
+  return failedAt.has(instance) && neighbours.some((worker) => !failedAt.has(worker.instance));
+}
