@@ -1,0 +1,67 @@
+import type { Line, LineOf } from "../history.ts";
+import type { Facts } from "./facts.ts";
+import { type Breach, type Finding, judged, sum } from "./judgement.ts";
+
+/** Attempts of one job that may die with their worker or their ComfyUI (SETTINGS.poisonDeaths). */
+const MOST_DEATHS = 2;
+/** No schedule of these runs explains more starts of one job than this. */
+const MOST_ATTEMPTS = 40;
+
+/**
+ * I7. Attempts are bounded. After two attempts that took their worker or their ComfyUI with them a job is not started a
+ * third time: one that would kill whoever runs it has failed as `poison`, unless its customer canceled it before.
+ */
+export function checkI07(facts: Facts): Finding {
+  return sum(
+    facts.accepted.map((accepted) => {
+      const { job } = accepted;
+      const attempts = facts.about(job, "claimed");
+      const deaths = attempts.flatMap((attempt) => deathOf(facts, attempt) ?? []).toSorted((a, b) => a.t - b.t);
+      const isPoison = accepted.kind === "poison";
+      const breaches = [
+        startedAgain(deaths, attempts),
+        attempts.length > MOST_ATTEMPTS
+          ? { why: `it was started ${attempts.length} times`, lines: [accepted] }
+          : undefined,
+        isPoison ? notPoisoned(facts, accepted) : undefined,
+      ];
+      return deaths.length > 0 || isPoison ? judged(...breaches) : { ...judged(...breaches), judged: 0 };
+    }),
+  );
+}
+
+function startedAgain(deaths: readonly Line[], attempts: readonly LineOf<"claimed">[]): Breach | undefined {
+  const last = deaths[MOST_DEATHS - 1];
+  const again = last && attempts.find(({ t }) => t > last.t);
+  const why = `it was started again after ${MOST_DEATHS} attempts at it had died`;
+  return again && { why, lines: [...deaths, again] };
+}
+
+/** The end of the worker that held this attempt, or of the ComfyUI that ran its prompt; whichever it met first. */
+function deathOf(facts: Facts, { job, epoch, actor, t }: LineOf<"claimed">): Line | undefined {
+  const isOfIt = (line: { readonly epoch: number }) => line.epoch === epoch;
+  const letGo = [...facts.about(job, "settled"), ...facts.about(job, "fenced")].find(isOfIt);
+  const letGoAtMs = letGo?.t ?? Number.POSITIVE_INFINITY;
+  const worker = facts.of("process_ended").find((ended) => ended.pid === actor && ended.t >= t && ended.t <= letGoAtMs);
+  const prompts = [...facts.about(job, "submitted"), ...facts.about(job, "rejoined"), ...facts.about(job, "journaled")]
+    .filter(isOfIt)
+    .map(({ prompt }) => prompt);
+  const stay = facts
+    .staysOf(job)
+    .find(
+      (each) =>
+        prompts.includes(each.prompt) &&
+        each.how === "lost" &&
+        each.started &&
+        each.goneAtMs >= t &&
+        each.goneAtMs <= letGoAtMs,
+    );
+  const comfyui = stay && facts.lines.find((line) => line.t === stay.goneAtMs);
+  return worker ?? comfyui;
+}
+
+function notPoisoned(facts: Facts, accepted: LineOf<"accepted">): Breach | undefined {
+  const last = facts.about(accepted.job, "observed").at(-1);
+  if (!last || last.status === "canceled" || (last.status === "failed" && last.code === "poison")) return undefined;
+  return { why: `it kills whoever runs it, and yet it is ${last.status} (${last.code})`, lines: [accepted, last] };
+}

@@ -1,0 +1,41 @@
+import { faultKind } from "../faultKinds.ts";
+import type { Line } from "../history.ts";
+import { type Facts, faultSpans } from "./facts.ts";
+import { type Breach, type Finding, judged, sum } from "./judgement.ts";
+import type { Stay } from "./stays.ts";
+
+/** Workflows that break the instance they run on, by design of these runs: each of their renders may be followed by one. */
+const BREAKING_KINDS = ["poison", "out_of_memory"];
+
+/**
+ * I12. No fault wastes more than it must. Every render of a job beyond its first is explained by something that happened
+ * since the one before: the death or the fencing of its worker, the death of its ComfyUI, or a fault that breaks what was
+ * rendered (memory, CUDA, a zombie, somebody's interrupt, evicted history or files). Faults of the API, of webhooks, of
+ * the store, of a websocket, and short ones of Redis explain none.
+ */
+export function checkI12(facts: Facts): Finding {
+  return sum(
+    facts.accepted.map(({ job, kind }) => {
+      const renders = facts.staysOf(job).filter(({ started }) => started);
+      if (renders.length === 0) return { judged: 0, breaches: [] };
+      if (BREAKING_KINDS.includes(kind)) return judged();
+      return judged(...renders.slice(1).map((render, at) => unexplained(facts, renders[at], render)));
+    }),
+  );
+}
+
+function unexplained(facts: Facts, before: Stay | undefined, render: Stay): Breach | undefined {
+  if (!before?.started || !render.started) return undefined;
+  const during = { fromMs: before.started.t, toMs: render.started.t };
+  const isDuring = ({ t }: Line) => t >= during.fromMs && t <= during.toMs;
+  const pids = facts.about(render.job, "claimed").map(({ actor }) => actor);
+  const workerDied = facts.of("process_ended").some((line) => pids.includes(line.pid) && isDuring(line));
+  const fenced = facts.about(render.job, "fenced").some(isDuring);
+  const broken = faultSpans(
+    facts,
+    (fault) => fault.simulator === before.simulator && faultKind(fault.kind).mayCostRender,
+  );
+  const wasBroken = broken.some(({ fromMs, toMs }) => fromMs <= during.toMs && toMs >= during.fromMs);
+  if (workerDied || fenced || before.how === "lost" || wasBroken) return undefined;
+  return { why: "it was rendered again, and nothing explains why", lines: [before.started, render.started] };
+}
