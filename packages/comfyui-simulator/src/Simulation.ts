@@ -6,6 +6,7 @@ import { Life } from "./engine/Life.ts";
 import type { Fault } from "./faults/Fault.ts";
 import { FaultBoard } from "./faults/FaultBoard.ts";
 import { Folders } from "./files/Folders.ts";
+import { HistoryFile } from "./HistoryFile.ts";
 import { ALL_NODES } from "./nodes/allNodes.ts";
 import { NodeRegistry } from "./nodes/NodeRegistry.ts";
 import { RECORDED_NODES } from "./nodes/recordedNodes.ts";
@@ -23,6 +24,7 @@ export class Simulation {
   readonly #hub = new SocketHub();
   readonly #server: HttpServer;
   readonly #logReaders = new Set<string>();
+  readonly #history: HistoryFile;
   #life: Life;
   #port = 0;
   #state: "up" | "down" | "closed" = "down";
@@ -32,6 +34,7 @@ export class Simulation {
     const profile = profileOf(options.version);
     const { execMs, stepMs, loadMs, speed, gcEvery10sMs, previews, clock } = options;
     this.options = options;
+    this.#history = new HistoryFile(options.historyFile, clock);
     this.parts = {
       profile,
       clock,
@@ -42,7 +45,7 @@ export class Simulation {
       }),
       nodes: new NodeRegistry([...ALL_NODES, ...(options.recordedNodes ? RECORDED_NODES : []), ...options.nodes]),
       faults: new FaultBoard(() => this.#heal()),
-      stats: new Stats(clock),
+      stats: new Stats(clock, this.#history),
       frames: this.#hub,
       settings: {
         execMs,
@@ -71,6 +74,7 @@ export class Simulation {
   async listen(): Promise<void> {
     this.#port = await this.#server.listen(this.options.host, this.#port || this.options.port);
     this.#state = "up";
+    this.#history.booted(this.#port);
   }
 
   /** Forgets everything in memory, drops all connections, wipes `temp`, and is back on the same port. */
@@ -78,6 +82,7 @@ export class Simulation {
     if (this.#state !== "up") return;
     this.#state = "down";
     this.parts.stats.restarted();
+    this.#tellOfCrash();
     await this.#stop();
     if (downMs > 0) await this.parts.clock.sleep(downMs);
     if (this.#isClosed()) return;
@@ -88,6 +93,7 @@ export class Simulation {
 
   /** Ends as a killed process does; what that means decides whoever started the simulator. */
   crash(): void {
+    this.#tellOfCrash();
     if (this.options.onCrash) this.options.onCrash();
     else {
       this.#state = "closed";
@@ -100,6 +106,11 @@ export class Simulation {
     this.#state = "closed";
     await this.#stop();
     if (this.options.isDirTemporary) rmSync(this.options.dir, { recursive: true, force: true });
+  }
+
+  #tellOfCrash(): void {
+    const { running, pending } = this.#life.queue;
+    this.parts.stats.prompts.crashed(running, pending);
   }
 
   async #stop(): Promise<void> {

@@ -47,16 +47,19 @@ export interface SimulatorOptions {
   readonly faults?: readonly Fault[];
   /** What `/system_stats` says the server was started with. */
   readonly argv?: readonly string[];
+  /** File to which a line is added for whatever happens to a prompt. Default: none. */
+  readonly historyFile?: string;
   /** Called when a fault crashes the server. Default: the port closes and all connections break off. */
   readonly onCrash?: () => void;
   readonly clock?: SimulatorClock;
 }
 
 /** {@link SimulatorOptions} with everything decided, except what depends on the version. */
-export type ResolvedOptions = Required<Omit<SimulatorOptions, "cache" | "onCrash">> & {
+export type ResolvedOptions = Required<Omit<SimulatorOptions, "cache" | "historyFile" | "onCrash">> & {
   readonly cache: CacheMode | undefined;
   /** The folder was made for this simulator alone. */
   readonly isDirTemporary: boolean;
+  readonly historyFile: string | undefined;
   readonly onCrash: (() => void) | undefined;
 };
 
@@ -83,6 +86,7 @@ export function resolveOptions(options: SimulatorOptions): ResolvedOptions {
     clock: realClock,
     ...options,
     cache: options.cache,
+    historyFile: options.historyFile,
     onCrash: options.onCrash,
     isDirTemporary: options.dir === undefined,
     dir: options.dir ?? mkdtempSync(join(tmpdir(), "comfyq-simulator-")),

@@ -1,19 +1,6 @@
 import type { SimulatorClock } from "./clock.ts";
-
-/** What the simulator has seen of one prompt id. Times are monotonic ms of {@link SimulatorStats.monotonicNowMs}'s clock. */
-export interface PromptStats {
-  readonly promptId: string;
-  /** How often it was submitted and accepted. */
-  submitted: number;
-  /** How often its execution has started. */
-  started: number;
-  acceptedAtMs: number;
-  executionStartAtMs?: number;
-  executionEndAtMs?: number;
-  /** Between start and end, over all executions. */
-  busyMs: number;
-  outcome?: "success" | "error" | "interrupted";
-}
+import type { HistoryFile } from "./HistoryFile.ts";
+import { PromptBook, type PromptStats } from "./PromptBook.ts";
 
 /** Answer of `GET /simulator/stats`. */
 export interface SimulatorStats {
@@ -22,6 +9,8 @@ export interface SimulatorStats {
   /** Sum of all prompts' busy time. */
   readonly busyMs: number;
   readonly prompts: readonly PromptStats[];
+  /** The most prompts that were there at once; `queued` counts running and pending ones together. */
+  readonly most: { readonly running: number; readonly pending: number; readonly queued: number };
   readonly uploads: { readonly count: number; readonly bytes: number };
   readonly views: { readonly count: number; readonly bytes: number };
   /** Requests by `METHOD /path`, ids replaced by `:id`. */
@@ -35,8 +24,9 @@ export interface SimulatorStats {
 
 /** Counts what happens, over restarts. */
 export class Stats {
+  readonly prompts: PromptBook;
   readonly #clock: SimulatorClock;
-  readonly #prompts = new Map<string, PromptStats>();
+  readonly #most = { running: 0, pending: 0, queued: 0 };
   readonly #requests = new Map<string, number>();
   readonly #loads = new Map<string, number>();
   readonly #uploads = { count: 0, bytes: 0 };
@@ -45,32 +35,15 @@ export class Stats {
   #nodesExecuted = 0;
   #restarts = 0;
 
-  constructor(clock: SimulatorClock) {
+  constructor(clock: SimulatorClock, history: HistoryFile) {
     this.#clock = clock;
+    this.prompts = new PromptBook(clock, history);
   }
 
-  accepted(promptId: string): void {
-    const prompt = this.#prompts.get(promptId);
-    if (prompt) prompt.submitted++;
-    else {
-      const acceptedAtMs = this.#clock.monotonicMs();
-      this.#prompts.set(promptId, { promptId, submitted: 1, started: 0, acceptedAtMs, busyMs: 0 });
-    }
-  }
-
-  started(promptId: string): void {
-    const prompt = this.#prompts.get(promptId);
-    if (!prompt) return;
-    prompt.started++;
-    prompt.executionStartAtMs = this.#clock.monotonicMs();
-  }
-
-  ended(promptId: string, outcome: NonNullable<PromptStats["outcome"]>): void {
-    const prompt = this.#prompts.get(promptId);
-    if (!prompt) return;
-    prompt.executionEndAtMs = this.#clock.monotonicMs();
-    prompt.busyMs += prompt.executionEndAtMs - (prompt.executionStartAtMs ?? prompt.executionEndAtMs);
-    prompt.outcome = outcome;
+  queueIs(running: number, pending: number): void {
+    this.#most.running = Math.max(this.#most.running, running);
+    this.#most.pending = Math.max(this.#most.pending, pending);
+    this.#most.queued = Math.max(this.#most.queued, running + pending);
   }
 
   nodeExecuted(): void {
@@ -109,12 +82,13 @@ export class Stats {
   }
 
   snapshot(): SimulatorStats {
-    const prompts = [...this.#prompts.values()].map((prompt) => ({ ...prompt }));
+    const prompts = this.prompts.snapshot();
     return {
       monotonicNowMs: this.#clock.monotonicMs(),
       unixNowMs: this.#clock.nowMs(),
       busyMs: prompts.reduce((sum, { busyMs }) => sum + busyMs, 0),
       prompts,
+      most: { ...this.#most },
       uploads: { ...this.#uploads },
       views: { ...this.#views },
       requests: Object.fromEntries(this.#requests),

@@ -27,6 +27,7 @@ const FLAGS = {
   "validate-ms": "how long validating a prompt blocks the server, ms (0)",
   "max-upload-bytes": "largest request body, bytes (104857600)",
   cache: "ram, classic or none (as the version does)",
+  history: "file to which a line is added for whatever happens to a prompt (none)",
   faults: "a JSON list of faults, see README.md",
 } as const;
 
@@ -48,6 +49,7 @@ export function readConfig(): Config {
   const texts = Object.fromEntries(
     ["host", "dir", "version"].filter((flag) => values.get(flag) !== undefined).map((flag) => [flag, values.get(flag)]),
   );
+  const historyFile = values.get("history");
   const cache = (["ram", "classic", "none"] as const).find((mode) => mode === values.get("cache"));
   if (values.get("cache") !== undefined && !cache) throw wrong("cache", "ram, classic or none");
   const parent = process.env["COMFYQ_DIE_WITH_PARENT"];
@@ -59,6 +61,7 @@ export function readConfig(): Config {
       ...numbers,
       ...texts,
       ...(cache ? { cache } : {}),
+      ...(historyFile === undefined ? {} : { historyFile }),
       previews: !switches.has("no-previews"),
       recordedNodes: switches.has("recorded-nodes"),
       faults: toFaults(values.get("faults") ?? "[]"),

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -45,13 +45,14 @@ test("the process says where it listens, obeys its arguments, and ends at once w
   expect(await once(child, "exit")).toEqual([null, "SIGTERM"]);
 });
 
+const crashing = {
+  "1": { class_type: "SimCrash", inputs: {} },
+  "2": { class_type: "PreviewAny", inputs: { source: ["1", 0] } },
+};
+
 test("a crash ends the process with a code of its own, by a node, by a fault or over HTTP", async () => {
-  const graph = {
-    "1": { class_type: "SimCrash", inputs: {} },
-    "2": { class_type: "PreviewAny", inputs: { source: ["1", 0] } },
-  };
   const crashes = [
-    (url: string) => post({ url }, "/prompt", { prompt: graph }),
+    (url: string) => post({ url }, "/prompt", { prompt: crashing }),
     (url: string) => post({ url }, "/simulator/die"),
   ];
   const codes = crashes.map(async (crash) => {
@@ -65,6 +66,29 @@ test("a crash ends the process with a code of its own, by a node, by a fault or 
     [9, null],
     [9, null],
   ]);
+});
+
+test("a crashed process that is started again has its files and nothing else, at the same address", async () => {
+  const dir = folder();
+  const historyFile = join(dir, "history.jsonl");
+  const first = launch("--port", "0", "--dir", dir, "--history", historyFile);
+  const { url } = await ready(first);
+  const form = new FormData();
+  form.set("image", new Blob(["an input"]), "input.txt");
+  await fetch(`${url}/upload/image`, { method: "POST", body: form });
+  await run({ url }, picture());
+  const ended = once(first, "exit");
+  await post({ url }, "/prompt", { prompt: crashing }).catch(() => undefined);
+  expect(await ended).toEqual([9, null]);
+  const reborn = await ready(launch("--port", new URL(url).port, "--dir", dir, "--history", historyFile));
+  expect(reborn.url).toBe(url);
+  expect(await readJson(fetch(`${url}/history`))).toEqual({});
+  expect(await readJson(fetch(`${url}/queue`))).toEqual({ queue_running: [], queue_pending: [] });
+  expect((await fetch(`${url}/view?filename=ComfyUI_00001_.png`)).status).toBe(200);
+  expect(await (await fetch(`${url}/view?filename=input.txt&type=input`)).text()).toBe("an input");
+  const lines = readFileSync(historyFile, "utf8").trim().split("\n");
+  const ops = lines.map((line) => (JSON.parse(line) as { op: string }).op); // only the simulator writes it
+  expect(ops).toEqual(["booted", "queued", "started", "ended", "queued", "started", "crashed", "booted"]);
 });
 
 test("a wrong argument is named on standard error, and the process does not start", async () => {

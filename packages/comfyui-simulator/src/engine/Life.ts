@@ -46,7 +46,13 @@ export class Life {
     this.cache = new ResultCache(parts.settings.cache);
     this.files = new OutputFiles(parts.folders, parts.faults, () => new Date(parts.clock.nowMs()));
     this.log = new ServerLog(parts.clock);
-    this.queue = new PromptQueue(() => parts.frames.send("status", this.status()));
+    this.queue = new PromptQueue({
+      onChange: () => {
+        parts.stats.queueIs(this.queue.running.length, this.queue.pending.length);
+        parts.frames.send("status", this.status());
+      },
+      onRemoved: (prompt) => parts.stats.prompts.removed(prompt),
+    });
     this.log.write(`ComfyUI version: ${parts.profile.version}`);
   }
 
@@ -127,8 +133,9 @@ export class Life {
       await this.#run(prompt);
       return true;
     } catch (cause) {
-      if (cause instanceof WorkerDeath || cause instanceof LifeEnded) return false;
-      throw cause;
+      if (cause instanceof WorkerDeath) this.parts.stats.prompts.workerDied(prompt);
+      else if (!(cause instanceof LifeEnded)) throw cause;
+      return false;
     }
   }
 

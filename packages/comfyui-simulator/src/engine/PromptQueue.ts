@@ -39,16 +39,24 @@ export interface WorkerFlags {
 
 const NO_FLAGS: WorkerFlags = { unloadModels: false, freeMemory: false };
 
-/** Pending and running prompts (execution.py PromptQueue). `onChange` is called wherever ComfyUI sends `status`. */
+/** Whom a queue tells. */
+export interface QueueWitness {
+  /** Called wherever ComfyUI sends `status`. */
+  readonly onChange: () => void;
+  /** Called for each pending prompt that is taken away. */
+  readonly onRemoved: (prompt: QueuedPrompt) => void;
+}
+
+/** Pending and running prompts (execution.py PromptQueue). */
 export class PromptQueue {
   readonly #pending = new Heap<QueuedPrompt>(isBefore);
   readonly #running = new Set<QueuedPrompt>();
-  readonly #onChange: () => void;
+  readonly #witness: QueueWitness;
   #flags = NO_FLAGS;
   #wake: (() => void) | undefined;
 
-  constructor(onChange: () => void) {
-    this.#onChange = onChange;
+  constructor(witness: QueueWitness) {
+    this.#witness = witness;
   }
 
   get pending(): readonly QueuedPrompt[] {
@@ -66,7 +74,7 @@ export class PromptQueue {
   /** @throws PythonError when number and id equal those of a pending prompt; it is queued nevertheless */
   put(prompt: QueuedPrompt): void {
     this.#pending.push(prompt, isBeforeOrThrow);
-    this.#onChange();
+    this.#witness.onChange();
     this.#wake?.();
   }
 
@@ -75,7 +83,7 @@ export class PromptQueue {
     const prompt = this.#pending.pop();
     if (!prompt) return undefined;
     this.#running.add(prompt);
-    this.#onChange();
+    this.#witness.onChange();
     return prompt;
   }
 
@@ -83,12 +91,13 @@ export class PromptQueue {
   done(prompt: QueuedPrompt, record: () => void): void {
     this.#running.delete(prompt);
     record();
-    this.#onChange();
+    this.#witness.onChange();
   }
 
   wipe(): void {
+    for (const prompt of this.pending) this.#witness.onRemoved(prompt);
     this.#pending.reset([]);
-    this.#onChange();
+    this.#witness.onChange();
   }
 
   /** Removes the first pending prompt with this id; false when there is none. The last one is announced twice. */
@@ -96,8 +105,11 @@ export class PromptQueue {
     const at = this.pending.findIndex((prompt) => prompt.promptId === promptId);
     if (at < 0) return false;
     if (this.pending.length === 1) this.wipe();
-    else this.#pending.reset(this.pending.filter((_, index) => index !== at));
-    this.#onChange();
+    else {
+      for (const prompt of this.pending.slice(at, at + 1)) this.#witness.onRemoved(prompt);
+      this.#pending.reset(this.pending.filter((_, index) => index !== at));
+    }
+    this.#witness.onChange();
     return true;
   }
 

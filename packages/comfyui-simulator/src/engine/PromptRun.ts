@@ -58,7 +58,7 @@ export class PromptRun {
     const { life, prompt } = this;
     life.interrupt.clear();
     life.clientId = prompt.extraData["client_id"] ?? undefined;
-    life.parts.stats.started(prompt.promptId);
+    life.parts.stats.prompts.started(prompt);
     this.#announce("execution_start", { prompt_id: prompt.promptId });
     const cached = Object.keys(prompt.graph).filter((nodeId) => this.cache.get(nodeId));
     this.#announce("execution_cached", { nodes: cached, prompt_id: prompt.promptId });
@@ -125,7 +125,7 @@ export class PromptRun {
 
   #announceSuccess(): void {
     if (!this.life.parts.profile.listsOnlyOutputNodes) this.#addCachedUi();
-    this.life.parts.stats.ended(this.prompt.promptId, "success");
+    this.life.parts.stats.prompts.ended(this.prompt, "success");
     this.#announce("execution_success", { prompt_id: this.prompt.promptId });
   }
 
@@ -146,7 +146,7 @@ export class PromptRun {
       executed: [...this.executed],
     };
     const isInterrupt = failure.cause instanceof Interrupted;
-    this.life.parts.stats.ended(this.prompt.promptId, isInterrupt ? "interrupted" : "error");
+    this.life.parts.stats.prompts.ended(this.prompt, isInterrupt ? "interrupted" : "error");
     if (isInterrupt) this.#announce("execution_interrupted", where, "everybody");
     else this.#announce("execution_error", { ...where, ...describeFailure(this, failure) });
   }

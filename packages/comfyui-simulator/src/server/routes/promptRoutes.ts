@@ -106,9 +106,10 @@ function enqueue({ life, parts }: Simulation, { number, promptId, extraData, acc
     delete shown[key];
   }
   if (parts.profile.stampsCreateTime) shown["create_time"] = parts.clock.nowMs();
-  parts.stats.accepted(promptId);
   const { graph, outputs } = accepted;
-  life.queue.put({ number, promptId, graph, extraData: shown, secrets, outputs });
+  const prompt = { number, promptId, graph, extraData: shown, secrets, outputs };
+  parts.stats.prompts.accepted(prompt);
+  life.queue.put(prompt);
   try {
     life.reach("queued", { promptId });
   } catch (cause) {
