@@ -4,6 +4,7 @@ import {
   createMetrics,
   type Logger,
   readOrCreateSecret,
+  readSwitches,
   retentionMs,
   secretPath,
   storageOptions,
@@ -34,11 +35,14 @@ export async function openRooms(settings: ApiSettings, logger: Logger, closing: 
   const webhookMaster =
     settings.COMFYQ_WEBHOOK_SECRET ?? (await readOrCreateSecret(secretPath(settings, "webhook-secret")));
   const storage = openStorage(storageUrl(settings), { ...storageOptions(settings), linkBase: LINK_BASE, linkSecret });
+  const { timeScale, breaks } = readSwitches();
   const producer = await openProducer({
     redisUrl: settings.REDIS_URL,
     prefix: settings.COMFYQ_PREFIX,
     retentionMs: retentionMs(settings),
     allowUnsafeRedis: settings.COMFYQ_ALLOW_UNSAFE_REDIS,
+    timeScale,
+    breaks,
   });
   const health = healthOf(producer, storage);
   const metrics = createMetrics({ defaults: true });

@@ -49,6 +49,7 @@ describe("what machines and people ask", () => {
       clock: "ok",
       storage: "ok",
       workers: "fail",
+      poison: "ok",
       "api keys": "ok",
     });
     for (const { state, advice } of before.json.checks) expect(advice === null).toBe(state === "ok");

@@ -5,6 +5,7 @@ import {
   createSafeFetch,
   type Logger,
   printReady,
+  readSwitches,
   reportAndExit,
   retentionMs,
   runService,
@@ -32,11 +33,14 @@ async function start(service: Service, config: DispatcherConfig, log: Logger): P
     maxBytes: 65_536,
     userAgent: "comfyq-webhooks",
   });
+  const { timeScale, breaks } = readSwitches();
   const errands = await openErrands({
     redisUrl: config.REDIS_URL,
     prefix: config.COMFYQ_PREFIX,
     retentionMs: retentionMs(config),
     allowUnsafeRedis: config.COMFYQ_ALLOW_UNSAFE_REDIS,
+    timeScale,
+    breaks,
     onTrouble: (cause) => log.warn({ cause }, "the queue is in trouble"),
     run: {
       settlement: (settlement, room) => announce(room, settlement, config.COMFYQ_PUBLIC_URL),

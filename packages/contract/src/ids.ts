@@ -27,3 +27,8 @@ export const Moment = z.iso.datetime({ offset: true });
 export function toMoment(atMs: number): string {
   return new Date(atMs).toISOString();
 }
+
+/** Turns a moment of the API into Unix milliseconds; where there is none, there is none. */
+export function fromMoment(moment: string | undefined): number | undefined {
+  return moment === undefined ? undefined : Date.parse(moment);
+}

@@ -30,7 +30,7 @@ const RetriedJob = z
   .object({
     from: JobId.meta({ description: "The ended job" }),
     code: JobErrorCode.nullable().meta({ description: "Why it failed" }),
-    to: JobId.nullable().meta({ description: "The job that was made of it; null in a dry run" }),
+    to: JobId.nullable().meta({ description: "The job that was made of it; null when it would be made, in a dry run" }),
     replayed: z.boolean().meta({ description: "It was retried before, as `to`; nothing new was queued" }),
   })
   .meta({ id: "RetriedJob" });

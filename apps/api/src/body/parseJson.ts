@@ -9,11 +9,12 @@ const SCAN_LIMIT = { depth: WORKFLOW_LIMITS.depth, values: 2 * WORKFLOW_LIMITS.k
 /**
  * Bytes → JSON value that recursive readers can bear. The order matters: bytes are measured before they are parsed, the
  * value is measured again before anything recursive (zod, JSON.stringify) sees it.
+ * @param example a body that would be taken, for who sent none
  * @throws ApiError `invalid_json` with the place, or `invalid_request` for a name or text that cannot be taken
  */
-export function parseJson(bytes: Buffer): unknown {
+export function parseJson(bytes: Buffer, example: string): unknown {
   if (bytes.length === 0)
-    throw new ApiError("invalid_json", 'The body is empty; send a JSON object such as {"workflow": {…}}');
+    throw new ApiError("invalid_json", `The body is empty; send a JSON object such as ${example}`);
   const shape = scanJson(bytes, SCAN_LIMIT);
   if (shape.depth > SCAN_LIMIT.depth) throw tooDeep();
   if (shape.values > SCAN_LIMIT.values) throw tooMany();

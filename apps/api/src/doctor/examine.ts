@@ -1,5 +1,6 @@
 import type { DoctorCheck, DoctorReport, WorkerBeat } from "@comfyq/contract";
 import type { RedisFacts } from "@comfyq/queue";
+import { nowMs } from "@comfyq/runtime";
 import { isLoopbackHost } from "../auth/loopback.ts";
 import type { Rooms } from "../rooms.ts";
 
@@ -8,9 +9,21 @@ const OLDEST_REDIS = [6, 2];
 const SKEW_WARN_MS = 1_000;
 const SKEW_FAIL_MS = 10_000;
 
-/** Looks at everything a job needs, and says what to do about what is not as it should be. Never throws. */
-export async function examine(rooms: Rooms): Promise<DoctorReport> {
-  const groups = await Promise.all([examineRedis(rooms), examineStorage(rooms), examineFleet(rooms)]);
+/** Poison is looked for among the jobs of the last day. */
+const POISON_WITHIN_MS = 24 * 3_600_000;
+const POISON_SHOWN = 100;
+
+/**
+ * Looks at everything a job needs, and says what to do about what is not as it should be. Never throws.
+ * @param tenant whose jobs are looked at
+ */
+export async function examine(rooms: Rooms, tenant: string): Promise<DoctorReport> {
+  const groups = await Promise.all([
+    examineRedis(rooms),
+    examineStorage(rooms),
+    examineFleet(rooms),
+    examinePoison(rooms, tenant),
+  ]);
   const checks = [...groups.flat(), examineKeys(rooms)];
   return { ok: checks.every(({ state }) => state !== "fail"), checks };
 }
@@ -83,6 +96,25 @@ function workerCheck(worker: WorkerBeat): DoctorCheck {
     return fail(name, found, "start ComfyUI at this address, or correct the worker's COMFYUI_URL");
   if (worker.state === "starting") return warn(name, found, "wait a moment; if it stays so, look at the worker's log");
   return ok(name, found);
+}
+
+/** Looks at the newest thousand jobs of the day at most: more would keep who asked waiting. */
+async function examinePoison({ producer }: Rooms, tenant: string): Promise<readonly DoctorCheck[]> {
+  const createdAfterMs = nowMs() - POISON_WITHIN_MS;
+  try {
+    const { jobs } = await producer.list({
+      tenant,
+      status: "failed",
+      code: "poison",
+      createdAfterMs,
+      limit: POISON_SHOWN,
+    });
+    if (jobs.length === 0) return [ok("poison", "no job of the last day killed its worker or its ComfyUI")];
+    const found = `${jobs.length === POISON_SHOWN ? "at least " : ""}${jobs.length} jobs of the last day killed their worker or their ComfyUI twice`;
+    return [warn("poison", found, "see them: comfyq jobs --status failed --code poison")];
+  } catch (error) {
+    return [fail("poison", messageOf(error), "look at Redis first")];
+  }
 }
 
 function examineKeys({ keys, settings }: Rooms): DoctorCheck {

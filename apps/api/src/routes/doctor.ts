@@ -12,6 +12,6 @@ export function doctorRoute(rooms: Rooms): Route {
     summary: "Examine everything that a job needs",
     description: "Writes and reads a probe file; meant for people, not for probes.",
     answers: { 200: json("What was found, with advice for what is not ok", DoctorReport) },
-    run: async (call) => void call.res.set("Cache-Control", "no-store").json(await examine(rooms)),
+    run: async (call) => void call.res.set("Cache-Control", "no-store").json(await examine(rooms, call.caller.tenant)),
   });
 }

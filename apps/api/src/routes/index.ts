@@ -7,6 +7,7 @@ import { fleetRoutes } from "./fleet.ts";
 import { listJobsRoute } from "./listJobs.ts";
 import { probeRoutes } from "./probes.ts";
 import { retryJobRoute } from "./retryJob.ts";
+import { retryJobsRoute } from "./retryJobs.ts";
 import { serveLinkRoute } from "./serveLink.ts";
 import { showJobRoutes } from "./showJob.ts";
 import { showOutputRoute } from "./showOutput.ts";
@@ -23,6 +24,7 @@ export function allRoutes(rooms: Rooms): readonly Route[] {
     streamEventsRoute(rooms),
     cancelJobRoute(rooms),
     retryJobRoute(rooms),
+    retryJobsRoute(rooms),
     showOutputRoute(rooms),
     ...assetRoutes(rooms),
     ...fleetRoutes(rooms),

@@ -1,4 +1,4 @@
-import { JobPage, JobStatus, PoolName } from "@comfyq/contract";
+import { fromMoment, JobErrorCode, JobPage, JobStatus, Moment, PoolName } from "@comfyq/contract";
 import * as z from "zod";
 import { showJob } from "../presentJob.ts";
 import type { Rooms } from "../rooms.ts";
@@ -6,8 +6,11 @@ import { json, type Route, route } from "../route.ts";
 
 const Query = z.strictObject({
   status: JobStatus.optional().meta({ description: "Only jobs that are in this status now" }),
+  code: JobErrorCode.optional().meta({ description: "Only jobs that failed with this code, such as poison" }),
   tag: z.string().min(1).max(64).optional().meta({ description: "Only jobs with this tag" }),
   pool: PoolName.optional(),
+  created_after: Moment.optional().meta({ description: "Only jobs made at this moment or later" }),
+  created_before: Moment.optional().meta({ description: "Only jobs made before this moment" }),
   limit: z.coerce.number().int().min(1).max(100).default(20).meta({ description: "Jobs on one page" }),
   cursor: z.string().min(1).max(256).optional().meta({ description: "next_cursor of the page before" }),
 });
@@ -24,7 +27,13 @@ export function listJobsRoute(rooms: Rooms): Route {
     answers: { 200: json("One page", JobPage) },
     errors: ["invalid_request"],
     run: async (call) => {
-      const page = await rooms.producer.list({ tenant: call.caller.tenant, ...call.query });
+      const { created_after, created_before, ...filters } = call.query;
+      const page = await rooms.producer.list({
+        tenant: call.caller.tenant,
+        ...filters,
+        createdAfterMs: fromMoment(created_after),
+        createdBeforeMs: fromMoment(created_before),
+      });
       const jobs = await Promise.all(page.jobs.map((facts) => showJob(rooms, call, facts)));
       call.res.json({ jobs, next_cursor: page.nextCursor ?? null } satisfies JobPage);
     },

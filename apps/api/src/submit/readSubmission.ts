@@ -7,6 +7,7 @@ import { ApiError } from "../errors.ts";
 
 /** Most bytes of JSON a workflow may have: the largest published ones have 300 KB, and Redis keeps every one. */
 const WORKFLOW_BYTES = 1_000_000;
+const EXAMPLE = '{"workflow": {…}}';
 
 /** A body that has the right form; whether it makes sense is not known yet. */
 export interface ReadBody {
@@ -21,7 +22,7 @@ export interface ReadBody {
  * `payload_too_large`
  */
 export function readSubmission(bytes: Buffer): ReadBody {
-  const body = parseJson(bytes);
+  const body = parseJson(bytes, EXAMPLE);
   refuseLookalikes(body);
   const parsed = NewJob.safeParse(body);
   if (parsed.success) {
@@ -49,7 +50,7 @@ function refuseLargeGraph({ workflow, params }: NewJob): void {
 /** What people send most often instead of what is meant: say so in their words, not in a schema's. */
 function refuseLookalikes(body: unknown): void {
   if (typeof body !== "object" || body === null || Array.isArray(body))
-    throw new ApiError("invalid_request", 'The body must be a JSON object such as {"workflow": {…}}');
+    throw new ApiError("invalid_request", `The body must be a JSON object such as ${EXAMPLE}`);
   const { workflow } = body as { workflow?: unknown }; // an object, see above
   if (isUiFormat(workflow) || isUiFormat(body))
     throw new ApiError(
