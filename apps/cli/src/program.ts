@@ -1,10 +1,11 @@
-import { JOB_STATUSES, SCOPES } from "@comfyq/contract";
+import { JOB_STATUSES, JobErrorCode, SCOPES } from "@comfyq/contract";
 import { Command, InvalidArgumentError, Option } from "commander";
 import type { ExitCode } from "./CliError.ts";
-import { cancel } from "./commands/cancel.ts";
+import { type CancelOptions, cancel } from "./commands/cancel.ts";
 import { doctor } from "./commands/doctor.ts";
 import { type JobsOptions, jobs } from "./commands/jobs.ts";
 import { type CreateKeyOptions, createKey, listKeys, revokeKey } from "./commands/keys.ts";
+import { type RetryOptions, retry } from "./commands/retry.ts";
 import { type RunOptions, run } from "./commands/run.ts";
 import { watch } from "./commands/watch.ts";
 import type { FinishOptions } from "./run/finishJob.ts";
@@ -25,7 +26,9 @@ export function createProgram(finish: Finish): Command {
     .showHelpAfterError("(add --help for what there is)")
     .exitOverride();
   addSystemCommands(program, finish);
+  addRunCommand(program, finish);
   addJobCommands(program, finish);
+  addRetryCommand(program, finish);
   addKeyCommands(program, finish);
   return program;
 }
@@ -61,7 +64,7 @@ function addSystemCommands(program: Command, finish: Finish): void {
     .action(async () => finish(await ensureRedisServer()));
 }
 
-function addJobCommands(program: Command, finish: Finish): void {
+function addRunCommand(program: Command, finish: Finish): void {
   program
     .command("run")
     .description("submit a workflow")
@@ -86,10 +89,14 @@ function addJobCommands(program: Command, finish: Finish): void {
     .option("--key <text>", "idempotency key: the same key again is the same job")
     .addHelpText("after", `\n${EXIT_CODES}`)
     .action(async (file: string, options: RunOptions) => finish(await run(file, options)));
+}
+
+function addJobCommands(program: Command, finish: Finish): void {
   program
     .command("jobs")
     .description("list jobs, newest first")
     .addOption(new Option("--status <status>", "only these").choices(JOB_STATUSES))
+    .addOption(errorCode())
     .option("--tag <tag>", "only those with this tag")
     .option("--pool <name>", "only those of this pool")
     .option("--limit <n>", "how many", wholeNumber, 20)
@@ -108,7 +115,33 @@ function addJobCommands(program: Command, finish: Finish): void {
     .command("cancel")
     .description("ask for the end of jobs")
     .argument("<job...>")
-    .action(async (jobIds: readonly string[]) => finish(await cancel(jobIds)));
+    .option("-w, --watch", "wait until their GPUs have stopped, and tell how")
+    .action(async (jobIds: readonly string[], options: CancelOptions) => finish(await cancel(jobIds, options)));
+}
+
+function addRetryCommand(program: Command, finish: Finish): void {
+  program
+    .command("retry")
+    .description("submit ended jobs again: those you name, or all of a choice")
+    .argument("[job...]")
+    .addOption(new Option("--failed", "all that failed").conflicts(["canceled", "expired"]))
+    .addOption(new Option("--canceled", "all that were canceled").conflicts("expired"))
+    .option("--expired", "all that were never started in time")
+    .addOption(errorCode())
+    .option("--tag <tag>", "only those with this tag")
+    .option("--pool <name>", "only those of this pool")
+    .option("--after <moment>", "only those made at this moment or later, as 2027-01-31T09:00:00Z")
+    .option("--before <moment>", "only those made before this moment")
+    .option("--limit <n>", "how many at most; 1000 if left out", wholeNumber)
+    .option("--cursor <cursor>", "go on from where the last answer ended")
+    .option("--key <text>", "retry once under each key; without one, once at all")
+    .option("-n, --dry-run", "tell what would be retried, and change nothing")
+    .option("--json", "print the report, or each new Job, as JSON")
+    .action(async (jobIds: readonly string[], options: RetryOptions) => finish(await retry(jobIds, options)));
+}
+
+function errorCode(): Option {
+  return new Option("--code <code>", "only those that failed with this code").choices(JobErrorCode.options);
 }
 
 function addKeyCommands(program: Command, finish: Finish): void {

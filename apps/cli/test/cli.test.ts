@@ -20,7 +20,7 @@ async function deadPort(): Promise<number> {
 test("--help lists every command, and ends well", async () => {
   const { code, stdout } = await comfyq(["--help"]);
   expect(code).toBe(0);
-  for (const command of ["up", "run", "jobs", "watch", "cancel", "doctor", "keys", "simulator"])
+  for (const command of ["up", "run", "jobs", "watch", "cancel", "retry", "doctor", "keys", "simulator"])
     expect(stdout).toMatch(new RegExp(`^ {2}${command} `, "m"));
 });
 

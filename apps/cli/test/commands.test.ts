@@ -26,6 +26,8 @@ test.each([
   [["run", "x.json", "--priority", "high"], "whole number"],
   [["run", "x.json", "--prioriti", "1"], "Did you mean --priority?"],
   [["jobs", "--status", "done"], "Allowed choices are queued"],
+  [["jobs", "--code", "poisson"], "Allowed choices are"],
+  [["retry", "--failed", "--expired"], "cannot be used with"],
   [["watch"], "missing required argument"],
   [["keys", "create"], "--name"],
   [["fly"], "unknown command"],

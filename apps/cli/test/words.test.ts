@@ -1,7 +1,7 @@
-import type { Job, JobEvent, Output, Workflow } from "@comfyq/contract";
+import { type Job, type JobEvent, jobFailure, type Output, type Workflow } from "@comfyq/contract";
 import { describe, expect, test } from "vitest";
 import { age } from "../src/commands/jobs.ts";
-import { describeEvent } from "../src/run/describeProgress.ts";
+import { describeEnd, describeEvent } from "../src/run/describeProgress.ts";
 import { exitCodeOf } from "../src/run/exitCodeOf.ts";
 import { numberedName, outputFileName, valueFile } from "../src/run/outputFileName.ts";
 import { parseParams } from "../src/run/parseParam.ts";
@@ -10,6 +10,7 @@ import { table } from "../src/table.ts";
 import { restartDelayMs } from "../src/up/backoff.ts";
 import { readChildLine } from "../src/up/childLine.ts";
 import { curlLine, runLine } from "../src/up/startScreen.ts";
+import { job } from "./standIn.ts";
 
 const workflow: Workflow = {
   "3": { class_type: "KSampler", inputs: { seed: 1, steps: 20, cfg: 7.5, model: ["4", 0] } },
@@ -127,6 +128,26 @@ describe("what a human reads", () => {
     expect(describeEvent(at(5))?.key).not.toBe(describeEvent(at(6))?.key);
     const preview: JobEvent = { event: "preview", data: { node_id: null, content_type: "image/png", data_base64: "" } };
     expect(describeEvent(preview)).toBeUndefined();
+  });
+
+  const stubborn = { node_id: "7", class_type: "SimStubborn" };
+  test.each([
+    [{ stop_ms: 412, ignored_by: null, escalation: "none" }, "the GPU stopped after 0.4 s"],
+    [
+      { stop_ms: 41_000, ignored_by: stubborn, escalation: "restart" },
+      "node 7 (SimStubborn) ignored the interrupt; ComfyUI was restarted; the GPU stopped after 41.0 s",
+    ],
+    [
+      { stop_ms: null, ignored_by: { node_id: "7", class_type: null }, escalation: "free" },
+      "node 7 ignored the interrupt; its memory was freed; the GPU was not seen to stop",
+    ],
+  ] as const)("how a GPU was stopped: %j", (stop, words) => {
+    const { id } = job({});
+    expect(describeEnd(job({ status: "canceled", stop }))).toBe(`Job ${id} canceled (${words})`);
+    const error = jobFailure("timeout", "it took too long");
+    expect(describeEnd(job({ status: "failed", error, stop }))).toBe(
+      `Job ${id} failed (timeout: it took too long; ${words})`,
+    );
   });
 
   test("a job's age is told in its largest unit", () => {

@@ -1,4 +1,4 @@
-import type { Job, JobEvent, Progress } from "@comfyq/contract";
+import type { Job, JobEvent, Progress, StopReport } from "@comfyq/contract";
 
 /** A fact about a running job, small enough for one line. */
 export interface ProgressLine {
@@ -52,7 +52,26 @@ export function describeEnd(job: Job): string {
     job.attempts > 1 ? `${job.attempts} attempts` : undefined,
   ];
   const why = job.error ? `${job.error.code}: ${job.error.message}` : times.filter(Boolean).join(", ");
-  return `Job ${job.id} ${job.status}${why ? ` (${why})` : ""}`;
+  const details = [why, job.stop ? describeStop(job.stop) : ""].filter(Boolean).join("; ");
+  return `Job ${job.id} ${job.status}${details ? ` (${details})` : ""}`;
+}
+
+const ESCALATIONS: Readonly<Record<StopReport["escalation"], string>> = {
+  none: "",
+  free: "its memory was freed",
+  restart: "ComfyUI was restarted",
+};
+
+/** How a GPU was stopped: what was in the way, how far it had to go, how long it took. */
+function describeStop({ stop_ms, ignored_by, escalation }: StopReport): string {
+  const node = ignored_by && `node ${ignored_by.node_id}${ignored_by.class_type ? ` (${ignored_by.class_type})` : ""}`;
+  return [
+    node && `${node} ignored the interrupt`,
+    ESCALATIONS[escalation],
+    stop_ms === null ? "the GPU was not seen to stop" : `the GPU stopped after ${inSeconds(stop_ms)}`,
+  ]
+    .filter(Boolean)
+    .join("; ");
 }
 
 function inSeconds(ms: number): string {
