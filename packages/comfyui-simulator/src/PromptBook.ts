@@ -79,10 +79,12 @@ export class PromptBook {
     this.#note("removed", prompt);
   }
 
-  /** The worker thread died with it: nothing computes any more, and the queue shows it as running for ever. */
-  workerDied(prompt: QueuedPrompt): void {
-    this.#stop(prompt, "lost");
-    this.#note("worker_died", prompt);
+  /** The worker thread died: nothing computes any more. The prompt it ran is shown as running for ever. */
+  workerDied(prompt: QueuedPrompt | undefined): void {
+    if (prompt) {
+      this.#stop(prompt, "lost");
+      this.#note("worker_died", prompt);
+    } else this.#history.note("worker_died", { prompt: null });
   }
 
   /** The process ended with these prompts in its memory. */

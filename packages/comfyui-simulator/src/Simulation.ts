@@ -170,12 +170,14 @@ export class Simulation {
   #act(fault: Fault, clientId: unknown): void {
     if (fault.kind === "ws_drop") this.#hub.drop(clientId);
     else if (fault.kind === "ws_silent") this.#hub.silence(clientId);
+    else if (fault.kind === "ws_mute") this.#hub.mute(clientId);
     else if (fault.kind === "frames_stop") this.#hub.stop();
     else if (fault.kind === "crash") this.crash();
     else if (fault.kind === "restart") void this.restart(fault.downMs);
   }
 
   #heal(): void {
+    this.#life.heal();
     this.#hub.heal();
     this.#server.heal();
   }

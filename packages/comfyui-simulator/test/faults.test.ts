@@ -2,7 +2,20 @@ import { existsSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { WebSocket } from "ws";
-import { eventually, listen, picture, readJson, run, slow, socketUrl, start, submit } from "./setup.ts";
+import {
+  eventually,
+  finished,
+  listen,
+  picture,
+  post,
+  readJson,
+  restart,
+  run,
+  slow,
+  socketUrl,
+  start,
+  submit,
+} from "./setup.ts";
 import { steppedClock } from "./steppedClock.ts";
 
 const isEnd = ({ type, data }: { type: string; data: Record<string, unknown> }): boolean =>
@@ -47,6 +60,36 @@ test("ws_silent: the socket stays open, and neither frames nor pongs come until 
   simulator.faults.clear();
   await client.flush();
   expect(pongs).toBe(1);
+});
+
+test("ws_mute: one client's socket gets no frames while its pings are answered, and others hear on", async () => {
+  const simulator = await start({ faults: [{ kind: "ws_mute", at: "execution_start" }] });
+  const client = await listen(simulator, "me");
+  const witness = await listen(simulator, "witness");
+  await run(simulator, picture(), { client_id: "me" });
+  await eventually(witness.types, (types) => types.length === 4);
+  await client.flush();
+  expect(client.types()).toEqual(["status", "status", "status", "execution_start"]);
+  simulator.faults.clear();
+  await run(simulator, picture(2), { client_id: "me" });
+  await client.until(isEnd);
+});
+
+test("ws_hang: the handshake is never answered, until the fault is cleared", async () => {
+  const simulator = await start({ faults: [{ kind: "ws_hang" }] });
+  const hanging = new WebSocket(socketUrl(simulator));
+  let isOver = false;
+  hanging.on("error", () => {
+    isOver = true;
+  });
+  await eventually(
+    () => simulator.faults.list(),
+    (left) => left.length === 0,
+  );
+  expect((await listen(simulator, "me")).types()).toEqual(["status"]);
+  expect(isOver).toBe(false);
+  simulator.faults.clear();
+  await eventually(() => isOver, Boolean);
 });
 
 test("frames_stop: nobody gets frames while pings are answered, and they all come when the fault is cleared", async () => {
@@ -114,6 +157,69 @@ test("zombie, crash and restart strike at their stage", async () => {
     (found) => found !== undefined,
   );
   expect(answer).toEqual({});
+});
+
+test("a zombie from the start runs nothing; one that died after a prompt shows nothing as running", async () => {
+  type Queue = { queue_running: unknown[]; queue_pending: unknown[] };
+  const queueOf = async ({ url }: { url: string }) => {
+    const { queue_running, queue_pending } = await readJson<Queue>(fetch(`${url}/queue`));
+    return [queue_running.length, queue_pending.length];
+  };
+  const stillborn = await start({ faults: [{ kind: "zombie", at: "queued" }] });
+  expect([(await submit(stillborn, picture())).status, (await submit(stillborn, picture(2))).status]).toEqual([
+    200, 200,
+  ]);
+  expect(await queueOf(stillborn)).toEqual([0, 2]);
+  const dead = await start({ faults: [{ kind: "zombie", at: "done" }] });
+  expect((await run(dead, picture())).status.status_str).toBe("success");
+  await submit(dead, picture(2));
+  expect(await queueOf(dead)).toEqual([0, 1]);
+  expect(dead.stats().prompts.map(({ outcome }) => outcome)).toEqual(["success", undefined]);
+  await restart(dead);
+  expect((await run(dead, picture(3))).status.status_str).toBe("success");
+});
+
+test("deaf: an interrupt is noticed only after a while, or never, in a node that shows progress", async () => {
+  const clock = steppedClock();
+  const simulator = await start({ clock, faults: [{ kind: "deaf", ms: 2500 }] });
+  clock.hold();
+  const endOf = async (steps: number) => {
+    const { prompt_id } = await submit(simulator, slow(steps * 1000, steps, `${steps}`));
+    await clock.untilAsleep();
+    await post(simulator, "/interrupt", { prompt_id });
+    clock.letGo();
+    const { status } = await finished(simulator, prompt_id);
+    clock.hold();
+    const { busyMs } = simulator.stats().prompts.find(({ promptId }) => promptId === prompt_id) ?? {};
+    return [status.messages.at(-1)?.[0], busyMs];
+  };
+  expect(await endOf(9)).toEqual(["execution_interrupted", 4000]); // heard of it at 1 s, and noticed it 2.5 s later
+  simulator.faults.add({ kind: "deaf" });
+  expect(await endOf(8)).toEqual(["execution_success", 8000]);
+  simulator.faults.clear();
+  expect(await endOf(7)).toEqual(["execution_interrupted", 1000]);
+});
+
+test("deaf: a prompt that only takes its least time does not hear either", async () => {
+  const clock = steppedClock();
+  const simulator = await start({ clock, execMs: 1000, faults: [{ kind: "deaf" }] });
+  clock.hold();
+  const { prompt_id } = await submit(simulator, picture());
+  await clock.untilAsleep();
+  await post(simulator, "/interrupt");
+  clock.letGo();
+  expect((await finished(simulator, prompt_id)).status.status_str).toBe("success");
+});
+
+test("disk_full: a node that saves fails as Python does, and the next one finds room", async () => {
+  const simulator = await start({ faults: [{ kind: "disk_full" }] });
+  const { status } = await run(simulator, picture());
+  expect(status.messages.at(-1)?.[1]).toMatchObject({
+    node_type: "SaveImage",
+    exception_type: "OSError",
+    exception_message: "[Errno 28] No space left on device\n",
+  });
+  expect((await run(simulator, picture())).status.status_str).toBe("success");
 });
 
 test("a simulator that is closed while it restarts stays closed, and its own folder is removed", async () => {

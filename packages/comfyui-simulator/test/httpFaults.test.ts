@@ -46,6 +46,59 @@ test("http_slow: the answer waits, and then is the usual one", async () => {
   expect(await readJson(answer)).toEqual({});
 });
 
+test("http_slow: an upload can be slow too, and is stored", async () => {
+  const clock = steppedClock();
+  const simulator = await start({ clock, faults: [{ kind: "http_slow", path: "/upload/image", ms: 700 }] });
+  clock.hold();
+  const form = new FormData();
+  form.set("image", new Blob(["x"]), "x.txt");
+  const uploaded = fetch(`${simulator.url}/upload/image`, { method: "POST", body: form });
+  await clock.untilAsleep();
+  expect(existsSync(join(simulator.dir, "input", "x.txt"))).toBe(false);
+  clock.letGo();
+  expect((await uploaded).status).toBe(200);
+  expect(existsSync(join(simulator.dir, "input", "x.txt"))).toBe(true);
+});
+
+test("http_cut and http_stall: the head promises a whole file, half of it comes", async () => {
+  const simulator = await start();
+  await run(simulator, picture());
+  const url = `${simulator.url}/view?filename=ComfyUI_00001_.png`;
+  const whole = (await (await fetch(url)).arrayBuffer()).byteLength;
+  simulator.faults.add({ kind: "http_cut", path: "/view" });
+  const cut = await fetch(url);
+  expect([cut.status, cut.headers.get("content-length")]).toEqual([200, String(whole)]);
+  await expect(cut.arrayBuffer()).rejects.toThrow();
+  simulator.faults.add({ kind: "http_stall", path: "/view" });
+  const reader = (await fetch(url)).body?.getReader();
+  let got = 0;
+  while (got < Math.floor(whole / 2)) got += (await reader?.read())?.value?.length ?? 0;
+  expect(got).toBe(Math.floor(whole / 2));
+  const more = reader?.read();
+  simulator.faults.clear();
+  await expect(more).rejects.toThrow();
+  expect((await fetch(url)).status).toBe(200);
+});
+
+test("a file can be gone for one request only", async () => {
+  const simulator = await start({ faults: [{ kind: "http_500", path: "/view", status: 404 }] });
+  await run(simulator, picture());
+  const view = async () => (await fetch(`${simulator.url}/view?filename=ComfyUI_00001_.png`)).status;
+  expect([await view(), await view()]).toEqual([404, 200]);
+});
+
+test("a fault that strikes every path leaves the simulator's own paths alone, so that it can be ended", async () => {
+  const simulator = await start({ faults: [{ kind: "http_hang", path: "*", times: 1000 }] });
+  const hanging = fetch(`${simulator.url}/queue`).catch((error: unknown) => error);
+  await eventually(
+    () => simulator.faults.list(),
+    ([fault]) => fault?.left === 999,
+  );
+  expect((await fetch(`${simulator.url}/simulator/faults`, { method: "DELETE" })).status).toBe(200);
+  expect(await hanging).toBeInstanceOf(Error);
+  expect((await fetch(`${simulator.url}/queue`)).status).toBe(200);
+});
+
 test("a restart over HTTP is answered first, refuses connections while it is down, and forgets everything", async () => {
   const clock = steppedClock();
   const simulator = await start({ clock });

@@ -10,12 +10,16 @@ export class Interrupted extends Error {
 export class InterruptFlag {
   #controller = new AbortController();
 
+  get isSet(): boolean {
+    return this.#controller.signal.aborted;
+  }
+
   set(): void {
     this.#controller.abort();
   }
 
   clear(): void {
-    if (this.#controller.signal.aborted) this.#controller = new AbortController();
+    if (this.isSet) this.#controller = new AbortController();
   }
 
   /** Aborts when the flag is set; a new one after each {@link clear}. */
@@ -25,7 +29,7 @@ export class InterruptFlag {
 
   /** @throws Interrupted, and clears the flag, when it is set */
   check(): void {
-    if (!this.#controller.signal.aborted) return;
+    if (!this.isSet) return;
     this.clear();
     throw new Interrupted();
   }

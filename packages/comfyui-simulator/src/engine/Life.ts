@@ -10,6 +10,9 @@ import { PromptRun } from "./PromptRun.ts";
 import { ResultCache } from "./ResultCache.ts";
 import { ServerLog } from "./ServerLog.ts";
 
+/** How often a deaf prompt looks whether it hears again. */
+const DEAF_LOOK_MS = 20;
+
 /** Carries out the staged faults that concern more than the engine. */
 export type FaultAct = (fault: Fault) => void;
 
@@ -36,6 +39,8 @@ export class Life {
   cudaIsBroken = false;
   #model: string | undefined;
   #lastGarbageAtMs = Number.NEGATIVE_INFINITY;
+  #deafUntilMs = Number.NEGATIVE_INFINITY;
+  #isWorkerDying = false;
   readonly #act: FaultAct;
   readonly #end = new AbortController();
   #working: Promise<void> = Promise.resolve();
@@ -81,10 +86,33 @@ export class Life {
     for (const fault of this.parts.faults.strikeAt(stage, occasion)) {
       if (fault.kind === "interrupt") this.interrupt.set();
       else if (fault.kind === "history_evict") this.history.delete(occasion.promptId);
-      else if (fault.kind === "zombie") throw new WorkerDeath();
+      else if (fault.kind === "zombie") this.#killWorker(stage);
       else this.#act(fault);
     }
     this.throwIfEnded();
+  }
+
+  /** What asks for a prompt is not the worker: that one dies when it next wants to take a prompt. */
+  #killWorker(stage: Stage): void {
+    if (stage !== "queued") throw new WorkerDeath();
+    this.#isWorkerDying = true;
+  }
+
+  /** Ends the prompt when it was interrupted, unless the fault `deaf` keeps it from noticing. @throws Interrupted */
+  checkInterrupt(occasion: Occasion): void {
+    if (this.interrupt.isSet && !this.#isDeaf(occasion)) this.interrupt.check();
+  }
+
+  /** Undoes the fault `deaf`. */
+  heal(): void {
+    this.#deafUntilMs = Number.NEGATIVE_INFINITY;
+  }
+
+  #isDeaf(occasion: Occasion): boolean {
+    const nowMs = this.parts.clock.monotonicMs();
+    const fault = nowMs < this.#deafUntilMs ? undefined : this.parts.faults.strike("deaf", occasion);
+    if (fault) this.#deafUntilMs = nowMs + (fault.ms ?? Number.POSITIVE_INFINITY);
+    return nowMs < this.#deafUntilMs;
   }
 
   crash(): never {
@@ -100,15 +128,17 @@ export class Life {
   }
 
   /** Waits until a prompt has taken its least time; an interrupt ends that at once. @throws Interrupted | LifeEnded */
-  async waitUntil(startedAtMs: number, leastMs: number): Promise<void> {
+  async waitOut(leastMs: number, startedAtMs: number, occasion: Occasion): Promise<void> {
     const { faults, settings, clock } = this.parts;
     const slowness = leastMs > 0 ? (faults.strike("exec_slow")?.factor ?? 1) : 1;
-    const leftMs = (leastMs * slowness) / settings.speed - (clock.monotonicMs() - startedAtMs);
-    if (leftMs <= 0) return;
-    const interrupted = this.interrupt.signal;
-    await clock.sleep(leftMs, AbortSignal.any([this.#end.signal, interrupted])).catch(() => undefined);
-    this.throwIfEnded();
-    this.interrupt.check();
+    const untilMs = startedAtMs + (leastMs * slowness) / settings.speed;
+    for (let leftMs = untilMs - clock.monotonicMs(); leftMs > 0; leftMs = untilMs - clock.monotonicMs()) {
+      const isIgnored = this.interrupt.isSet; // then its signal would wake us again and again
+      const signal = isIgnored ? this.#end.signal : AbortSignal.any([this.#end.signal, this.interrupt.signal]);
+      await clock.sleep(isIgnored ? Math.min(leftMs, DEAF_LOOK_MS) : leftMs, signal).catch(() => undefined);
+      this.throwIfEnded();
+      this.checkInterrupt(occasion);
+    }
   }
 
   /** Loads a model unless it is the one that is loaded. */
@@ -122,10 +152,12 @@ export class Life {
   async #work(): Promise<void> {
     while (!this.#end.signal.aborted) {
       await this.queue.waitForWork(this.#end.signal);
+      if (this.#isWorkerDying) break;
       const prompt = this.#end.signal.aborted ? undefined : this.queue.take();
       if (prompt && !(await this.#survives(prompt))) return;
       this.#obeyFlags();
     }
+    if (this.#isWorkerDying) this.parts.stats.prompts.workerDied(undefined);
   }
 
   async #survives(prompt: QueuedPrompt): Promise<boolean> {
@@ -133,7 +165,9 @@ export class Life {
       await this.#run(prompt);
       return true;
     } catch (cause) {
-      if (cause instanceof WorkerDeath) this.parts.stats.prompts.workerDied(prompt);
+      const { running } = this.queue;
+      if (cause instanceof WorkerDeath)
+        this.parts.stats.prompts.workerDied(running.includes(prompt) ? prompt : undefined);
       else if (!(cause instanceof LifeEnded)) throw cause;
       return false;
     }

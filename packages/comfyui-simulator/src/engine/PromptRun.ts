@@ -1,4 +1,5 @@
 import type { Stage } from "../faults/Fault.ts";
+import type { Occasion } from "../faults/FaultBoard.ts";
 import type { NodeClass, NodeResult } from "../nodes/NodeClass.ts";
 import { DynamicGraph } from "./DynamicGraph.ts";
 import { ExecutionList } from "./ExecutionList.ts";
@@ -92,10 +93,15 @@ export class PromptRun {
     this.tellClientOrAll("progress_state", this.progress.snapshot());
   }
 
+  /** What a fault may be bound to: this prompt, and the class of the node that runs. */
+  occasionOf(nodeId: string | undefined): Occasion {
+    const nodeClass = nodeId === undefined ? {} : { nodeClass: this.graph.node(nodeId).class_type };
+    return { promptId: this.prompt.promptId, ...nodeClass };
+  }
+
   /** Lets staged faults strike. @throws WorkerDeath | LifeEnded */
   reach(stage: Stage, nodeId?: string): void {
-    const nodeClass = nodeId === undefined ? {} : { nodeClass: this.graph.node(nodeId).class_type };
-    this.life.reach(stage, { promptId: this.prompt.promptId, ...nodeClass });
+    this.life.reach(stage, this.occasionOf(nodeId));
   }
 
   metaOf(nodeId: string): NodeUi["meta"] {

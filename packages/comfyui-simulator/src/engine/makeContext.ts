@@ -64,7 +64,7 @@ function makeProgressBar(run: PromptRun, nodeId: string, bar: { max: number; tim
   let last: { readonly value: number; readonly atMs: number } | undefined;
   return {
     update: (wanted, preview) => {
-      run.life.interrupt.check();
+      run.life.checkInterrupt(run.occasionOf(nodeId));
       const value = Math.min(wanted, max);
       const isSoon =
         last !== undefined &&

@@ -67,13 +67,13 @@ async function produce(run: PromptRun, nodeId: string): Promise<RunResult | unde
 async function begin(run: PromptRun, nodeId: string): Promise<RunResult | undefined> {
   const nodeClass = run.classOf(nodeId);
   announceStart(run, nodeId);
-  run.life.interrupt.check();
+  run.life.checkInterrupt(run.occasionOf(nodeId));
   const inputs = resolveInputs(run, nodeId);
   if (requireLazyInputs(run, nodeId, inputs)) return undefined;
   const blocker = blockerIn(inputs);
   if (blocker) return blocked(run, nodeId, blocker);
   strikeGpuFaults(run, nodeId);
-  if (nodeClass.isOutput) await run.life.waitUntil(run.startedAtMs, run.life.parts.settings.execMs);
+  if (nodeClass.isOutput) await waitOutExecMs(run, nodeId);
   const running = Promise.resolve(nodeClass.run(inputs, makeContext(run, nodeId)));
   if (!nodeClass.isAsync) return finish(run, nodeId, await running);
   const release = run.list.holdBack(nodeId);
@@ -82,6 +82,10 @@ async function begin(run: PromptRun, nodeId: string): Promise<RunResult | undefi
     release();
   });
   return undefined;
+}
+
+async function waitOutExecMs(run: PromptRun, nodeId: string): Promise<void> {
+  await run.life.waitOut(run.life.parts.settings.execMs, run.startedAtMs, run.occasionOf(nodeId));
 }
 
 function announceStart(run: PromptRun, nodeId: string): void {
@@ -124,7 +128,7 @@ function blocked(run: PromptRun, nodeId: string, blocker: ExecutionBlocker): Run
 
 function strikeGpuFaults(run: PromptRun, nodeId: string): void {
   const { faults } = run.life.parts;
-  const occasion = { promptId: run.prompt.promptId, nodeClass: run.graph.node(nodeId).class_type };
+  const occasion = run.occasionOf(nodeId);
   if (faults.strike("cuda_next", occasion)) run.life.cudaIsBroken = true;
   if (run.life.cudaIsBroken) throw cudaError();
   if (faults.strike("oom_next", occasion)) throw outOfMemory();

@@ -18,6 +18,7 @@ export type Stage = (typeof STAGES)[number];
 export const STAGED_FAULTS = [
   "ws_drop",
   "ws_silent",
+  "ws_mute",
   "frames_stop",
   "zombie",
   "crash",
@@ -27,11 +28,14 @@ export const STAGED_FAULTS = [
 ] as const;
 
 /** Faults that strike a request to a path. */
-export const HTTP_FAULTS = ["http_hang", "http_500", "http_reset", "http_slow"] as const;
+export const HTTP_FAULTS = ["http_hang", "http_500", "http_reset", "http_slow", "http_cut", "http_stall"] as const;
 
 /** Faults that strike when their occasion comes, once unless `times` says more. */
 const OCCASIONAL_FAULTS = [
   "ws_refuse",
+  "ws_hang",
+  "deaf",
+  "disk_full",
   "oom_next",
   "cuda_next",
   "output_missing",
@@ -59,17 +63,17 @@ export interface Fault {
   readonly times?: number;
   /** Only this prompt. */
   readonly promptId?: string;
-  /** Only nodes of this class (`executing`, `progress`, `executed`, `oom_next`, `cuda_next`). */
+  /** Only nodes of this class (`executing`, `progress`, `executed`, `deaf`, `oom_next`, `cuda_next`). */
   readonly nodeClass?: string;
   /** HTTP faults: the path, without `/api`; `*` at the end stands for anything. */
   readonly path?: string;
   /** HTTP faults: the method; any when absent. */
   readonly method?: string;
-  /** HTTP faults: before the server acts on the request, or after it has acted. */
+  /** HTTP faults: before the server acts on the request, or after it has acted (`http_cut`, `http_stall`: always). */
   readonly when?: "before" | "after";
   /** `http_500`: another status. */
   readonly status?: number;
-  /** `history_delay`, `validate_ms`, `prompt_answer_late`, `http_slow`: how long, in real ms. */
+  /** `history_delay`, `validate_ms`, `prompt_answer_late`, `http_slow`, `deaf`: how long, in real ms. */
   readonly ms?: number;
   /** `exec_slow`: how many times slower. */
   readonly factor?: number;

@@ -89,7 +89,7 @@ export class FaultBoard {
     const entry = [...this.#entries.values()].find(
       ({ fault }) =>
         fault.kind.startsWith("http_") &&
-        (fault.when ?? "before") === when &&
+        momentOf(fault) === when &&
         (fault.method === undefined || fault.method === request.method) &&
         pathFits(fault.path ?? "", request.path),
     );
@@ -101,6 +101,11 @@ export class FaultBoard {
     if (entry.left <= 0) this.remove(entry.id);
     return entry.fault;
   }
+}
+
+/** An answer can be cut off only when there is one. */
+function momentOf({ kind, when }: Fault): "before" | "after" {
+  return kind === "http_cut" || kind === "http_stall" ? "after" : (when ?? "before");
 }
 
 function fits(fault: Fault, occasion: Occasion): boolean {

@@ -1,5 +1,6 @@
 import { open, rm, stat, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { PythonError } from "../engine/pythonValues.ts";
 import type { FaultBoard } from "../faults/FaultBoard.ts";
 import { type Folders, type SavePlace, savePlace } from "./Folders.ts";
 
@@ -25,7 +26,10 @@ export interface SaveRequest {
 /** The content of a file: all of it, or piece by piece when it is large. */
 export type FileContent = Uint8Array | Iterable<Uint8Array>;
 
-/** Writes what nodes make, and lets the faults `output_missing` and `output_truncated` spoil it. */
+/** What Python raises when a disk is full. */
+const diskFull = (): PythonError => new PythonError("OSError", "[Errno 28] No space left on device");
+
+/** Writes what nodes make, and lets the faults `disk_full`, `output_missing` and `output_truncated` spoil it. */
 export class OutputFiles {
   readonly #folders: Folders;
   readonly #faults: FaultBoard;
@@ -39,7 +43,7 @@ export class OutputFiles {
 
   /**
    * Saves one file for each content, numbered one after the other.
-   * @throws PythonError when the prefix leads out of the folder
+   * @throws PythonError when the prefix leads out of the folder, or the disk is full
    */
   async save(request: SaveRequest, contents: readonly FileContent[]): Promise<SavedFile[]> {
     const place = this.#placeFor(request);
@@ -52,7 +56,7 @@ export class OutputFiles {
 
   /**
    * Saves files under one number and different extensions.
-   * @throws PythonError when the prefix leads out of the folder
+   * @throws PythonError when the prefix leads out of the folder, or the disk is full
    */
   async saveTogether(
     request: Omit<SaveRequest, "extension">,
@@ -77,8 +81,13 @@ export class OutputFiles {
   ): Promise<SavedFile> {
     const name = place.name.replaceAll("%batch_num%", String(index));
     const filename = `${name}_${String(place.counter).padStart(5, "0")}${ending}${extension}`;
-    await write(join(place.folder, filename), content);
-    await this.#spoil(join(place.folder, filename));
+    const path = join(place.folder, filename);
+    if (this.#faults.strike("disk_full")) {
+      await writeFile(path, ""); // it could still be opened
+      throw diskFull();
+    }
+    await write(path, content);
+    await this.#spoil(path);
     return { filename, subfolder: place.subfolder, type };
   }
 

@@ -1,4 +1,5 @@
 import { createReadStream } from "node:fs";
+import { readFile } from "node:fs/promises";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
@@ -26,8 +27,8 @@ export class HttpServer {
     autoPong: false,
     perMessageDeflate: false,
   });
-  /** Answers that a fault holds back for ever. */
-  readonly #hung = new Set<ServerResponse>();
+  /** Answers and handshakes that a fault holds back for ever. */
+  readonly #hung = new Set<{ destroy(): void }>();
   #server: Server | undefined;
 
   constructor(simulation: Simulation) {
@@ -57,7 +58,7 @@ export class HttpServer {
   async close(): Promise<void> {
     const server = this.#server;
     this.#server = undefined;
-    this.#hung.clear();
+    this.heal();
     if (!server) return;
     const closed = new Promise<void>((resolve) => {
       server.close(() => resolve());
@@ -75,14 +76,20 @@ export class HttpServer {
   async #serve(raw: IncomingMessage, response: ServerResponse): Promise<void> {
     const request = new ApiRequest(raw, this.#simulation.options.maxUploadBytes);
     const place = { method: request.method, path: request.barePath };
-    const { faults } = this.#simulation.parts;
     await this.#simulation.loopIsFree();
-    const before = faults.strikeRequest(place, "before");
+    const before = this.#faultOf(place, "before");
     if (before && (await this.#spoil(before, request, response))) return;
     const reply = await this.#answer(request);
-    const after = faults.strikeRequest(place, "after");
+    const after = this.#faultOf(place, "after");
+    if (after?.kind === "http_cut" || after?.kind === "http_stall") return this.#writeHalf(after, response, reply);
     if (after && (await this.#spoil(after, request, response))) return;
     await this.#write(request, response, reply);
+  }
+
+  /** The simulator's own paths are out of reach: somebody has to end a fault that strikes every path. */
+  #faultOf(place: { readonly method: string; readonly path: string }, when: "before" | "after"): Fault | undefined {
+    if (place.path.startsWith("/simulator/")) return undefined;
+    return this.#simulation.parts.faults.strikeRequest(place, when);
   }
 
   async #answer(request: ApiRequest): Promise<Reply> {
@@ -130,11 +137,25 @@ export class HttpServer {
     request.raw.resume();
   }
 
+  /** Sends the head and half of the body; then the connection ends, or nothing more comes. */
+  async #writeHalf(fault: Fault, response: ServerResponse, { status, headers, body }: Reply): Promise<void> {
+    const whole = body instanceof Uint8Array ? body : (await readFile(body.path)).subarray(body.start, body.end);
+    response.writeHead(status, { ...headers, "Content-Length": whole.length });
+    if (fault.kind === "http_stall") this.#hung.add(response);
+    response.write(whole.subarray(0, Math.floor(whole.length / 2)), () => {
+      if (fault.kind === "http_cut") response.destroy();
+    });
+  }
+
   #upgrade(raw: IncomingMessage, { stream, head }: { readonly stream: Duplex; readonly head: Buffer }): void {
     const request = new ApiRequest(raw, 0);
     const { parts } = this.#simulation;
     stream.on("error", () => {}); // a peer that goes away while it is refused
     const isForeign = isForeignOrigin(raw.headers, parts.profile.refusesCrossSite);
+    if (parts.faults.strike("ws_hang")) {
+      this.#hung.add(stream);
+      return;
+    }
     const status = request.barePath !== "/ws" ? 404 : isForeign ? 403 : parts.faults.strike("ws_refuse") ? 503 : 101;
     if (status !== 101) {
       stream.end(`HTTP/1.1 ${status} Refused\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);

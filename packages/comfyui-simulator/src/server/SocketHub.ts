@@ -89,6 +89,13 @@ export class SocketHub implements FrameSink {
     });
   }
 
+  /** From here on these sockets get nothing but pongs: the table of clients has forgotten them. */
+  mute(clientId: unknown): void {
+    this.#act(() => {
+      for (const peer of this.#peersOf(clientId)) if (this.#bySid.get(peer.sid) === peer) this.#bySid.delete(peer.sid);
+    });
+  }
+
   /** From here on nobody gets frames, while pings are still answered. */
   stop(): void {
     this.#act(() => {
@@ -96,9 +103,12 @@ export class SocketHub implements FrameSink {
     });
   }
 
-  /** Undoes {@link silence} and {@link stop}; frames that have waited go out now. */
+  /** Undoes {@link silence}, {@link mute} and {@link stop}; frames that have waited go out now. */
   heal(): void {
-    for (const peer of this.#open) peer.isSilent = false;
+    for (const peer of this.#open) {
+      peer.isSilent = false;
+      if (!this.#bySid.has(peer.sid)) this.#bySid.set(peer.sid, peer);
+    }
     this.#isStopped = false;
     void this.#pump();
   }

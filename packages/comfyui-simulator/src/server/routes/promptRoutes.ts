@@ -1,5 +1,4 @@
 import { randomUUID } from "node:crypto";
-import { WorkerDeath } from "../../engine/endings.ts";
 import { isObject } from "../../engine/graph.ts";
 import { PythonError, pythonFloat, pythonStr } from "../../engine/pythonValues.ts";
 import type { Simulation } from "../../Simulation.ts";
@@ -110,11 +109,7 @@ function enqueue({ life, parts }: Simulation, { number, promptId, extraData, acc
   const prompt = { number, promptId, graph, extraData: shown, secrets, outputs };
   parts.stats.prompts.accepted(prompt);
   life.queue.put(prompt);
-  try {
-    life.reach("queued", { promptId });
-  } catch (cause) {
-    if (!(cause instanceof WorkerDeath)) throw cause; // the worker is not what answers here
-  }
+  life.reach("queued", { promptId });
 }
 
 /** The fault `node_errors_200`: the last output is dropped when there is another one, and reported in any case. */
