@@ -1,5 +1,6 @@
 import { type ErrandName, Tick, type WebhookEvent } from "@comfyq/contract";
 import { type Job as BullJob, UnrecoverableError, Worker } from "bullmq";
+import { deliveryBackoff } from "./deliveryBackoff.ts";
 import { Delivery, type RecordHead, Settlement } from "./envelopes.ts";
 import { readRecord } from "./record.ts";
 import { openRoom, type QueueRoom, type RoomOptions } from "./room.ts";
@@ -13,11 +14,21 @@ export class GiveUp extends Error {
   }
 }
 
+/** A delivery that its receiver wants no earlier than `afterMs` from now (Retry-After). */
+export class TryLater extends Error {
+  readonly afterMs: number;
+  constructor(message: string, afterMs: number) {
+    super(message);
+    this.name = "TryLater";
+    this.afterMs = afterMs;
+  }
+}
+
 /** What the dispatcher does. Each may run twice for the same thing after a crash, so each must bear it. */
 export interface ErrandRunner {
   /** The job has ended: tell whoever is to be told. */
   settlement(settlement: Settlement, room: QueueRoom): Promise<void>;
-  /** Send one event; throw to try again later, `GiveUp` to stop. `tryNumber` starts at 1. */
+  /** Send one event; throw to try again later, `TryLater` to say when, `GiveUp` to stop. `tryNumber` starts at 1. */
   delivery(delivery: Delivery, tryNumber: number, eventId: string): Promise<void>;
   errand(name: ErrandName, room: QueueRoom): Promise<void>;
 }
@@ -47,7 +58,7 @@ export async function openErrands(options: ErrandsOptions): Promise<Errands> {
       stalledInterval: SETTINGS.stalledScanMs,
       maxStalledCount: SETTINGS.maxStalledCount,
       drainDelay: SETTINGS.drainDelaySeconds,
-      settings: { backoffStrategy: deliveryBackoff },
+      settings: { backoffStrategy: (triesMade, _type, error) => deliveryBackoff(triesMade, backoffFacts(room, error)) },
     });
     worker.on("error", (error) => onTrouble?.(error));
     return worker;
@@ -78,11 +89,9 @@ async function deliver(run: ErrandRunner, job: BullJob): Promise<void> {
   }
 }
 
-/** The wait before the next try, ±10 % so that a thousand receivers' webhooks do not return in one moment. */
-function deliveryBackoff(triesMade: number): number {
-  const waits = SETTINGS.deliveryBackoffMs;
-  const wait = waits[Math.min(triesMade, waits.length) - 1] ?? 0;
-  return Math.round(wait * (0.9 + Math.random() * 0.2));
+function backoffFacts({ settings }: QueueRoom, error: unknown): Parameters<typeof deliveryBackoff>[1] {
+  const askedMs = error instanceof TryLater ? error.afterMs : 0;
+  return { waitsMs: settings.deliveryBackoffMs, askedMs, dice: Math.random() };
 }
 
 /** The house's own schedules, as BullMQ job schedulers: one tick at a time, however many dispatchers run. */
@@ -129,7 +138,7 @@ export async function queueDelivery(
   };
   await room.deliveries.add(event.type, delivery, {
     jobId: event.id,
-    attempts: SETTINGS.deliveryBackoffMs.length + 1,
+    attempts: room.settings.deliveryBackoffMs.length + 1,
     backoff: { type: "custom" },
     stackTraceLimit: 1,
     removeOnComplete: { age: room.retentionMs / 1_000 },

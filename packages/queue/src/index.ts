@@ -9,6 +9,7 @@ export {
   openErrands,
   queueDelivery,
   readWebhook,
+  TryLater,
 } from "./errands.ts";
 export { QueueError, type QueueErrorCode } from "./errors.ts";
 export { beat, leaveFleet, type PoolCounts, publishClasses } from "./fleet.ts";
