@@ -28,15 +28,19 @@ export interface Running {
 interface StartOptions {
   readonly args?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
+  /** Told its process id at once: it may be killed before it is ready. */
+  readonly onSpawn?: (pid: number) => void;
 }
 
 /** Starts one process from its sources and waits until it says it is ready. */
-export async function startProcess(name: keyof typeof MAINS, { args = [], env = {} }: StartOptions): Promise<Running> {
+export async function startProcess(name: keyof typeof MAINS, options: StartOptions): Promise<Running> {
+  const { args = [], env = {} } = options;
   const child = spawn(process.execPath, ["--conditions=@comfyq/source", MAINS[name], ...args], {
     cwd: root,
     env: { PATH: process.env["PATH"], COMFYQ_PRINT_READY: "1", COMFYQ_DIE_WITH_PARENT: "1", ...env },
     stdio: ["ignore", "pipe", "pipe"],
   });
+  if (child.pid !== undefined) options.onSpawn?.(child.pid);
   let log = "";
   child.stderr.on("data", (chunk) => {
     log += chunk;
