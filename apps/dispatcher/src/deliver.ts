@@ -1,4 +1,4 @@
-import { type Delivery, GiveUp } from "@comfyq/queue";
+import { type Delivery, GiveUp, TryLater } from "@comfyq/queue";
 import {
   failPoint,
   type Logger,
@@ -9,6 +9,7 @@ import {
   tenantWebhookSecret,
 } from "@comfyq/runtime";
 import { Webhook } from "standardwebhooks";
+import { retryAfterMs } from "./retryAfter.ts";
 
 interface DeliverTools {
   readonly post: SafeFetch;
@@ -24,13 +25,11 @@ export interface DeliveryTry {
   readonly tryNumber: number;
 }
 
-/** How much of an answer is read before hanging up; nothing in it is used. */
-const ANSWER_BYTES = 8_192;
-
 /**
  * Sends one event once, signed as Standard Webhooks 1.0 says: `webhook-id`, `webhook-timestamp` (of this try) and
  * `webhook-signature` over `id.timestamp.body`.
- * @throws GiveUp when trying again is useless (410, an address we may not reach); Error for another try later
+ * @throws GiveUp when trying again is useless (410, an address we may not reach); TryLater when the receiver says when;
+ * Error for another try as the schedule has it
  */
 export async function deliver(
   { delivery, eventId, tryNumber }: DeliveryTry,
@@ -45,7 +44,7 @@ export async function deliver(
     "webhook-timestamp": String(Math.floor(at.getTime() / 1_000)),
     "webhook-signature": signature,
   };
-  const status = await send({ delivery, headers, post }, (code) =>
+  const { status, retryAfter } = await send({ delivery, headers, post }, (code) =>
     log.warn({ ...facts, code }, "webhook did not arrive"),
   );
   if (status >= 200 && status < 300) {
@@ -55,6 +54,8 @@ export async function deliver(
   }
   log.warn({ ...facts, status }, "webhook not accepted");
   if (status === 410) throw new GiveUp(`${facts.url} answered 410 Gone; it wants no more events`);
+  const afterMs = retryAfterMs(retryAfter, nowMs());
+  if (afterMs !== undefined) throw new TryLater(`${facts.url} answered ${status} and when to come back`, afterMs);
   throw new Error(`${facts.url} answered ${status}; tried again later`);
 }
 
@@ -64,13 +65,19 @@ interface Post {
   readonly post: SafeFetch;
 }
 
-async function send({ delivery, headers, post }: Post, onLost: (code: string) => void): Promise<number> {
+interface Verdict {
+  readonly status: number;
+  readonly retryAfter: string | undefined;
+}
+
+async function send({ delivery, headers, post }: Post, onLost: (code: string) => void): Promise<Verdict> {
   try {
-    const request = { method: "POST", headers, body: delivery.body, redirects: 0, maxBytes: ANSWER_BYTES };
+    // No limit on the answer's size: however long it says it is, nothing of it is read, and its status counts.
+    const request = { method: "POST", headers, body: delivery.body, redirects: 0, maxBytes: Number.POSITIVE_INFINITY };
     const answer = await post(delivery.url, request);
-    answer.body.on("error", () => {}); // the status is all that counts; a cut body is no failure
+    answer.body.on("error", () => {}); // a cut body is no failure
     answer.body.destroy();
-    return answer.status;
+    return { status: answer.status, retryAfter: answer.headers["retry-after"] };
   } catch (error) {
     if (!(error instanceof SafeFetchError)) throw error;
     onLost(error.code);

@@ -6,6 +6,7 @@ import { createLogger, createSafeFetch, tenantWebhookSecret } from "@comfyq/runt
 import { Webhook } from "standardwebhooks";
 import { expect, onTestFinished, test } from "vitest";
 import { deliver } from "../src/deliver.ts";
+import { retryAfterMs } from "../src/retryAfter.ts";
 
 const MASTER = "a master secret of at least thirty-two characters";
 const log = createLogger({ name: "test", level: "silent" });
@@ -76,15 +77,69 @@ test("a private address that no operator opened is refused for good, and never c
   expect(seen).toEqual([]);
 });
 
-test("a receiver that never answers is hung up on, and one that answers without end is not listened to", async () => {
+test("a receiver that never answers is hung up on, and so is one whose headers drip without end", async () => {
   const silent = await receiver(() => {});
-  await expect(send(silent.url, { timeoutMs: 200 })).rejects.toMatchObject({
-    code: expect.stringMatching(/timed_out|idle/),
-  });
-  const endless = await receiver((_request, response) => {
-    response.writeHead(200);
-    const drip = setInterval(() => response.write("x".repeat(65_536)), 1);
+  const late = { code: expect.stringMatching(/timed_out|idle/) };
+  await expect(send(silent.url, { timeoutMs: 200 })).rejects.toMatchObject(late);
+  const dripping = await receiver((_request, response) => {
+    response.socket?.write("HTTP/1.1 204 No Content\r\n");
+    const drip = setInterval(() => response.socket?.write("X-Slow: a\r\n"), 20);
     response.on("close", () => clearInterval(drip));
   });
-  await send(endless.url);
+  await expect(send(dripping.url, { timeoutMs: 300 })).rejects.toMatchObject(late);
+});
+
+/** Bytes that its receiver handed to the network before the sender hung up. */
+async function bytesTaken(headers: Record<string, string>): Promise<number> {
+  let handedOver = 0;
+  const hungUp = Promise.withResolvers<void>();
+  const { url } = await receiver((_request, response) => {
+    response.writeHead(200, headers);
+    const more = (): void => {
+      while (!response.destroyed && response.write(Buffer.alloc(65_536))) handedOver += 65_536;
+    };
+    response.on("drain", more).on("close", () => hungUp.resolve());
+    more();
+  });
+  await send(url);
+  await hungUp.promise;
+  return handedOver;
+}
+
+test("what a receiver answers beside its status is not listened to: neither 10 GB nor a gzip bomb", async () => {
+  const aFewSocketBuffers = 16_000_000;
+  expect(await bytesTaken({})).toBeLessThan(aFewSocketBuffers);
+  expect(await bytesTaken({ "content-length": String(10 ** 10) })).toBeLessThan(aFewSocketBuffers);
+  expect(await bytesTaken({ "content-encoding": "gzip" })).toBeLessThan(aFewSocketBuffers);
+});
+
+test("a receiver that hangs up before it has answered is tried again later", async () => {
+  const { url, seen } = await receiver((request) => void request.socket.destroy());
+  await expect(send(url)).rejects.toMatchObject({ name: "SafeFetchError" });
+  expect(seen).toHaveLength(1);
+});
+
+test("a receiver that says when to come back is tried again then", async () => {
+  const answering = async (status: number, retryAfter: string) => {
+    const { url } = await receiver((_request, response) =>
+      response.writeHead(status, { "retry-after": retryAfter }).end(),
+    );
+    return send(url).catch((error: unknown) => error);
+  };
+  expect(await answering(429, "120")).toMatchObject({ name: "TryLater", afterMs: 120_000 });
+  expect(await answering(503, "soon")).toMatchObject({ name: "Error" });
+  expect(await answering(410, "120")).toMatchObject({ name: "GiveUp" });
+});
+
+test.each([
+  ["120", 120_000],
+  [" 0 ", undefined],
+  ["-5", undefined],
+  ["1e99", undefined],
+  ["Wed, 21 Oct 2026 07:28:00 GMT", 60_000],
+  ["Wed, 21 Oct 2026 07:26:00 GMT", undefined],
+  ["later", undefined],
+  [undefined, undefined],
+])("Retry-After: %s means %s ms", (header, afterMs) => {
+  expect(retryAfterMs(header, Date.parse("2026-10-21T07:27:00Z"))).toBe(afterMs);
 });
