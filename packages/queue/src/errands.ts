@@ -4,7 +4,6 @@ import { deliveryBackoff } from "./deliveryBackoff.ts";
 import { Delivery, type RecordHead, Settlement } from "./envelopes.ts";
 import { readRecord } from "./record.ts";
 import { openRoom, type QueueRoom, type RoomOptions } from "./room.ts";
-import { SETTINGS } from "./settings.ts";
 
 /** A delivery that must not be tried again (410 Gone, refused address). */
 export class GiveUp extends Error {
@@ -48,26 +47,26 @@ export interface ErrandsOptions extends RoomOptions {
 export async function openErrands(options: ErrandsOptions): Promise<Errands> {
   const room = await openRoom(options, "worker");
   const { run, onTrouble } = options;
-  const { names } = room;
+  const { names, settings } = room;
   const work = (queue: string, concurrency: number, step: (job: BullJob) => Promise<void>): Worker => {
     const worker = new Worker(queue, step, {
       connection: room.redis,
       prefix: names.prefix,
       concurrency,
-      lockDuration: SETTINGS.lockMs,
-      stalledInterval: SETTINGS.stalledScanMs,
-      maxStalledCount: SETTINGS.maxStalledCount,
-      drainDelay: SETTINGS.drainDelaySeconds,
+      lockDuration: settings.lockMs,
+      stalledInterval: settings.stalledScanMs,
+      maxStalledCount: settings.maxStalledCount,
+      drainDelay: settings.drainDelaySeconds,
       settings: { backoffStrategy: (triesMade, _type, error) => deliveryBackoff(triesMade, backoffFacts(room, error)) },
     });
     worker.on("error", (error) => onTrouble?.(error));
     return worker;
   };
   const workers = [
-    work(names.settlementsQueue, SETTINGS.settlementConcurrency, (job) =>
+    work(names.settlementsQueue, settings.settlementConcurrency, (job) =>
       run.settlement(Settlement.parse(job.data), room),
     ),
-    work(names.deliveriesQueue, SETTINGS.deliveryConcurrency, (job) => deliver(run, job)),
+    work(names.deliveriesQueue, settings.deliveryConcurrency, (job) => deliver(run, job)),
     work(names.schedulesQueue, 1, (job) => run.errand(Tick.parse(job.data).errand, room)),
   ];
   await startClock(room);
@@ -95,20 +94,23 @@ function backoffFacts({ settings }: QueueRoom, error: unknown): Parameters<typeo
 }
 
 /** The house's own schedules, as BullMQ job schedulers: one tick at a time, however many dispatchers run. */
-async function startClock(room: QueueRoom): Promise<void> {
+async function startClock({ schedules, settings }: QueueRoom): Promise<void> {
   const every: Readonly<Record<ErrandName, number>> = {
-    sweep_retention: SETTINGS.sweepRetentionEveryMs,
-    sweep_expired: SETTINGS.sweepExpiredEveryMs,
-    sweep_storage: SETTINGS.sweepStorageEveryMs,
+    sweep_retention: settings.sweepRetentionEveryMs,
+    sweep_expired: settings.sweepExpiredEveryMs,
+    sweep_storage: settings.sweepStorageEveryMs,
   };
   for (const [errand, ms] of Object.entries(every))
-    await room.schedules.upsertJobScheduler(
+    await schedules.upsertJobScheduler(
       errand,
       { every: ms },
       {
         name: errand,
         data: { v: 1, errand },
-        opts: { removeOnComplete: { count: SETTINGS.ticksKept }, removeOnFail: { count: SETTINGS.ticksKept } },
+        opts: {
+          removeOnComplete: { count: settings.ticksKept },
+          removeOnFail: { count: settings.ticksKept },
+        },
       },
     );
 }
