@@ -90,8 +90,8 @@ async function carry(near: Socket, far: Socket, weather: Weather, links: Set<Soc
 }
 
 function reset(socket: Socket): void {
-  if (socket.remoteAddress === undefined)
-    socket.destroy(); // a unix socket cannot be reset
+  // A unix socket cannot be reset; one that is just ending must not be: Node 24 then spins for ever when it exits.
+  if (socket.remoteAddress === undefined || socket.writableEnded) socket.destroy();
   else socket.resetAndDestroy();
 }
 
