@@ -17,7 +17,10 @@ export async function listenForCancels(room: QueueRoom, redisUrl: string): Promi
   return {
     listen: (jobId, heard) => {
       listeners.set(jobId, heard);
-      return () => listeners.delete(jobId);
+      return () => {
+        // A ghost may still be letting go of a job that this worker has claimed anew.
+        if (listeners.get(jobId) === heard) listeners.delete(jobId);
+      };
     },
     close: () => redis.disconnect(),
   };

@@ -1,14 +1,17 @@
-import { jobFailure, type WorkerBeat } from "@comfyq/contract";
-import { Worker } from "bullmq";
+import type { WorkerBeat } from "@comfyq/contract";
+import { type Job as BullJob, Worker } from "bullmq";
 import { listenForCancels } from "./cancels.ts";
-import { nowMs, sleep } from "./clock.ts";
+import { monotonicMs, nowMs, sleep } from "./clock.ts";
+import { rememberDeclines } from "./declines.ts";
+import type { Desk, NotTaken } from "./desk.ts";
 import { neighboursOf } from "./fleet.ts";
 import type { HeldJob } from "./heldJob.ts";
-import { holdJob } from "./hold.ts";
+import { within } from "./persist.ts";
+import { feelPulse } from "./pulse.ts";
 import { openRoom, type QueueRoom, type RoomOptions } from "./room.ts";
 import { moveFirst } from "./scripts.ts";
-import { SETTINGS } from "./settings.ts";
 import { type Standing, standingOf } from "./standing.ts";
+import { takeUp } from "./takeUp.ts";
 
 export interface ClaimOptions {
   /** Ids that go before all others, if they wait: jobs whose prompt this worker found at its ComfyUI. */
@@ -18,13 +21,17 @@ export interface ClaimOptions {
 export interface Claimer {
   readonly room: QueueRoom;
   /**
-   * Waits for the next job of the pool, up to 5 s. Call it only when the GPU slot is free: what is claimed is yours.
+   * Waits for the next job of the pool, up to 5 s. Call it only when the GPU slot is free: what is claimed is yours. Never
+   * throws: troubles of Redis go to `onTrouble`.
    * @returns undefined when there was none that this worker should begin, or when closing
    */
   claim(options?: ClaimOptions): Promise<HeldJob | undefined>;
-  /** Where a job stands whose prompt was found at this worker's ComfyUI. */
+  /**
+   * Where a job stands whose prompt was found at this worker's ComfyUI.
+   * @throws QueueError `unavailable` when Redis does not answer for as long as a lock lasts
+   */
   standing(jobId: string): Promise<Standing>;
-  /** The other live workers of this pool that take jobs. */
+  /** The other live workers of this pool that take jobs. @throws QueueError `unavailable`, as `standing` */
   neighbours(): Promise<readonly WorkerBeat[]>;
   /** Stops claiming at once, a waiting `claim` included; jobs already held stay held and are renewed. */
   stopClaiming(): Promise<void>;
@@ -38,6 +45,8 @@ export interface ClaimerOptions extends RoomOptions {
   readonly instance: string;
   /** Redis troubles between claims, for the log; claiming goes on by itself. */
   readonly onTrouble?: (error: Error) => void;
+  /** A job was claimed and left to others, or ended before it began; for the log. */
+  readonly onNotTaken?: (notTaken: NotTaken) => void;
 }
 
 /**
@@ -46,57 +55,80 @@ export interface ClaimerOptions extends RoomOptions {
  * @throws QueueError `unavailable` when no Redis answers within 10 s
  */
 export async function openClaimer(options: ClaimerOptions): Promise<Claimer> {
+  const { pool, workerId } = options;
   const room = await openRoom(options, "worker");
-  await room.redis.sadd(room.names.pools, options.pool);
-  const worker = new Worker(room.names.jobsQueue(options.pool), null, {
-    connection: room.redis,
-    prefix: room.names.prefix,
-    autorun: false,
-    lockDuration: room.settings.lockMs,
-    stalledInterval: room.settings.stalledScanMs,
-    maxStalledCount: room.settings.maxStalledCount,
-    drainDelay: room.settings.drainDelaySeconds,
-    name: options.workerId,
-  });
-  worker.on("error", (error) => options.onTrouble?.(error));
-  await worker.startStalledCheckTimer();
-  const cancels = await listenForCancels(room, options.redisUrl);
+  await room.redis.sadd(room.names.pools, pool);
+  const worker = await openWorker(room, options);
+  const closing = new AbortController();
+  const desk = await openDesk(room, options, closing.signal);
+  const trouble = async (cause: unknown) => {
+    options.onTrouble?.(cause instanceof Error ? cause : new Error(String(cause)));
+    await sleep(room.settings.reconnectCapMs, closing.signal);
+  };
   let serial = 0;
-  const claim = async ({ first = [] }: ClaimOptions = {}): Promise<HeldJob | undefined> => {
+  const nextToken = () => {
     serial += 1;
-    if (first.length > 0) await moveFirst(room.redis, room.names, options.pool, first);
-    const token = `${options.workerId}:${nowMs()}:${serial}`;
-    const bullJob = await worker.getNextJob(token, { block: true }).catch(async (cause: unknown) => {
-      options.onTrouble?.(cause instanceof Error ? cause : new Error(String(cause)));
-      await sleep(SETTINGS.reconnectCapMs);
-    });
-    if (!bullJob?.id) return undefined;
-    const held = await holdJob(room, cancels, { bullJob, token, pool: options.pool, workerId: options.workerId });
-    return held && (await endAtOnce(held)) ? undefined : held;
+    return `${workerId}:${nowMs()}:${serial}`;
   };
   return {
     room,
-    claim,
-    standing: (jobId) => standingOf(room, options.pool, jobId),
-    neighbours: () => neighboursOf(room, options.pool, options.workerId),
+    claim: async ({ first = [] } = {}) => {
+      const token = nextToken();
+      try {
+        if (first.length > 0) await within(room.settings.lockMs, moveFirst(room.redis, room.names, pool, first));
+        const bullJob: BullJob | undefined = await worker.getNextJob(token, { block: true });
+        return bullJob?.id === undefined ? undefined : await takeUp(desk, bullJob, token);
+      } catch (error) {
+        await trouble(error);
+        return undefined;
+      }
+    },
+    standing: (jobId) => within(room.settings.lockMs, standingOf(room, pool, jobId)),
+    neighbours: () => within(room.settings.lockMs, neighboursOf(room, pool, workerId)),
     stopClaiming: () => worker.close(true),
     close: async () => {
+      closing.abort();
       await worker.close(true);
-      cancels.close();
+      desk.cancels.close();
       await room.close();
     },
   };
 }
 
-/** A job that nobody should start any more: canceled or too late while it waited, or deadly. @returns true when ended */
-async function endAtOnce(held: HeldJob): Promise<boolean> {
-  if (held.signal.aborted) {
-    await held.end({ kind: "failed", error: jobFailure("canceled", "Canceled before it started") });
-    return true;
-  }
-  const deaths = held.earlier.filter((attempt) => attempt.end === null).length;
-  if (deaths < SETTINGS.poisonDeaths) return false;
-  const message = `Its worker died ${deaths} times while running it; look at the attempts, then submit it again`;
-  await held.end({ kind: "failed", error: jobFailure("poison", message) });
-  return true;
+async function openWorker(room: QueueRoom, options: ClaimerOptions): Promise<Worker> {
+  const { settings, names } = room;
+  const worker = new Worker(names.jobsQueue(options.pool), null, {
+    connection: room.redis,
+    prefix: names.prefix,
+    autorun: false,
+    lockDuration: settings.lockMs,
+    stalledInterval: settings.stalledScanMs,
+    maxStalledCount: settings.maxStalledCount,
+    drainDelay: settings.drainDelaySeconds,
+    name: options.workerId,
+  });
+  worker.on("error", (error) => options.onTrouble?.(error));
+  await worker.startStalledCheckTimer();
+  return worker;
+}
+
+async function openDesk(room: QueueRoom, options: ClaimerOptions, closing: AbortSignal): Promise<Desk> {
+  const { firstDeclineMs, declineMs, elsewherePatienceMs } = room.settings;
+  const { pool, workerId, instance, onNotTaken = () => {} } = options;
+  return {
+    room,
+    pool,
+    workerId,
+    instance,
+    cancels: await listenForCancels(room, options.redisUrl),
+    declines: rememberDeclines({
+      firstDeclineMs,
+      declineMs,
+      forgetAfterMs: elsewherePatienceMs,
+      nowMs: monotonicMs,
+    }),
+    pulse: feelPulse(room, closing),
+    closing,
+    onNotTaken,
+  };
 }

@@ -1,15 +1,33 @@
 import { NodeClasses, WorkerBeat } from "@comfyq/contract";
-import { nowMs } from "./clock.ts";
 import type { QueueRoom } from "./room.ts";
-import { SETTINGS } from "./settings.ts";
+
+/** On Redis's clock, so that hosts whose clocks differ see the same workers alive. Sweeps out the dead on the way. */
+const BEAT = `
+local t = redis.call("TIME")
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
+redis.call("SET", KEYS[1], ARGV[2], "PX", ARGV[3])
+redis.call("ZADD", KEYS[2], string.format("%.0f", now), ARGV[1])
+redis.call("ZREMRANGEBYSCORE", KEYS[2], "-inf", string.format("%.0f", now - ARGV[3]))
+return 1
+`;
+
+const LIVE_WORKERS = `
+local t = redis.call("TIME")
+local since = t[1] * 1000 + math.floor(t[2] / 1000) - ARGV[1]
+return redis.call("ZRANGEBYSCORE", KEYS[1], string.format("%.0f", since), "+inf")
+`;
 
 /** Tells the others that this worker lives; forgotten `beatTtlMs` after the last beat. */
 export async function beat(room: QueueRoom, worker: WorkerBeat): Promise<void> {
-  await room.redis
-    .pipeline()
-    .set(room.names.worker(worker.id), JSON.stringify(worker), "PX", SETTINGS.beatTtlMs)
-    .zadd(room.names.workers, nowMs(), worker.id)
-    .exec();
+  const { redis, names, settings } = room;
+  const ttlMs = Math.round(settings.beatTtlMs);
+  await redis.eval(BEAT, 2, names.worker(worker.id), names.workers, worker.id, JSON.stringify(worker), ttlMs);
+}
+
+/** Ids of the workers that beat within `beatTtlMs`. Only reads, so a read-only Redis can be asked. */
+export async function liveWorkerIds({ redis, names, settings }: QueueRoom): Promise<readonly string[]> {
+  const ids = await redis.eval(LIVE_WORKERS, 1, names.workers, Math.round(settings.beatTtlMs));
+  return Array.isArray(ids) ? ids.map(String) : [];
 }
 
 /** Says goodbye, so that nobody waits for the beat to run out. */
@@ -17,15 +35,13 @@ export async function leaveFleet(room: QueueRoom, workerId: string): Promise<voi
   await room.redis.pipeline().del(room.names.worker(workerId)).zrem(room.names.workers, workerId).exec();
 }
 
-/** Every worker that beat within the last 10 s, by id. */
+/** Every worker that beat within the last 10 s, by id. One of another version whose beat cannot be read is left out. */
 export async function listWorkers(room: QueueRoom): Promise<readonly WorkerBeat[]> {
-  await room.redis.zremrangebyscore(room.names.workers, "-inf", String(nowMs() - SETTINGS.beatTtlMs));
-  const ids = await room.redis.zrange(room.names.workers, "0", "-1");
+  const ids = await liveWorkerIds(room);
   if (ids.length === 0) return [];
   const beats = await room.redis.mget(...ids.map((id) => room.names.worker(id)));
   return beats
-    .filter((text) => text !== null)
-    .map((text) => WorkerBeat.parse(JSON.parse(text)))
+    .flatMap((text) => (text === null ? [] : (WorkerBeat.safeParse(JSON.parse(text)).data ?? [])))
     .sort((a, b) => a.id.localeCompare(b.id));
 }
 
@@ -39,7 +55,7 @@ export async function neighboursOf(room: QueueRoom, pool: string, workerId: stri
 
 /** Keeps the list of node classes under its fingerprint; instances with the same nodes share one copy. */
 export async function publishClasses(room: QueueRoom, fingerprint: string, classes: NodeClasses): Promise<void> {
-  await room.redis.set(room.names.classes(fingerprint), JSON.stringify(classes), "EX", SETTINGS.classesTtlSeconds);
+  await room.redis.set(room.names.classes(fingerprint), JSON.stringify(classes), "EX", room.settings.classesTtlSeconds);
 }
 
 /**
@@ -89,6 +105,7 @@ export async function poolCounts(room: QueueRoom): Promise<readonly PoolCounts[]
 export async function noteRenderTime(room: QueueRoom, pool: string, renderMs: number): Promise<void> {
   const key = room.names.meanRender(pool);
   const before = await room.redis.get(key);
-  const mean = before === null ? renderMs : Number(before) * (1 - SETTINGS.meanWeight) + renderMs * SETTINGS.meanWeight;
+  const mean =
+    before === null ? renderMs : Number(before) * (1 - room.settings.meanWeight) + renderMs * room.settings.meanWeight;
   await room.redis.set(key, mean);
 }

@@ -1,6 +1,5 @@
 import type { JobEvent } from "@comfyq/contract";
 import type { QueueRoom } from "./room.ts";
-import { SETTINGS } from "./settings.ts";
 
 /** A notice on a job's channel: the stream grew, or a preview, which is shown to those who look now and not kept. */
 export type Notice = { readonly kind: "grew" } | { readonly kind: "preview"; readonly event: JobEvent };
@@ -10,9 +9,9 @@ export async function appendEvent(room: QueueRoom, jobId: string, event: JobEven
   const notice: Notice = { kind: "grew" };
   await room.redis
     .pipeline()
-    .xadd(room.names.events(jobId), "MAXLEN", "~", SETTINGS.eventStreamLength, "*", "event", JSON.stringify(event))
+    .xadd(room.names.events(jobId), "MAXLEN", "~", room.settings.eventStreamLength, "*", "event", JSON.stringify(event))
     // Who comes back later gets a snapshot: streams of ended jobs would be most of Redis's memory.
-    .expire(room.names.events(jobId), SETTINGS.eventStreamTtlSeconds)
+    .expire(room.names.events(jobId), room.settings.eventStreamTtlSeconds)
     .publish(room.names.watch(jobId), JSON.stringify(notice))
     .exec();
 }

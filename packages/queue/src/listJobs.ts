@@ -74,12 +74,6 @@ function isWanted(job: JobFacts, { status, code, pool }: ListQuery): boolean {
   return (!status || job.status === status) && (!code || job.error?.code === code) && (!pool || job.pool === pool);
 }
 
-function fits(job: JobFacts, { status, code, pool }: ListQuery): boolean {
-  if (status !== undefined && job.status !== status) return false;
-  if (code !== undefined && job.error?.code !== code) return false;
-  return pool === undefined || job.pool === pool;
-}
-
 /** The next places of the index, newest first. Jobs of one millisecond stand in reverse order of their ids. */
 async function placesAfter(
   room: QueueRoom,

@@ -21,7 +21,7 @@ export interface Names {
   index(tenant: string, tag?: string): string;
   /** Sorted set by the moment to look again: who may be swept. */
   readonly retention: string;
-  /** Sorted set by deadline: jobs with `expires_in_s`. */
+  /** Sorted set by the moment to look, on Redis's clock: jobs with `expires_in_s`, and those to be canceled. */
   readonly expiring: string;
   /** Set: taken out of the queue, parent not yet freed. Empty but for a crash in between. */
   readonly withdrawn: string;

@@ -1,7 +1,9 @@
-import { Attempt, NewJob, Progress } from "@comfyq/contract";
+import type { Attempt } from "@comfyq/contract";
+import { NewJob, Progress } from "@comfyq/contract";
 import type { Redis } from "ioredis";
 import { RecordHead, RecordRequest } from "./envelopes.ts";
 import type { Names } from "./names.ts";
+import { readAttempt, readJson } from "./readAttempt.ts";
 
 /** The small half of what is kept of a job beside BullMQ, and what was asked of it since. */
 export interface JobRecord {
@@ -72,10 +74,10 @@ export async function readJournal(redis: Redis, names: Names, jobId: string): Pr
   const fields = await redis.hgetall(names.attempts(jobId));
   const attempts = Object.entries(fields)
     .filter(([field]) => /^\d+$/.test(field))
-    .map(([, text]) => Attempt.parse(JSON.parse(text)))
+    .map(([field, text]) => readAttempt(Number(field), text))
     .sort((a, b) => a.epoch - b.epoch);
   const progress = fields[progressField(attempts.at(-1)?.epoch ?? 0)];
-  return { attempts, progress: progress ? Progress.parse(JSON.parse(progress)) : undefined };
+  return { attempts, progress: progress ? Progress.safeParse(readJson(progress)).data : undefined };
 }
 
 /** Each epoch has its own fields, so a late ghost can only write where nobody looks any more. */

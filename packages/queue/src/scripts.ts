@@ -1,22 +1,25 @@
 import type { Redis } from "ioredis";
 import type { Names } from "./names.ts";
-import { SETTINGS } from "./settings.ts";
+import type { QueueRoom } from "./room.ts";
 
 /**
  * Writes a job's record and its place in the lists, once. A second caller with the same id gets the first one's body hash
- * instead. Refuses when the pool is full, in the same step, so racing requests cannot overshoot.
+ * instead. Refuses when the pool is full, in the same step, so racing requests cannot overshoot. The moment is Redis's: hosts
+ * whose clocks differ then agree on when it expires.
  */
 const RESERVE = `
 local old = redis.call("HGET", KEYS[1], "body_sha256")
 if old then return old end
 local waiting = redis.call("ZCARD", KEYS[2]) + redis.call("LLEN", KEYS[3]) + redis.call("ZCARD", KEYS[4])
 if waiting >= tonumber(ARGV[1]) then return "full" end
-redis.call("HSET", KEYS[1], "tenant", ARGV[2], "pool", ARGV[3], "created_at_ms", ARGV[4], "body_sha256", ARGV[5],
-  "head", ARGV[6], "request", ARGV[7])
-redis.call("ZADD", KEYS[5], ARGV[8], ARGV[9])
-if ARGV[10] ~= "" then redis.call("ZADD", KEYS[6], ARGV[10], ARGV[9]) end
+local t = redis.call("TIME")
+local function after(ms) return string.format("%.0f", t[1] * 1000 + math.floor(t[2] / 1000) + ms) end
+redis.call("HSET", KEYS[1], "tenant", ARGV[2], "pool", ARGV[3], "created_at_ms", after(0), "body_sha256", ARGV[4],
+  "head", ARGV[5], "request", ARGV[6])
+redis.call("ZADD", KEYS[5], after(ARGV[7]), ARGV[8])
+if ARGV[9] ~= "" then redis.call("ZADD", KEYS[6], after(ARGV[9]), ARGV[8]) end
 redis.call("SADD", KEYS[7], ARGV[3])
-for i = 8, #KEYS do redis.call("ZADD", KEYS[i], ARGV[4], ARGV[9]) end
+for i = 8, #KEYS do redis.call("ZADD", KEYS[i], after(0), ARGV[8]) end
 return "new"
 `;
 
@@ -54,15 +57,14 @@ export interface Reservation {
   readonly tenant: string;
   readonly pool: string;
   readonly tags: readonly string[];
-  readonly createdAtMs: number;
-  readonly expiresAtMs: number | undefined;
+  readonly expiresInMs: number | undefined;
   readonly bodySha256: string;
   readonly head: string;
   readonly request: string;
 }
 
 /** @returns `new`, `full`, or the body hash of the job that already has this id */
-export async function reserve(redis: Redis, names: Names, r: Reservation): Promise<string> {
+export async function reserve({ redis, names, settings }: QueueRoom, r: Reservation): Promise<string> {
   const queue = names.jobsQueue(r.pool);
   const lists = [names.index(r.tenant), ...r.tags.map((tag) => names.index(r.tenant, tag))];
   const keys = [
@@ -75,9 +77,8 @@ export async function reserve(redis: Redis, names: Names, r: Reservation): Promi
     names.pools,
     ...lists,
   ];
-  const lookAgainAtMs = r.createdAtMs + SETTINGS.retentionRecheckMs;
   const values = [
-    SETTINGS.queueCap, r.tenant, r.pool, r.createdAtMs, r.bodySha256, r.head, r.request, lookAgainAtMs, r.jobId, r.expiresAtMs ?? "",
+    settings.queueCap, r.tenant, r.pool, r.bodySha256, r.head, r.request, settings.retentionRecheckMs, r.jobId, r.expiresInMs ?? "",
   ]; // biome-ignore format: one line per script call reads best
   return String(await redis.eval(RESERVE, keys.length, ...keys, ...values));
 }

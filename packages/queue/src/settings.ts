@@ -26,6 +26,8 @@ const REAL = {
   retentionRecheckMs: 3_600_000,
   sweepRetentionEveryMs: 60_000,
   sweepExpiredEveryMs: 2_000,
+  /** How often the sweeper looks whether a job that is to be canceled has been let go by its worker. */
+  sweepCanceledEveryMs: 5_000,
   sweepStorageEveryMs: 3_600_000,
   sweepBatch: 200,
   progressEveryMs: 250,
@@ -77,6 +79,7 @@ const SCALED = [
   "drainDelaySeconds",
   "sweepRetentionEveryMs",
   "sweepExpiredEveryMs",
+  "sweepCanceledEveryMs",
   "sweepStorageEveryMs",
   "watchPollMs",
   "beatEveryMs",

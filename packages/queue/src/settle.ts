@@ -1,47 +1,62 @@
 import { type Attempt, isTerminal, type JobEvent, type JobStatus, toMoment } from "@comfyq/contract";
 import type { Job as BullJob } from "bullmq";
+import { withdrawJob } from "./cancelJob.ts";
 import { nowMs, sleep } from "./clock.ts";
 import { noteRenderTime } from "./fleet.ts";
 import { appendEvent } from "./jobEvents.ts";
-import type { Lock } from "./keepLock.ts";
+import { type Lock, whileOurs } from "./keepLock.ts";
 import type { Outcome } from "./outcome.ts";
 import type { QueueRoom } from "./room.ts";
 import { failedStatus } from "./stateOf.ts";
 
-/** The right to end one job: its BullJob and the token its lock was taken with. */
-export interface Lease {
+/** The right to end one job: its BullJob and the lock on it. */
+export interface Hold {
   readonly room: QueueRoom;
   readonly bullJob: BullJob;
-  readonly token: string;
-  readonly pool: string;
-  readonly epoch: number;
   readonly lock: Lock;
+  readonly epoch: number;
 }
 
-type WriteJournal = (facts: Partial<Attempt>) => Promise<void>;
+type WriteEnd = (facts: Partial<Attempt>) => Promise<void>;
 
 /**
  * The only place that ends a job. BullMQ checks the lock token in the same script, so a ghost changes nothing.
  * Tries again while Redis is away and the lock may still be ours.
+ * @param writeEnd writes the end into the attempt's page; does nothing for a job whose attempt was never begun
  * @returns false when the lock was lost: the next holder finds the manifest, or renders again
  */
-export async function settle(lease: Lease, outcome: Outcome, journal: WriteJournal): Promise<boolean> {
-  while (lease.lock.isOurs()) {
-    try {
-      // First the journal: a crash in between leaves an end that a later attempt overrules, not a death that was none.
-      await journal(attemptEnd(outcome));
-      await move(lease, outcome);
-      await tell(lease, outcome).catch(() => {}); // the job has ended; who watches looks for itself within 5 s
-      return true;
-    } catch (error) {
-      if (isLockLost(error)) return isEndedByUs(lease, outcome);
-      await sleep(250);
-    }
+export async function settle(hold: Hold, outcome: Outcome, writeEnd: WriteEnd): Promise<boolean> {
+  const { lock, room } = hold;
+  try {
+    // First the journal: a crash in between leaves an end that a later attempt overrules, not a death that was none.
+    await writeEnd(attemptEnd(outcome));
+    if (!(await lock.givingUp(() => whileOurs(lock, () => move(hold, outcome))))) return false;
+  } catch (error) {
+    if (lock.lost.aborted) return false;
+    throw error;
   }
-  return false;
+  // The job has ended; who watches looks for itself within 5 s.
+  await Promise.race([tell(hold, outcome).catch(() => {}), sleep(room.settings.commandTimeoutMs)]);
+  return true;
 }
 
-async function move({ bullJob, token, room, pool }: Lease, outcome: Outcome): Promise<void> {
+/** Safe to repeat. @returns false when the lock was another's */
+async function move(hold: Hold, outcome: Outcome): Promise<boolean> {
+  const { room, lock } = hold;
+  try {
+    await moveOnce(hold, outcome);
+  } catch (error) {
+    if (!isLockLost(error)) throw error;
+    // A lost answer looks like a lost lock: if the job stands where we wanted it, it was us.
+    if (!(await standsAsWanted(hold, outcome))) return false;
+  }
+  if (outcome.kind === "give_back")
+    // moveJobFromActiveToWait.lua wakes nobody when the job has a priority, and all of ours have one (bullmq 6.7.0).
+    await room.redis.zadd(room.names.bull(room.names.jobsQueue(lock.pool), "marker"), 0, "0");
+  return true;
+}
+
+async function moveOnce({ bullJob, lock: { token } }: Hold, outcome: Outcome): Promise<void> {
   switch (outcome.kind) {
     case "succeeded":
       await bullJob.moveToCompleted(outcome.manifest, token, false);
@@ -54,8 +69,6 @@ async function move({ bullJob, token, room, pool }: Lease, outcome: Outcome): Pr
       return;
     case "give_back":
       await bullJob.moveToWait(token);
-      // moveJobFromActiveToWait.lua wakes nobody when the job has a priority, and all of ours have one (bullmq 6.7.0).
-      await room.redis.zadd(room.names.bull(room.names.jobsQueue(pool), "marker"), 0, "0");
       return;
   }
 }
@@ -63,15 +76,17 @@ async function move({ bullJob, token, room, pool }: Lease, outcome: Outcome): Pr
 /** BullMQ's error-code.js: the job is gone, its lock is gone, it is not active any more, or the lock is another's. */
 const LOCK_LOST_CODES: readonly unknown[] = [-1, -2, -3, -6];
 
-function isLockLost(error: unknown): boolean {
+export function isLockLost(error: unknown): boolean {
   return error instanceof Error && "code" in error && LOCK_LOST_CODES.includes(error.code);
 }
 
-/** A lost answer looks like a lost lock: if the job stands where we wanted it, it was us. */
-async function isEndedByUs({ room, bullJob, pool, epoch }: Lease, outcome: Outcome): Promise<boolean> {
-  const now = await room.jobs(pool).getJob(String(bullJob.id));
-  if (now?.finishedOn === undefined || now.attemptsStarted !== epoch) return false;
-  return outcome.kind === (now.failedReason ? "failed" : "succeeded");
+async function standsAsWanted({ room, lock, epoch }: Hold, outcome: Outcome): Promise<boolean> {
+  const queue = room.jobs(lock.pool);
+  const now = await queue.getJob(lock.jobId);
+  if (!now || now.attemptsStarted !== epoch) return false;
+  if (now.finishedOn !== undefined) return outcome.kind === (now.failedReason ? "failed" : "succeeded");
+  if (outcome.kind !== "retry" && outcome.kind !== "give_back") return false;
+  return (await queue.getJobState(lock.jobId)) !== "active";
 }
 
 function attemptEnd(outcome: Outcome): Partial<Attempt> {
@@ -95,13 +110,20 @@ function statusAfter(outcome: Outcome): JobStatus {
   return outcome.kind === "failed" ? failedStatus(outcome.error) : "queued";
 }
 
-async function tell({ room, bullJob, pool, epoch }: Lease, outcome: Outcome): Promise<void> {
-  const id = String(bullJob.id);
+async function tell({ room, lock, epoch }: Hold, outcome: Outcome): Promise<void> {
+  const { jobId, pool } = lock;
   const status = statusAfter(outcome);
+  if (status === "queued" && (await endIfUnwanted(room, jobId, pool))) return;
   const failure = outcome.kind === "failed" || outcome.kind === "retry" ? outcome.error : undefined;
   const error = failure === undefined || failure.code === "canceled" ? null : failure;
   const event: JobEvent = { event: "status", data: { status, stage: null, attempt: epoch, error } };
-  if (isTerminal(status)) await room.redis.zadd(room.names.retention, nowMs() + room.retentionMs, id);
+  if (isTerminal(status)) await room.redis.zadd(room.names.retention, nowMs() + room.retentionMs, jobId);
   if (outcome.kind === "succeeded") await noteRenderTime(room, pool, outcome.manifest.metrics.render_ms);
-  await appendEvent(room, id, event);
+  await appendEvent(room, jobId, event);
+}
+
+/** Somebody wanted it canceled while we had it, and may have looked for it in the queue before it was back there. */
+async function endIfUnwanted(room: QueueRoom, id: string, pool: string): Promise<boolean> {
+  const wish = await room.redis.hexists(room.names.record(id), "cancel_requested_at_ms");
+  return wish === 1 && withdrawJob(room, { id, pool, atMs: nowMs(), reason: "cancel_requested_at_ms" });
 }

@@ -7,7 +7,6 @@ import { appendEvent } from "./jobEvents.ts";
 import { toRecordFields } from "./record.ts";
 import type { QueueRoom } from "./room.ts";
 import { reserve } from "./scripts.ts";
-import { SETTINGS } from "./settings.ts";
 
 export interface Submitted {
   /** True when this id was submitted before with the same body; nothing new was queued. */
@@ -25,20 +24,20 @@ export async function submitJob(room: QueueRoom, submission: JobSubmission): Pro
 }
 
 async function submit(room: QueueRoom, { id, tenant, job, bodySha256 }: JobSubmission): Promise<Submitted> {
-  const createdAtMs = nowMs();
-  const expiresAtMs = job.expires_in_s === undefined ? undefined : createdAtMs + job.expires_in_s * 1_000;
-  const found = await reserve(room.redis, room.names, {
+  const found = await reserve(room, {
     jobId: id,
     tenant,
     pool: job.pool,
     tags: job.tags,
-    createdAtMs,
-    expiresAtMs,
+    expiresInMs: job.expires_in_s === undefined ? undefined : job.expires_in_s * 1_000,
     bodySha256,
     ...toRecordFields(job),
   });
   if (found === "full")
-    throw new QueueError("full", `Pool ${job.pool} already has ${SETTINGS.queueCap} jobs waiting; try again later`);
+    throw new QueueError(
+      "full",
+      `Pool ${job.pool} already has ${room.settings.queueCap} jobs waiting; try again later`,
+    );
   if (found !== "new" && found !== bodySha256)
     throw new QueueError("key_reuse", "This Idempotency-Key was used with another body; use a new key for a new job");
   if (found !== "new" && (await isKnown(room, job.pool, id))) return { replayed: true };

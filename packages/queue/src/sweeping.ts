@@ -3,8 +3,8 @@ import { finishWithdrawal, withdrawJob } from "./cancelJob.ts";
 import { nowMs } from "./clock.ts";
 import { readJob } from "./readJob.ts";
 import { readRecord } from "./record.ts";
+import { redisNowMs } from "./redisClock.ts";
 import type { QueueRoom } from "./room.ts";
-import { SETTINGS } from "./settings.ts";
 
 /** Removes the stored files of a job; called before the job itself is forgotten, so that nothing is orphaned. */
 export type RemoveFiles = (prefix: string) => Promise<void>;
@@ -22,7 +22,7 @@ export async function sweepRetention(room: QueueRoom, removeFiles: RemoveFiles):
     "BYSCORE",
     "LIMIT",
     0,
-    SETTINGS.sweepBatch,
+    room.settings.sweepBatch,
   );
   let removed = 0;
   for (const jobId of due) if (await sweepOne(room, jobId, removeFiles)) removed += 1;
@@ -35,7 +35,7 @@ async function sweepOne(room: QueueRoom, jobId: string, removeFiles: RemoveFiles
   const endedAtMs = job?.completed_at ? Date.parse(job.completed_at) : undefined;
   const dueAtMs = endedAtMs === undefined ? undefined : endedAtMs + room.retentionMs;
   if (job && (!isTerminal(job.status) || dueAtMs === undefined || dueAtMs > nowMs())) {
-    await room.redis.zadd(room.names.retention, dueAtMs ?? nowMs() + SETTINGS.retentionRecheckMs, jobId);
+    await room.redis.zadd(room.names.retention, dueAtMs ?? nowMs() + room.settings.retentionRecheckMs, jobId);
     return false;
   }
   await removeFiles(jobPrefix(jobId));
@@ -65,23 +65,37 @@ async function forget(
   await pipeline.exec();
 }
 
-/** Ends jobs whose `expires_in_s` ran out while they waited, and completes withdrawals that a crash cut in half. */
+/**
+ * Ends jobs whose `expires_in_s` ran out while they waited, and those that somebody wanted canceled while a worker had them
+ * which then gave them back or was lost; completes withdrawals that a crash cut in half.
+ * @returns how many were ended
+ */
 export async function sweepExpired(room: QueueRoom): Promise<number> {
-  const { redis, names } = room;
+  const { redis, names, settings } = room;
   for (const jobId of await redis.smembers(names.withdrawn)) {
     const record = await readRecord(redis, names, jobId);
     if (record) await finishWithdrawal(room, record.pool, jobId);
   }
-  const atMs = nowMs();
-  const due = await redis.zrange(names.expiring, "-inf", String(atMs), "BYSCORE", "LIMIT", 0, SETTINGS.sweepBatch);
-  let expired = 0;
-  for (const jobId of due) {
-    const record = await readRecord(redis, names, jobId);
-    const job = record && (await readJob(room, record.tenant, jobId));
-    const neverStarted = job?.status === "queued" && job.attempts === 0;
-    if (neverStarted && (await withdrawJob(room, { id: jobId, pool: job.pool, atMs, reason: "expired_at_ms" })))
-      expired += 1;
-    await redis.zrem(names.expiring, jobId);
+  const atMs = await redisNowMs(redis);
+  const due = await redis.zrange(names.expiring, "-inf", String(atMs), "BYSCORE", "LIMIT", 0, settings.sweepBatch);
+  let ended = 0;
+  for (const jobId of due) if (await endOverdue(room, jobId, atMs)) ended += 1;
+  return ended;
+}
+
+async function endOverdue(room: QueueRoom, jobId: string, atMs: number): Promise<boolean> {
+  const { redis, names, settings } = room;
+  const record = await readRecord(redis, names, jobId);
+  const job = record && (await readJob(room, record.tenant, jobId));
+  if (job?.status === "canceling") {
+    if (await withdrawJob(room, { id: jobId, pool: job.pool, atMs, reason: "cancel_requested_at_ms" })) return true;
+    // A worker has it still, or it is between two.
+    await redis.zadd(names.expiring, atMs + settings.sweepCanceledEveryMs, jobId);
+    return false;
   }
-  return expired;
+  const neverStarted = job?.status === "queued" && job.attempts === 0;
+  const isExpired =
+    neverStarted && (await withdrawJob(room, { id: jobId, pool: job.pool, atMs, reason: "expired_at_ms" }));
+  await redis.zrem(names.expiring, jobId);
+  return isExpired;
 }

@@ -5,7 +5,6 @@ import { connectRedis } from "./connection.ts";
 import type { Notice } from "./jobEvents.ts";
 import { readJob } from "./readJob.ts";
 import type { QueueRoom } from "./room.ts";
-import { SETTINGS } from "./settings.ts";
 
 /** One event of a job. `id` can be sent back to go on from there; previews have none, they are not kept. */
 export interface WatchedEvent {
@@ -71,7 +70,7 @@ class Bell {
   }
 
   /** Waits for a ring since the last wait, the poll interval, or the signal. */
-  wait(signal: AbortSignal): Promise<void> {
+  wait(signal: AbortSignal, pollMs: number): Promise<void> {
     return new Promise((resolve) => {
       const done = () => {
         stopTimer();
@@ -80,7 +79,7 @@ class Bell {
         this.#rung = false;
         resolve();
       };
-      const stopTimer = after(SETTINGS.watchPollMs, done);
+      const stopTimer = after(pollMs, done);
       if (this.#rung || signal.aborted) return done();
       this.#wake = done;
       signal.addEventListener("abort", done, { once: true });
@@ -126,7 +125,7 @@ async function* follow(room: QueueRoom, query: WatchQuery, bell: Bell): AsyncGen
       if (isTerminal(job.status) && (await eventsAfter(room, jobId, lastId)).length === 0)
         return yield* snapshotOf(job, lastId);
     }
-    await bell.wait(signal);
+    await bell.wait(signal, room.settings.watchPollMs);
   }
 }
 
@@ -158,7 +157,7 @@ async function eventsAfter(room: QueueRoom, jobId: string, lastId: string): Prom
     `(${lastId}`,
     "+",
     "COUNT",
-    SETTINGS.eventStreamLength,
+    room.settings.eventStreamLength,
   );
   // Our own writing under a name of ours: parsed, not checked again, four times a second for every watcher.
   return entries.map(([id, fields]) => ({ id, event: JSON.parse(fields[1] ?? "{}") as JobEvent }));

@@ -1,0 +1,32 @@
+import type { Cancels } from "./cancels.ts";
+import type { Declines } from "./declines.ts";
+import type { ClaimVerdict } from "./judgeClaim.ts";
+import type { Pulse } from "./pulse.ts";
+import type { QueueRoom } from "./room.ts";
+
+/** A job that was claimed and not begun. */
+export interface NotTaken {
+  readonly jobId: string;
+  readonly verdict: Exclude<ClaimVerdict, { kind: "take" }>;
+}
+
+/** One worker's place at the queue. */
+export interface Desk {
+  readonly room: QueueRoom;
+  readonly pool: string;
+  readonly workerId: string;
+  readonly instance: string;
+  readonly cancels: Cancels;
+  readonly declines: Declines;
+  readonly pulse: Pulse;
+  /** Aborts when this worker leaves the queue. */
+  readonly closing: AbortSignal;
+  readonly onNotTaken: (notTaken: NotTaken) => void;
+}
+
+/** What a held job has to do with wishes to cancel it. */
+export interface Drop {
+  /** Aborts with a DropReason. */
+  readonly signal: AbortSignal;
+  unlisten(): void;
+}

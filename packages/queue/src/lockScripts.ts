@@ -1,0 +1,77 @@
+import type { QueueRoom } from "./room.ts";
+
+/** The lock of one job in Redis: BullMQ's key, whose value is our token. */
+export interface LockName {
+  readonly jobId: string;
+  readonly pool: string;
+  readonly token: string;
+}
+
+/**
+ * As BullMQ's extendLock.lua (6.7.0), but with PEXPIRE: its SET is refused by a Redis whose memory is full, and then every
+ * running job would lose its lock. Looks for a wish to cancel on the way.
+ */
+const RENEW = `
+if redis.call("GET", KEYS[1]) ~= ARGV[1] then return "refused" end
+redis.call("PEXPIRE", KEYS[1], ARGV[2])
+redis.call("SREM", KEYS[2], ARGV[3])
+if redis.call("HEXISTS", KEYS[3], "cancel_requested_at_ms") == 1 then return "canceled" end
+return "granted"
+`;
+
+/** A page of the journal is written by who holds the lock, and by nobody else. */
+const WRITE_PAGE = `
+if redis.call("GET", KEYS[1]) ~= ARGV[1] then return 0 end
+redis.call("HSET", KEYS[2], ARGV[2], ARGV[3])
+return 1
+`;
+
+/** A ghost's last word stands in its own page only, and nowhere when the job has been swept. */
+const CORRECT_PAGE = `
+if redis.call("EXISTS", KEYS[1]) == 0 then return 0 end
+redis.call("HSET", KEYS[2], ARGV[1], ARGV[2])
+return 1
+`;
+
+const SET_PRIORITY = `
+if redis.call("GET", KEYS[1]) ~= ARGV[1] then return 0 end
+redis.call("HSET", KEYS[2], "priority", ARGV[2])
+return 1
+`;
+
+function lockKey({ names }: QueueRoom, { pool, jobId }: LockName): string {
+  return names.bull(names.jobsQueue(pool), `${jobId}:lock`);
+}
+
+/** @returns `canceled` when it was granted and somebody wants the job canceled */
+export async function renewLock(room: QueueRoom, lock: LockName): Promise<"granted" | "canceled" | "refused"> {
+  const { redis, names, settings } = room;
+  const keys = [lockKey(room, lock), names.bull(names.jobsQueue(lock.pool), "stalled"), names.record(lock.jobId)];
+  const answer = await redis.eval(RENEW, keys.length, ...keys, lock.token, Math.round(settings.lockMs), lock.jobId);
+  return answer === "granted" || answer === "canceled" ? answer : "refused";
+}
+
+/** @returns false when the lock is not ours: then nothing was written */
+export async function writePage(room: QueueRoom, lock: LockName, page: PageText): Promise<boolean> {
+  const keys = [lockKey(room, lock), room.names.attempts(lock.jobId)];
+  return (await room.redis.eval(WRITE_PAGE, keys.length, ...keys, lock.token, page.epoch, page.text)) === 1;
+}
+
+export interface PageText {
+  readonly epoch: number;
+  readonly text: string;
+}
+
+/** Writes a page without holding the lock: only the one who opened it may do so. */
+export async function correctPage(room: QueueRoom, jobId: string, page: PageText): Promise<void> {
+  await room.redis.eval(CORRECT_PAGE, 2, room.names.record(jobId), room.names.attempts(jobId), page.epoch, page.text);
+}
+
+/**
+ * Sets where BullMQ puts the job the next time it waits: 0 goes before all priorities.
+ * @returns false when the lock is not ours
+ */
+export async function setPriority(room: QueueRoom, lock: LockName, bullPriority: number): Promise<boolean> {
+  const bullKey = room.names.bull(room.names.jobsQueue(lock.pool), lock.jobId);
+  return (await room.redis.eval(SET_PRIORITY, 2, lockKey(room, lock), bullKey, lock.token, bullPriority)) === 1;
+}

@@ -1,0 +1,82 @@
+import { Attempt, type AttemptEnd, toMoment } from "@comfyq/contract";
+import { nowMs } from "./clock.ts";
+import type { HeldJob } from "./heldJob.ts";
+import { appendEvent } from "./jobEvents.ts";
+import { type Lock, whileOurs } from "./keepLock.ts";
+import { correctPage, writePage } from "./lockScripts.ts";
+import { persist } from "./persist.ts";
+import type { QueueRoom } from "./room.ts";
+
+/** One attempt's page of the journal. */
+export interface Page {
+  readonly write: HeldJob["journal"];
+  /** After the lock was lost: says that this attempt did not die. Waits for Redis until `closing`; never throws. */
+  closeAsGhost(closing: AbortSignal): Promise<void>;
+}
+
+interface PageOptions {
+  readonly epoch: number;
+  readonly workerId: string;
+  readonly instance: string;
+}
+
+/** An unwritten page. The first write opens it and shows the job as running. */
+export function newPage(room: QueueRoom, lock: Lock, options: PageOptions): Page {
+  const { epoch } = options;
+  let facts = blankAttempt(options);
+  let shownStage: Attempt["stage"] | undefined;
+  const text = () => JSON.stringify(facts);
+  return {
+    write: async (news) => {
+      facts = { ...facts, ...news };
+      // Each try writes the newest facts, so that a write which had to be repeated cannot undo a later one.
+      const isWritten = await whileOurs(lock, () => writePage(room, lock, { epoch, text: text() }));
+      if (!isWritten) {
+        lock.lose();
+        lock.lost.throwIfAborted();
+        return; // let go already
+      }
+      if (facts.stage === shownStage || facts.end !== null) return;
+      shownStage = facts.stage;
+      const data = { status: "running", stage: facts.stage, attempt: epoch, error: null } as const;
+      void appendEvent(room, lock.jobId, { event: "status", data }).catch(() => {}); // the journal is the truth
+    },
+    closeAsGhost: (closing) =>
+      persist(closing, async () => {
+        const kept = await room.redis.hget(room.names.attempts(lock.jobId), String(epoch));
+        // Its end may have been written, and even have come true without our hearing it.
+        if (kept === null || hasEnd(kept)) return;
+        const end = {
+          end: "given_back" satisfies AttemptEnd,
+          ended_at: toMoment(nowMs()),
+          counted: false,
+          error: null,
+        };
+        await correctPage(room, lock.jobId, { epoch, text: JSON.stringify({ ...facts, ...end }) });
+      }).catch(() => {}), // the process closes: the attempt then looks like a death, which it nearly is
+  };
+}
+
+function hasEnd(text: string): boolean {
+  const page = Attempt.pick({ end: true }).safeParse(JSON.parse(text));
+  return page.success && page.data.end !== null;
+}
+
+function blankAttempt({ epoch, workerId, instance }: PageOptions): Attempt {
+  return {
+    epoch,
+    worker: workerId,
+    instance,
+    stage: "preparing",
+    started_at: toMoment(nowMs()),
+    ended_at: null,
+    end: null,
+    counted: false,
+    prompt_id: null,
+    prepare_ms: null,
+    render_ms: null,
+    store_ms: null,
+    error: null,
+    stop: null,
+  };
+}
