@@ -10,10 +10,11 @@ export type JobStage = z.infer<typeof JobStage>;
 
 /**
  * The allowed steps. `running → queued` is a try that was given back: its worker was lost, drained, or will be tried again.
- * Nothing leads out of the last four: exactly one terminal status, immutable (promise I2).
+ * `queued → canceling`: a worker had claimed it, and not begun. Nothing leads out of the last four: exactly one terminal
+ * status, immutable (promise I2).
  */
 export const JOB_STEPS: Readonly<Record<JobStatus, readonly JobStatus[]>> = {
-  queued: ["running", "canceled", "expired", "failed"],
+  queued: ["running", "canceling", "canceled", "expired", "failed"],
   running: ["queued", "canceling", "succeeded", "failed", "expired"],
   canceling: ["canceled", "succeeded", "failed"],
   succeeded: [],
