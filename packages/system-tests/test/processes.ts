@@ -1,5 +1,8 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
+import { existsSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { createInterface } from "node:readline";
 
 const root = new URL("../../..", import.meta.url).pathname;
@@ -35,9 +38,16 @@ interface StartOptions {
 /** Starts one process from its sources and waits until it says it is ready. */
 export async function startProcess(name: keyof typeof MAINS, options: StartOptions): Promise<Running> {
   const { args = [], env = {} } = options;
+  const compiled = await compiledCode(name);
   const child = spawn(process.execPath, ["--conditions=@comfyq/source", MAINS[name], ...args], {
     cwd: root,
-    env: { PATH: process.env["PATH"], COMFYQ_PRINT_READY: "1", COMFYQ_DIE_WITH_PARENT: "1", ...env },
+    env: {
+      PATH: process.env["PATH"],
+      COMFYQ_PRINT_READY: "1",
+      COMFYQ_DIE_WITH_PARENT: "1",
+      NODE_COMPILE_CACHE: compiled,
+      ...env,
+    },
     stdio: ["ignore", "pipe", "pipe"],
   });
   if (child.pid !== undefined) options.onSpawn?.(child.pid);
@@ -56,6 +66,20 @@ export async function startProcess(name: keyof typeof MAINS, options: StartOptio
       return ended(child);
     },
   };
+}
+
+/**
+ * A folder with this program's compiled code, which halves the time it takes to start. Node writes it when a process ends by
+ * itself, as ours rarely do: so once for all, one that only prints its help.
+ */
+async function compiledCode(name: keyof typeof MAINS): Promise<string> {
+  const folder = join(tmpdir(), "comfyq-compiled", `${process.version}-${name}`);
+  if (!existsSync(folder)) {
+    const args = ["--conditions=@comfyq/source", MAINS[name], "--help"];
+    const env = { PATH: process.env["PATH"], NODE_COMPILE_CACHE: folder };
+    await ended(spawn(process.execPath, args, { cwd: root, env, stdio: "ignore" }));
+  }
+  return folder;
 }
 
 async function firstLine(child: ChildProcess): Promise<string> {

@@ -13,13 +13,18 @@ import { startWebhookSink, type WebhookSink } from "./webhookSink.ts";
 export interface SetupOptions {
   /** Pairs of one simulator and one worker. Default 1. */
   readonly workers?: number;
-  readonly simulatorArgs?: readonly string[];
+  /** Flags of every simulator, or of each by its number. */
+  readonly simulatorArgs?: readonly string[] | ((at: number) => readonly string[]);
   /** Real servers instead of simulators. */
   readonly comfyUiUrls?: readonly string[];
   /** Settings for every process of the product. */
   readonly env?: Readonly<Record<string, string>>;
   /** A line of its own to Redis for each worker, one for the API and one for the dispatcher: `system.lines`. */
   readonly proxied?: boolean;
+  /** False: the simulators wait for workers that the test starts with `restartWorker`. */
+  readonly startWorkers?: boolean;
+  /** Settings of one worker, by its number, each time it starts: its pool, say. */
+  readonly workerEnv?: (at: number) => Readonly<Record<string, string>>;
   /** Locks, fences and heartbeats this much shorter in every process (COMFYQ_TIME_SCALE). Default 1: as shipped. */
   readonly timeScale?: number;
 }
@@ -41,6 +46,7 @@ export interface System extends AsyncDisposable {
   readonly simulators: readonly Running[];
   /** Addresses of the ComfyUI servers, in the order of their workers. */
   readonly instances: readonly string[];
+  /** The newest of each. */
   readonly api: Running;
   readonly dispatcher: Running;
   readonly dataDir: string;
@@ -60,6 +66,9 @@ export interface System extends AsyncDisposable {
   until(id: string, isWanted: (job: Job) => boolean): Promise<Job>;
   /** Starts the worker of simulator `at` again, after it was stopped. */
   restartWorker(at: number, env?: Readonly<Record<string, string>>): Promise<Running>;
+  /** Starts the API again at its old address, after it was stopped. */
+  restartApi(): Promise<Running>;
+  restartDispatcher(): Promise<Running>;
 }
 
 /** One moment of the history; `t` in Unix ms, `actor` a process id, or a simulator's name. */
@@ -116,23 +125,31 @@ export async function setup(options: SetupOptions = {}): Promise<System> {
         ...via(lines?.workers[at]),
         COMFYUI_URL: String(instances[at]),
         COMFYQ_WORKER_ID: `worker-${at}`,
+        ...options.workerEnv?.(at),
         ...env,
       },
     });
-  const api = await startProcess("api", { env: { ...base, ...via(lines?.api) } });
+  const startApi = (port: string) => startProcess("api", { env: { ...base, ...via(lines?.api), COMFYQ_PORT: port } });
+  let api = await startApi("0");
   const url = String(api.ready["url"]);
-  const dispatcher = await startProcess("dispatcher", {
-    env: { ...base, ...via(lines?.dispatcher), COMFYQ_PUBLIC_URL: url },
-  });
+  const startDispatcher = () =>
+    startProcess("dispatcher", { env: { ...base, ...via(lines?.dispatcher), COMFYQ_PUBLIC_URL: url } });
+  let dispatcher = await startDispatcher();
   const secret = (await readFile(join(dataDir, "secrets", "webhook-secret"), "utf8")).trim();
-  const workers = await Promise.all(instances.map((_, at) => startWorker(at)));
+  const starting = options.startWorkers === false ? [] : instances.map((_, at) => startWorker(at));
+  const workers = await Promise.all(starting);
   await untilIdle(url, workers.length);
-  const others = [api, dispatcher, ...simulators];
-  const troubles = () => [...workers, ...others].map((running) => running.log()).join("\n");
+  const all = () => [...workers, api, dispatcher, ...simulators].filter((running) => running !== undefined);
+  const troubles = () =>
+    all()
+      .map((running) => running.log())
+      .join("\n");
 
   function startSimulator(at: number): Promise<Running> {
-    const args = ["--port", "0", "--dir", join(dataDir, `comfyui-${at}`), ...(options.simulatorArgs ?? [])];
-    return startProcess("simulator", { args });
+    const { simulatorArgs = [] } = options;
+    const own = typeof simulatorArgs === "function" ? simulatorArgs(at) : simulatorArgs;
+    const places = ["--dir", join(dataDir, `comfyui-${at}`), "--history", base.COMFYQ_HISTORY_FILE];
+    return startProcess("simulator", { args: ["--port", "0", ...places, ...own] });
   }
   const get = (path: string) => fetch(url + path);
   const read = async (id: string) => Job.parse(await (await get(`/v1/jobs/${id}`)).json());
@@ -149,8 +166,12 @@ export async function setup(options: SetupOptions = {}): Promise<System> {
     workers,
     simulators,
     instances,
-    api,
-    dispatcher,
+    get api() {
+      return api;
+    },
+    get dispatcher() {
+      return dispatcher;
+    },
     dataDir,
     get lines() {
       if (!lines) throw new Error("setup was not asked for proxied lines");
@@ -184,8 +205,16 @@ export async function setup(options: SetupOptions = {}): Promise<System> {
       workers[at] = worker;
       return worker;
     },
+    restartApi: async () => {
+      api = await startApi(new URL(url).port);
+      return api;
+    },
+    restartDispatcher: async () => {
+      dispatcher = await startDispatcher();
+      return dispatcher;
+    },
     [Symbol.asyncDispose]: async () => {
-      await Promise.all([...workers, ...others].map((running) => running.stop("SIGKILL")));
+      await Promise.all(all().map((running) => running.stop("SIGKILL")));
       await sink.close();
       await Promise.all(lines ? [lines.api, lines.dispatcher, ...lines.workers].map((line) => line.close()) : []);
       await redis.close();
