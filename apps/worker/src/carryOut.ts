@@ -1,86 +1,67 @@
-import { jobFailure } from "@comfyq/contract";
+import { type JobFailure, jobFailure, type StopReport } from "@comfyq/contract";
 import type { HeldJob, Outcome } from "@comfyq/queue";
-import { failPoint, monotonicMs, sleep } from "@comfyq/runtime";
-import type { AttemptRun, StopReason } from "./attempt/attempt.ts";
+import { failPoint, monotonicMs, noteHistory, withDeadline } from "@comfyq/runtime";
+import { type AttemptRun, historyOf, type StopReason } from "./attempt/attempt.ts";
 import { decideOutcome } from "./attempt/decideOutcome.ts";
+import { forgetPrompt } from "./attempt/forgetPrompt.ts";
+import { judgeFailure } from "./attempt/judgeFailure.ts";
 import { runAttempt } from "./attempt/runAttempt.ts";
-import { stopPrompt, tidyInstance } from "./attempt/stopPrompt.ts";
-import { toJobError } from "./attempt/toJobError.ts";
-import type { Instance } from "./instance.ts";
+import { stopClock } from "./attempt/stopClock.ts";
+import { stopPrompt } from "./attempt/stopPrompt.ts";
+import { orAborted } from "./orAborted.ts";
 import type { Tools } from "./tools.ts";
 
 interface Surroundings {
-  readonly instance: Instance;
   /** Aborts when the process stops and the running job's time to finish is over. */
   readonly draining: AbortSignal;
+  /** Aborts shortly after `draining`: what insists on something stops insisting. */
+  readonly leaving: AbortSignal;
   /** Called once, when this job needs the GPU no more. */
   readonly onGpuFree: () => void;
 }
 
-/** Runs one attempt at a held job and lets the job go, whatever happens. */
+/** How long a canceled or overdue job is kept while its prompt ignores every way of stopping it. */
+const STUCK_PATIENCE_MS = 600_000;
+/** Longest wait for the fleet's list; without it, nobody is elsewhere. */
+const FLEET_MS = 5_000;
+
+/** Runs one attempt at a held job and lets the job go, whatever happens. Never rejects. */
 export async function carryOut(held: HeldJob, tools: Tools, surroundings: Surroundings): Promise<void> {
   const startedAtMs = monotonicMs();
   const clock = stopClock(held, surroundings.draining);
   const run: AttemptRun = {
     job: held,
+    instance: tools.config.instanceName,
     signal: clock.signal,
+    leaving: surroundings.leaving,
     times: { prepareMs: 0, renderMs: 0, storeMs: 0 },
     promptId: undefined,
+    mayRun: false,
+    submission: undefined,
     leaveGpu: onlyOnce(() => {
       clock.forgetTimeout();
       surroundings.onGpuFree();
     }),
   };
-  const outcome = await outcomeOf(run, tools, surroundings.instance);
+  const outcome = await outcomeOf(run, tools).catch((cause: unknown) => outcomeOfMistake(run, tools, cause));
+  if (run.mayRun || isUntouched(run)) tools.instance.lookAgain();
   run.leaveGpu();
   clock.close();
   const ended = outcome !== undefined && (await held.end(outcome));
-  await failPoint("settled");
+  const told = { outcome: outcome?.kind ?? "dropped", code: failureOf(outcome)?.code, ended };
+  await failPoint("settled", historyOf(run, told)).catch(() => {}); // all is done that a failure could undo
   tools.log.info(
     {
       jobId: held.id,
       attempt: held.epoch,
       promptId: run.promptId,
       pool: held.pool,
-      outcome: outcome?.kind ?? "dropped",
-      code: outcome && "error" in outcome ? outcome.error?.code : undefined,
-      ended,
+      ...told,
       durationMs: Math.round(monotonicMs() - startedAtMs),
     },
     "attempt ended",
   );
-}
-
-interface StopClock {
-  readonly signal: AbortSignal;
-  forgetTimeout(): void;
-  close(): void;
-}
-
-/** Everything that can stop an attempt, as one signal whose reason says which it was. */
-function stopClock(held: HeldJob, draining: AbortSignal): StopClock {
-  const stop = new AbortController();
-  const stopFor = (reason: StopReason) => stop.abort(reason);
-  const closed = new AbortController();
-  const overdue = new AbortController();
-  sleep(held.head.timeout_s * 1_000, overdue.signal).then(
-    () => stopFor("timeout"),
-    () => {}, // forgotten in time
-  );
-  const listen = (signal: AbortSignal, reason: () => StopReason) => {
-    if (signal.aborted) stopFor(reason());
-    signal.addEventListener("abort", () => stopFor(reason()), { once: true, signal: closed.signal });
-  };
-  listen(held.signal, () => held.signal.reason);
-  listen(draining, () => "drained");
-  return {
-    signal: stop.signal,
-    forgetTimeout: () => overdue.abort(),
-    close: () => {
-      overdue.abort();
-      closed.abort();
-    },
-  };
+  if (outcome && outcome.kind !== "give_back") await forgetPrompt(run, tools);
 }
 
 function onlyOnce(act: () => void): () => void {
@@ -92,37 +73,71 @@ function onlyOnce(act: () => void): () => void {
   };
 }
 
+/** It ended before it looked for the prompt that an earlier attempt may have left here. */
+function isUntouched({ job, promptId }: AttemptRun): boolean {
+  return promptId === undefined && job.earlier.some((attempt) => attempt.prompt_id !== null);
+}
+
+function failureOf(outcome: Outcome | undefined): JobFailure | undefined {
+  return outcome && "error" in outcome ? outcome.error : undefined;
+}
+
 /** @returns undefined when the job is another's by now: then nothing may be written */
-async function outcomeOf(run: AttemptRun, tools: Tools, instance: Instance): Promise<Outcome | undefined> {
+async function outcomeOf(run: AttemptRun, tools: Tools): Promise<Outcome | undefined> {
   try {
-    return { kind: "succeeded", manifest: await runAttempt(run, tools) };
+    return { kind: "succeeded", manifest: await orAborted(runAttempt(run, tools), run.signal) };
   } catch (error) {
     if (run.signal.aborted) return outcomeOfStop(run, tools);
-    const failure = toJobError(error);
-    if (failure.code === "comfyui_unreachable") instance.noteTrouble(failure.message);
-    if (failure.code === "internal")
-      tools.log.error({ jobId: run.job.id, cause: error }, "attempt failed unexpectedly");
-    await tidyInstance(run, tools, error);
-    return decideOutcome(failure, { earlier: run.job.earlier, maxAttempts: run.job.head.max_attempts }, Math.random());
+    const failure = await judgeFailure(run, tools, error);
+    tools.instance.noteFailure(failure);
+    return decide(run, tools, failure);
   }
+}
+
+/** A mistake of ours, outside of every step: the job must not stay held for ever because of it. */
+async function outcomeOfMistake(run: AttemptRun, tools: Tools, cause: unknown): Promise<Outcome | undefined> {
+  tools.log.error({ jobId: run.job.id, cause }, "attempt could not be judged");
+  return decide(run, tools, jobFailure("internal", "The worker made a mistake; its log has more"));
+}
+
+async function decide(run: AttemptRun, tools: Tools, failure: JobFailure): Promise<Outcome> {
+  const { earlier, head, signal } = run.job;
+  const neighbours = await orAborted(tools.neighbours(), withDeadline(signal, FLEET_MS)).catch(() => []);
+  const tries = { earlier, maxAttempts: head.max_attempts, instance: run.instance, neighbours };
+  return decideOutcome(failure, tries, Math.random());
 }
 
 async function outcomeOfStop(run: AttemptRun, tools: Tools): Promise<Outcome | undefined> {
   const reason: StopReason = run.signal.reason;
   switch (reason) {
     case "drained": // the prompt is left running: this worker's next life, or a neighbour, finds it by the journal
+      await orAborted(run.submission ?? Promise.resolve(), run.leaving).catch(() => {}); // else it could arrive unseen
       return { kind: "give_back", reason: "its worker is stopping" };
     case "lock_lost":
-      await stopPrompt(run, tools);
+      noteHistory("fenced", historyOf(run));
+      // A process that slept for long may find another worker at its ComfyUI, who goes on from this very prompt.
+      if (run.mayRun && !(await tools.instance.isAnothers())) await stopPrompt(run, 0, tools);
+      run.mayRun = false;
       return undefined;
-    case "canceled": {
-      const stuck = await stopPrompt(run, tools);
-      return { kind: "failed", error: jobFailure("canceled", stuck ?? "Canceled while it ran") };
-    }
-    case "timeout": {
-      const stuck = await stopPrompt(run, tools);
-      const message = `It ran longer than its timeout_s (${run.job.head.timeout_s} s); allow more, or make the workflow smaller`;
-      return { kind: "failed", error: jobFailure("timeout", stuck ? `${message}. ${stuck}` : message) };
-    }
+    case "canceled":
+      await stopAndTell(run, tools);
+      return { kind: "failed", error: jobFailure("canceled", "Canceled while it ran") };
+    case "timeout":
+      return { kind: "failed", error: jobFailure("timeout", timeoutMessage(run, await stopAndTell(run, tools))) };
   }
+}
+
+/** @returns undefined when there was nothing to stop */
+async function stopAndTell(run: AttemptRun, tools: Tools): Promise<StopReport | undefined> {
+  if (!run.mayRun) return undefined;
+  const stop = await stopPrompt(run, STUCK_PATIENCE_MS, tools);
+  await run.job.journal({ stop }).catch(() => {}); // the lock was lost meanwhile: nobody may write
+  return stop;
+}
+
+function timeoutMessage({ job }: AttemptRun, stop: StopReport | undefined): string {
+  const message = `It ran longer than its timeout_s (${job.head.timeout_s} s); allow more, or make the workflow smaller`;
+  if (!stop?.ignored_by) return message;
+  const { node_id, class_type } = stop.ignored_by;
+  return `${message}. Node ${node_id} (${class_type ?? "unknown class"}) ignores interrupts`;
 }

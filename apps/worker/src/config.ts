@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { hostname } from "node:os";
 import { PoolName } from "@comfyq/contract";
-import { readEnv, SHARED_SETTINGS, stripUrl } from "@comfyq/runtime";
+import { readEnv, readSwitches, SHARED_SETTINGS, stripUrl } from "@comfyq/runtime";
 import * as z from "zod";
 
 /** What one worker process is told. Times in seconds, sizes in bytes. */
@@ -19,7 +19,12 @@ const WorkerEnv = z.object({
     .number()
     .min(0)
     .default(300)
-    .describe("Silence after which a rendering prompt counts as stuck; 0 turns it off"),
+    .describe("Silence after which a render counts as stuck, for nodes that nothing is known of; 0: never"),
+  COMFYQ_STALL_FLOOR_S: z.coerce
+    .number()
+    .min(1)
+    .default(120)
+    .describe("Least silence after which a render counts as stuck, for nodes whose silences are known"),
   COMFYQ_MAX_INPUT_BYTES: z.coerce
     .number()
     .int()
@@ -42,7 +47,34 @@ const WorkerEnv = z.object({
     .number()
     .min(1)
     .default(30)
-    .describe("How long a prompt may take to stop after an interrupt"),
+    .describe("How long a prompt may take to stop after an interrupt, before harder means are tried"),
+  COMFYQ_INSTANCE_ID: z
+    .string()
+    .regex(/^[\w.:-]{1,200}$/)
+    .optional()
+    .describe("Name of the ComfyUI, where its address does not tell it from others; one worker drives it"),
+  COMFYQ_QUARANTINE_AFTER: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .default(3)
+    .describe("Failures in a row that a ComfyUI is to blame for, after which it takes no jobs until a canary has run"),
+  COMFYQ_CANARY_S: z.coerce.number().min(1).default(60).describe("How long the canary workflow may take"),
+  COMFYQ_CANARY_WORKFLOW: z
+    .string()
+    .optional()
+    .describe("File with a workflow (API format) that a healthy ComfyUI runs quickly; without it a small one"),
+  COMFYUI_RESTART_COMMAND: z
+    .string()
+    .optional()
+    .describe(
+      "Shell command that restarts this ComfyUI: the last resort when a prompt does not stop or a canary fails",
+    ),
+  COMFYQ_RESTART_S: z.coerce
+    .number()
+    .min(1)
+    .default(120)
+    .describe("How long a restart of ComfyUI may take until it answers again"),
   COMFYQ_DRAIN_S: z.coerce
     .number()
     .min(0)
@@ -54,14 +86,24 @@ const WorkerEnv = z.object({
 
 export type WorkerConfig = z.output<typeof WorkerEnv> & {
   readonly workerId: string;
+  /** Name of this machine. */
+  readonly machine: string;
   /** ComfyUI's address as it may be shown. */
   readonly instanceName: string;
+  /** The same for every worker that drives this ComfyUI. */
+  readonly instanceKey: string;
+  /** All that the restart command sees of our environment: no secrets. */
+  readonly restartEnv: Readonly<Record<string, string>>;
+  /** How long waits are, against the real ones. 1 but in tests. */
+  readonly timeScale: number;
 };
 
 /** Reads the environment and flags. @throws EnvError with every mistake */
 export function readConfig(argv: readonly string[]): WorkerConfig {
   const env = readEnv(WorkerEnv, { argv });
   const address = createHash("sha256").update(env.COMFYUI_URL).digest("hex").slice(0, 8);
+  const instanceName = stripUrl(env.COMFYUI_URL).replace(/\/$/, "");
+  const { PATH = "", HOME = "" } = process.env;
   return {
     ...env,
     workerId:
@@ -69,6 +111,23 @@ export function readConfig(argv: readonly string[]): WorkerConfig {
       `${hostname()
         .replaceAll(/[^\w.-]/g, "-")
         .slice(0, 80)}-${address}`,
-    instanceName: stripUrl(env.COMFYUI_URL).replace(/\/$/, ""),
+    machine: hostname(),
+    instanceName,
+    instanceKey: env.COMFYQ_INSTANCE_ID ?? instanceKeyOf(instanceName),
+    restartEnv: { PATH, HOME, COMFYUI_URL: instanceName },
+    timeScale: readSwitches().timeScale,
   };
+}
+
+/** Names that mean "this machine", and so another ComfyUI on every machine. */
+const THIS_MACHINE = /^(localhost|127\.[\d.]+|0\.0\.0\.0|\[::1?\]|host\.docker\.internal)$/;
+
+/**
+ * What tells one ComfyUI from another: its address in one spelling, and for an address that means another machine
+ * everywhere, the name of this machine.
+ */
+export function instanceKeyOf(url: string, machine: string = hostname()): string {
+  const { protocol, hostname: host, port, pathname } = new URL(url);
+  const realPort = port || (protocol === "https:" ? "443" : "80");
+  return `${THIS_MACHINE.test(host) ? machine : host}:${realPort}${pathname.replace(/\/+$/, "")}`;
 }

@@ -1,16 +1,10 @@
 import { toMoment, type WorkerBeat } from "@comfyq/contract";
-import { beat, leaveFleet, type QueueRoom, SETTINGS } from "@comfyq/queue";
-import { every, type Logger, nowMs } from "@comfyq/runtime";
+import { beat, leaveFleet, type QueueRoom } from "@comfyq/queue";
+import { every, type Logger, nowMs, withDeadline } from "@comfyq/runtime";
+import type { Activity } from "./activity.ts";
 import type { WorkerConfig } from "./config.ts";
-import type { Instance } from "./instance.ts";
-
-/** What this worker is doing, as its loop sees it. */
-export interface Activity {
-  renderingJobId: string | null;
-  /** Jobs held: the one that renders and those being stored. */
-  holding: number;
-  draining: boolean;
-}
+import { type Instance, reasonOf } from "./instance/watchInstance.ts";
+import { orAborted } from "./orAborted.ts";
 
 interface HeartbeatOptions {
   readonly room: QueueRoom;
@@ -18,17 +12,21 @@ interface HeartbeatOptions {
   readonly instance: Instance;
   readonly activity: Activity;
   readonly log: Logger;
-  readonly signal: AbortSignal;
 }
 
 export interface Heartbeat {
   /** Tells it now, when something changed that others wait for. */
   beatNow(): Promise<void>;
+  /** Says goodbye. */
+  stop(): Promise<void>;
 }
 
-/** Tells the fleet every 3 s that this worker lives, and what it does; says goodbye when the signal aborts. */
-export function startHeartbeat({ room, config, instance, activity, log, signal }: HeartbeatOptions): Heartbeat {
-  const startedAt = toMoment(nowMs());
+/** Longest wait for Redis to hear a goodbye; without it the last beat runs out by itself. */
+const GOODBYE_MS = 1_000;
+
+/** Tells the fleet every 3 s that this worker lives, and what it does, until it is stopped. */
+export function startHeartbeat({ room, config, instance, activity, log }: HeartbeatOptions): Heartbeat {
+  const stopped = new AbortController();
   const describe = (): WorkerBeat => {
     const facts = instance.facts();
     return {
@@ -36,28 +34,35 @@ export function startHeartbeat({ room, config, instance, activity, log, signal }
       pool: config.COMFYQ_POOL,
       instance: config.instanceName,
       state: stateOf(instance, activity),
-      reason: instance.trouble() ?? null,
+      reason: reasonOf(instance.standing()) ?? null,
       job_id: activity.renderingJobId,
-      storing: activity.holding - (activity.renderingJobId === null ? 0 : 1),
+      storing: activity.held.size - (activity.renderingJobId === null ? 0 : 1),
       comfyui_version: facts?.version ?? null,
       fingerprint: facts?.fingerprint ?? null,
       device: facts?.device ?? null,
-      started_at: startedAt,
+      started_at: activity.startedAt,
       beat_at: toMoment(nowMs()),
     };
   };
-  const beatNow = () => beat(room, describe());
-  void every(SETTINGS.beatEveryMs, beatNow, {
-    signal,
+  const beatNow = async () => {
+    if (!stopped.signal.aborted) await beat(room, describe());
+  };
+  void every(room.settings.beatEveryMs, beatNow, {
+    signal: stopped.signal,
     onError: (cause) => log.warn({ cause }, "heartbeat was not heard"),
   });
-  signal.addEventListener("abort", () => void leaveFleet(room, config.workerId).catch(() => {}), { once: true });
-  return { beatNow };
+  return {
+    beatNow,
+    stop: async () => {
+      stopped.abort();
+      await orAborted(leaveFleet(room, config.workerId), withDeadline(undefined, GOODBYE_MS)).catch(() => {});
+    },
+  };
 }
 
 function stateOf(instance: Instance, activity: Activity): WorkerBeat["state"] {
   if (activity.draining) return "draining";
   if (activity.renderingJobId !== null) return "rendering";
-  if (instance.trouble() === undefined) return "idle";
-  return instance.facts() === undefined ? "starting" : "unready";
+  const { kind } = instance.standing();
+  return kind === "well" ? "idle" : kind;
 }

@@ -1,10 +1,13 @@
-import { connectComfyUi } from "@comfyq/comfyui";
+import { type ComfyUi, connectComfyUi } from "@comfyq/comfyui";
+import { toMoment } from "@comfyq/contract";
 import { type Claimer, openClaimer, publishClasses } from "@comfyq/queue";
 import {
   createLogger,
   createSafeFetch,
   type Logger,
+  nowMs,
   printReady,
+  readSwitches,
   reportAndExit,
   retentionMs,
   runService,
@@ -15,37 +18,51 @@ import {
   storageUrl,
 } from "@comfyq/runtime";
 import { openStorage } from "@comfyq/storage";
+import type { Activity } from "./activity.ts";
 import { readConfig, type WorkerConfig } from "./config.ts";
-import { type Activity, type Heartbeat, startHeartbeat } from "./heartbeat.ts";
-import { watchInstance } from "./instance.ts";
+import { type Heartbeat, startHeartbeat } from "./heartbeat.ts";
+import { readCanary } from "./instance/canary.ts";
+import { createStallPatience } from "./instance/stallPatience.ts";
+import { type Instance, reasonOf, watchInstance } from "./instance/watchInstance.ts";
 import type { Tools } from "./tools.ts";
 import { type LoopOptions, workLoop } from "./workLoop.ts";
 
 /** After draining, time for the last writes and closings. */
 const CLOSING_MS = 4_000;
+/** Of that, the time for what insists on stopping a prompt. */
+const LEAVING_MS = 2_000;
 /** Longest silence of an input's source. */
 const INPUT_IDLE_MS = 30_000;
 
+interface Base {
+  readonly service: Service;
+  readonly config: WorkerConfig;
+  readonly log: Logger;
+  readonly claimer: Claimer;
+  readonly comfyui: ComfyUi;
+  readonly activity: Activity;
+}
+
 async function start(service: Service, config: WorkerConfig, log: Logger): Promise<void> {
   const claimer = await openQueue(service, config, log);
-  const tools = openTools(service, config, log);
-  const activity: Activity = { renderingJobId: null, holding: 0, draining: false };
-  let heartbeat: Heartbeat | undefined;
-  const instance = watchInstance({
-    comfyui: tools.comfyui,
-    log,
-    onLearned: ({ fingerprint, classes }) => publishClasses(claimer.room, fingerprint, classes),
-    onChange: () => void heartbeat?.beatNow().catch(() => {}), // the next regular beat tells the same
-  });
-  heartbeat = startHeartbeat({ room: claimer.room, config, instance, activity, log, signal: service.signal });
-  startWork(service, { claimer, instance, tools, activity });
+  const activity: Activity = {
+    startedAt: toMoment(nowMs()),
+    held: new Set(),
+    renderingJobId: null,
+    isClaiming: false,
+    draining: false,
+  };
+  const base: Base = { service, config, log, claimer, comfyui: openComfyUi(service, config, log), activity };
+  const instance = await startInstance(base);
+  const tools = openTools(base, instance);
+  startWork(service, { claimer, tools, activity });
   const health = await serveHealth(service, {
     host: config.COMFYQ_HEALTH_HOST,
     port: config.COMFYQ_HEALTH_PORT,
     checks: {
       redis: () => claimer.room.redis.ping(),
       comfyui: () => {
-        const reason = instance.trouble();
+        const reason = reasonOf(instance.standing());
         if (reason !== undefined) throw new Error(reason);
       },
     },
@@ -55,11 +72,14 @@ async function start(service: Service, config: WorkerConfig, log: Logger): Promi
 }
 
 async function openQueue(service: Service, config: WorkerConfig, log: Logger): Promise<Claimer> {
+  const { timeScale, breaks } = readSwitches();
   const claimer = await openClaimer({
     redisUrl: config.REDIS_URL,
     prefix: config.COMFYQ_PREFIX,
     retentionMs: retentionMs(config),
     allowUnsafeRedis: config.COMFYQ_ALLOW_UNSAFE_REDIS,
+    timeScale,
+    breaks,
     pool: config.COMFYQ_POOL,
     workerId: config.workerId,
     instance: config.instanceName,
@@ -69,30 +89,57 @@ async function openQueue(service: Service, config: WorkerConfig, log: Logger): P
   return claimer;
 }
 
-function openTools(service: Service, config: WorkerConfig, log: Logger): Tools {
-  const store = openStorage(storageUrl(config), storageOptions(config));
-  service.onStop("close the store", () => store.close());
+function openComfyUi(service: Service, config: WorkerConfig, log: Logger): ComfyUi {
   const comfyui = connectComfyUi({
     url: config.COMFYUI_URL,
     ...(config.COMFYUI_API_KEY === undefined ? {} : { apiKey: config.COMFYUI_API_KEY }),
     onEvent: (event) => log.debug({ event }, "comfyui"),
   });
   service.onStop("close ComfyUI's connections", () => comfyui.close());
+  return comfyui;
+}
+
+/** Watches the instance and tells the fleet of it, until the last job is let go. */
+async function startInstance({ service, config, log, claimer, comfyui, activity }: Base): Promise<Instance> {
+  const canary = config.COMFYQ_CANARY_WORKFLOW;
+  let heartbeat: Heartbeat | undefined;
+  const instance = watchInstance({
+    comfyui,
+    claimer,
+    config,
+    activity,
+    log,
+    canary: canary === undefined ? undefined : await readCanary(canary),
+    onLearned: ({ fingerprint, classes }) => publishClasses(claimer.room, fingerprint, classes),
+    onChange: () => void heartbeat?.beatNow().catch(() => {}), // the next regular beat tells the same
+    signal: service.signal,
+  });
+  service.onStop("let go of ComfyUI", () => instance.release());
+  heartbeat = startHeartbeat({ room: claimer.room, config, instance, activity, log });
+  service.onStop("say goodbye", () => heartbeat?.stop());
+  return instance;
+}
+
+function openTools({ service, config, log, claimer, comfyui }: Base, instance: Instance): Tools {
+  const store = openStorage(storageUrl(config), storageOptions(config));
+  service.onStop("close the store", () => store.close());
   const fetchInput = createSafeFetch({
     allowHosts: config.COMFYQ_ALLOW_HOSTS,
     maxBytes: config.COMFYQ_MAX_INPUT_BYTES,
     timeoutMs: config.COMFYQ_INPUT_TIMEOUT_S * 1_000,
     idleTimeoutMs: INPUT_IDLE_MS,
   });
-  return { config, comfyui, store, fetchInput, log };
+  const patience = createStallPatience(claimer.room, config);
+  return { config, comfyui, instance, patience, store, fetchInput, neighbours: () => claimer.neighbours(), log };
 }
 
-type Work = Omit<LoopOptions, "stopping" | "draining">;
+type Work = Omit<LoopOptions, "stopping" | "draining" | "leaving">;
 
 /** Works until told to stop; then takes nothing more, and gives back what does not finish within the drain time. */
 function startWork(service: Service, work: Work): void {
   const draining = new AbortController();
-  const loop = workLoop({ ...work, stopping: service.signal, draining: draining.signal });
+  const leaving = new AbortController();
+  const loop = workLoop({ ...work, stopping: service.signal, draining: draining.signal, leaving: leaving.signal });
   loop.catch((error: unknown) => service.stop(error instanceof Error ? error : new Error(String(error))));
   service.onStop("drain", async (hurry) => {
     work.activity.draining = true;
@@ -102,6 +149,7 @@ function startWork(service: Service, work: Work): void {
       () => draining.abort(),
       () => {}, // hurried
     );
+    draining.signal.addEventListener("abort", () => void sleep(LEAVING_MS).then(() => leaving.abort()), { once: true });
     await loop.catch(() => {}); // told to the service already
   });
 }

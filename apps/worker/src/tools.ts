@@ -1,13 +1,20 @@
 import type { ComfyUi } from "@comfyq/comfyui";
+import type { WorkerBeat } from "@comfyq/contract";
 import type { Logger, SafeFetch } from "@comfyq/runtime";
 import type { Storage } from "@comfyq/storage";
 import type { WorkerConfig } from "./config.ts";
+import type { StallPatience } from "./instance/stallPatience.ts";
+import type { Instance } from "./instance/watchInstance.ts";
 
 /** What every step of an attempt works with; built once in main.ts and handed down. */
 export interface Tools {
   readonly config: WorkerConfig;
   readonly comfyui: ComfyUi;
+  readonly instance: Instance;
+  readonly patience: StallPatience;
   readonly store: Storage;
   readonly fetchInput: SafeFetch;
+  /** The other live workers of the pool. */
+  readonly neighbours: () => Promise<readonly WorkerBeat[]>;
   readonly log: Logger;
 }

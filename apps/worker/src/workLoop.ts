@@ -1,62 +1,95 @@
-import type { Claimer } from "@comfyq/queue";
+import type { Claimer, HeldJob } from "@comfyq/queue";
+import { sleep } from "@comfyq/runtime";
+import type { Activity } from "./activity.ts";
 import { carryOut } from "./carryOut.ts";
 import { createGpuSlot, type GpuSlot } from "./gpuSlot.ts";
-import type { Activity } from "./heartbeat.ts";
-import type { Instance } from "./instance.ts";
+import { orAborted } from "./orAborted.ts";
 import type { Tools } from "./tools.ts";
 
 export interface LoopOptions {
   readonly claimer: Claimer;
-  readonly instance: Instance;
   readonly tools: Tools;
   readonly activity: Activity;
   /** No further claims once this aborts. */
   readonly stopping: AbortSignal;
   /** Running jobs are given back once this aborts. */
   readonly draining: AbortSignal;
+  /** What insists on something stops insisting once this aborts. */
+  readonly leaving: AbortSignal;
 }
+
+/** After a claim that failed: Redis refuses, say. */
+const REST_MS = 1_000;
 
 /**
  * Claims, renders, stores; one render at a time. A job is claimed only when the slot is free and the instance well, so an
  * idle GPU anywhere takes the next job before a busy one does. Returns when stopping and every held job is let go.
  */
 export async function workLoop(options: LoopOptions): Promise<void> {
-  const { claimer, stopping } = options;
+  const { activity } = options;
   const slot = createGpuSlot();
   const held = new Set<Promise<void>>();
   while (await mayClaim(options, slot, held)) {
-    const job = await claimer.claim();
-    if (!job || stopping.aborted) {
-      await job?.end({ kind: "give_back", reason: "its worker is stopping" });
+    const job = await claim(options);
+    if (!job) {
       slot.release();
       continue;
     }
-    options.activity.renderingJobId = job.id;
+    activity.renderingJobId = job.id;
     const onGpuFree = () => {
-      options.activity.renderingJobId = null;
+      activity.renderingJobId = null;
       slot.release();
     };
     const work = carryOut(job, options.tools, { ...options, onGpuFree }).finally(() => {
       held.delete(work);
-      options.activity.holding = held.size;
+      activity.held.delete(job.id);
     });
     held.add(work);
-    options.activity.holding = held.size;
   }
   await Promise.all(held);
 }
 
 /** Waits until one more job can be taken. @returns false when stopping */
 async function mayClaim(options: LoopOptions, slot: GpuSlot, held: ReadonlySet<Promise<void>>): Promise<boolean> {
-  const { instance, tools, stopping } = options;
+  const { tools, stopping } = options;
   try {
     await slot.take(stopping);
     // Too many rendered jobs waiting for storage: the GPU idles honestly, rather than disk and memory filling up.
-    while (held.size >= tools.config.COMFYQ_STORING_MAX) await Promise.race(held);
-    await instance.untilWell(stopping);
+    while (held.size >= tools.config.COMFYQ_STORING_MAX) await orAborted(Promise.race(held), stopping);
+    await tools.instance.untilWell(stopping);
     return true;
   } catch (error) {
     if (stopping.aborted) return false;
     throw error;
   }
+}
+
+/** Claims one job that may be begun here and now. @returns undefined when there is none */
+async function claim({ claimer, tools, activity, stopping }: LoopOptions): Promise<HeldJob | undefined> {
+  const { instance, log } = tools;
+  const first = instance.toRejoin();
+  activity.isClaiming = true;
+  try {
+    const job = await claimer.claim({ first });
+    if (!job) return undefined;
+    const reason = whyNot(job, first, stopping.aborted);
+    if (reason === undefined && instance.standing().kind === "well") {
+      activity.held.add(job.id); // before anybody looks: its prompt is no leftover any more
+      return job;
+    }
+    await job.end({ kind: "give_back", reason: reason ?? "this worker's ComfyUI is not well" });
+    return undefined;
+  } catch (cause) {
+    log.warn({ cause }, "no job could be claimed");
+    await sleep(REST_MS, stopping).catch(() => {}); // mayClaim sees the stop
+    return undefined;
+  } finally {
+    activity.isClaiming = false;
+    if (first.length > 0) instance.lookAgain(); // rejoined now, or another worker's, or ended
+  }
+}
+
+function whyNot({ id }: HeldJob, first: readonly string[], isStopping: boolean): string | undefined {
+  if (isStopping) return "its worker is stopping";
+  return first.length === 0 || first.includes(id) ? undefined : "the prompt of another job still runs there";
 }

@@ -54,8 +54,26 @@ const GROUPS = {
     COMFYQ_POOL: PoolName.default("default").describe("Pool the workers take jobs of"),
     COMFYQ_STALL_S: atLeast(0)
       .default(300)
-      .describe("Seconds of silence after which a render counts as stuck; 0: never"),
-    COMFYQ_CANCEL_S: atLeast(1).default(30).describe("Seconds a render may take to stop after it was interrupted"),
+      .describe("Seconds of silence after which a render counts as stuck, for nodes nothing is known of; 0: never"),
+    COMFYQ_STALL_FLOOR_S: atLeast(1)
+      .default(120)
+      .describe("Least seconds of silence after which it counts as stuck, for nodes whose silences are known"),
+    COMFYQ_CANCEL_S: atLeast(1)
+      .default(30)
+      .describe("Seconds a render may take to stop after an interrupt, before harder means are tried"),
+    COMFYUI_RESTART_COMMAND: z
+      .string()
+      .optional()
+      .describe("Shell command, the last resort: restarts the ComfyUI whose address it finds in COMFYUI_URL"),
+    COMFYQ_RESTART_S: atLeast(1).default(120).describe("Seconds a restarted ComfyUI may take until it answers"),
+    COMFYQ_QUARANTINE_AFTER: count
+      .default(3)
+      .describe("Failures in a row by its own fault after which a ComfyUI takes no jobs until a canary has run"),
+    COMFYQ_CANARY_S: atLeast(1).default(60).describe("Seconds the canary workflow may take"),
+    COMFYQ_CANARY_WORKFLOW: z
+      .string()
+      .optional()
+      .describe("File with that workflow (API format); without it a small one that needs no model"),
     COMFYQ_DRAIN_S: atLeast(0)
       .default(3)
       .describe("Seconds a stopping worker lets its render go on before giving the job back (60 for a worker alone)"),
@@ -109,6 +127,10 @@ const GROUPS = {
   "One process started by hand (npm start sets these itself)": {
     COMFYUI_URL: z.string().default("http://127.0.0.1:8188").describe("The one ComfyUI a worker drives"),
     COMFYQ_WORKER_ID: z.string().optional().describe("Name of a worker; without it made of host and COMFYUI_URL"),
+    COMFYQ_INSTANCE_ID: z
+      .string()
+      .optional()
+      .describe("Name of a worker's ComfyUI, where its address does not tell it from others; one worker drives it"),
     COMFYQ_HEALTH_HOST: z
       .string()
       .default("127.0.0.1")

@@ -43,6 +43,7 @@ export async function startSystem(options: StartOptions): Promise<RunningSystem>
     COMFYQ_DRAIN_S: String(settings.COMFYQ_DRAIN_S),
     COMFYQ_HEALTH_PORT: "0", // one setting for many processes: each takes a free one
     COMFYQ_WORKER_ID: undefined,
+    COMFYQ_INSTANCE_ID: undefined,
   };
   const [apiUrl, comfyUiUrls] = await Promise.all([
     startApiAndDispatcher(options, env),

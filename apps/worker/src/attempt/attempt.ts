@@ -1,14 +1,23 @@
 import type { HeldJob } from "@comfyq/queue";
+import { type HistoryFacts, isBroken } from "@comfyq/runtime";
 
 /** One try, as its steps see it. */
 export interface AttemptRun {
   readonly job: HeldJob;
+  /** Where it runs, as the journal names it. */
+  readonly instance: string;
   /** Work stops when this aborts; its reason is a `StopReason`. */
   readonly signal: AbortSignal;
+  /** Aborts when the process is about to end: what insists on something stops insisting. */
+  readonly leaving: AbortSignal;
   /** Wall times of the steps so far, in ms. */
   readonly times: StepTimes;
-  /** Set once ComfyUI may know the prompt: what a cancel has to stop. */
+  /** Set once ComfyUI may know the prompt. */
   promptId: string | undefined;
+  /** May ComfyUI still run or queue it? Then a stop has to end it, and the next job has to wait. */
+  mayRun: boolean;
+  /** Settles when ComfyUI has taken or refused the prompt; undefined before it was sent. Never rejects. */
+  submission: Promise<void> | undefined;
   /** Rendering is over: the GPU slot passes on, and `timeout_s` no longer runs (finished work is not thrown away). */
   leaveGpu(): void;
 }
@@ -21,3 +30,18 @@ export interface StepTimes {
 
 /** Canceled by the customer; the lock may be another's; `timeout_s` is over; this process must stop. */
 export type StopReason = "canceled" | "lock_lost" | "timeout" | "drained";
+
+/**
+ * Asked before anything that others would see: a process that slept finds out here that the job is another's, before any
+ * of its timers has fired.
+ * @throws the signal's reason
+ */
+export function assertOurs({ job, signal }: Pick<AttemptRun, "job" | "signal">): void {
+  if (!isBroken("no_fence")) job.isOurs(); // aborts the signal when it is not
+  signal.throwIfAborted();
+}
+
+/** What every line of a test's history says of an attempt. */
+export function historyOf(run: AttemptRun, more: HistoryFacts = {}): HistoryFacts {
+  return { job: run.job.id, epoch: run.job.epoch, instance: run.instance, prompt: run.promptId, ...more };
+}

@@ -1,4 +1,4 @@
-import { type Attempt, JOB_ERRORS, type JobFailure } from "@comfyq/contract";
+import { type Attempt, type JobErrorPolicy, type JobFailure, policyOf, type WorkerBeat } from "@comfyq/contract";
 import type { Outcome } from "@comfyq/queue";
 
 /** Failures that do not count are bounded all the same: a job may not circle for ever (promise I7). */
@@ -9,8 +9,12 @@ const LONGEST_BACKOFF_MS = 60_000;
 
 export interface TriesSoFar {
   /** Tries before this one. */
-  readonly earlier: readonly Pick<Attempt, "end" | "counted" | "error">[];
+  readonly earlier: readonly Pick<Attempt, "end" | "counted" | "error" | "instance">[];
   readonly maxAttempts: number;
+  /** Where this one failed. */
+  readonly instance: string;
+  /** The other workers of the pool that take jobs. */
+  readonly neighbours: readonly Pick<WorkerBeat, "instance">[];
 }
 
 /**
@@ -18,17 +22,43 @@ export interface TriesSoFar {
  * shall not return together.
  */
 export function decideOutcome(error: JobFailure, tries: TriesSoFar, dice: number): Outcome {
-  const policy = JOB_ERRORS[error.code];
+  const policy = policyOf(error.code);
   if (policy.retry === "never") return { kind: "failed", error };
   // The instance is away, not the job broken: back to the front of the queue, for whoever is well.
   if (error.code === "comfyui_unreachable") return boundedGiveBack(error, tries);
   const failed = tries.earlier.filter((attempt) => attempt.end === "failed");
+  const isElsewhere = hasElsewhere(error, tries);
+  if (isOver(error, failed, tries.maxAttempts) || (isLackOf(error) && !isElsewhere)) return { kind: "failed", error };
+  const isToWait = policy.retry === "backoff" || (policy.retry === "elsewhere" && !isElsewhere && !isFreed(error));
+  return { kind: "retry", error, counted: policy.counts, afterMs: isToWait ? backoffMs(failed.length, dice) : 0 };
+}
+
+type Failed = TriesSoFar["earlier"];
+
+function isOver(error: JobFailure, failed: Failed, maxAttempts: number): boolean {
+  const policy: JobErrorPolicy = policyOf(error.code);
   const counted = failed.filter((attempt) => attempt.counted).length + (policy.counts ? 1 : 0);
   const uncounted = failed.filter((attempt) => !attempt.counted).length + (policy.counts ? 0 : 1);
-  if (counted >= tries.maxAttempts || uncounted > MOST_UNCOUNTED_FAILURES) return { kind: "failed", error };
-  if (error.code === "out_of_gpu_memory" && failed.some((attempt) => attempt.error?.code === error.code))
-    return { kind: "failed", error };
-  return { kind: "retry", error, counted: policy.counts, afterMs: waitMs(policy.retry, failed.length, dice) };
+  const alike = failed.filter((attempt) => attempt.error?.code === error.code).length;
+  const isTriedEnough = policy.retriesAtMost !== undefined && alike >= policy.retriesAtMost;
+  return isTriedEnough || counted >= maxAttempts || uncounted > MOST_UNCOUNTED_FAILURES;
+}
+
+/** Is there another instance that has not failed this job in the same way? */
+function hasElsewhere({ code }: JobFailure, { earlier, instance, neighbours }: TriesSoFar): boolean {
+  const failedAt = new Set([instance]);
+  for (const attempt of earlier) if (attempt.error?.code === code) failedAt.add(attempt.instance);
+  return neighbours.some((worker) => !failedAt.has(worker.instance));
+}
+
+/** What an instance does not have, it does not have a second later either. */
+function isLackOf({ code }: JobFailure): boolean {
+  return code === "model_missing" || code === "node_class_missing";
+}
+
+/** Its memory was freed before: the same instance may do at once. */
+function isFreed({ code }: JobFailure): boolean {
+  return code === "out_of_gpu_memory";
 }
 
 /** A day of an instance that comes and goes must not fail a job; a job that nobody can ever submit must not stay. */
@@ -36,11 +66,10 @@ const MOST_GIVE_BACKS = 100;
 
 function boundedGiveBack(error: JobFailure, { earlier }: TriesSoFar): Outcome {
   const givenBack = earlier.filter((attempt) => attempt.end === "given_back").length;
-  return givenBack >= MOST_GIVE_BACKS ? { kind: "failed", error } : { kind: "give_back", reason: error.message };
+  return givenBack >= MOST_GIVE_BACKS ? { kind: "failed", error } : { kind: "give_back", reason: error.message, error };
 }
 
-function waitMs(retry: "here" | "elsewhere" | "backoff", failures: number, dice: number): number {
-  if (retry !== "backoff") return 0;
+function backoffMs(failures: number, dice: number): number {
   const wait = Math.min(FIRST_BACKOFF_MS * 2 ** failures, LONGEST_BACKOFF_MS);
   return Math.round(wait * (0.5 + dice / 2));
 }

@@ -1,5 +1,6 @@
 import type { Workflow } from "@comfyq/contract";
 import type { HeldJob } from "@comfyq/queue";
+import { isBroken } from "@comfyq/runtime";
 
 const OUR_FOLDER = "comfyq";
 
@@ -9,6 +10,7 @@ const OUR_FOLDER = "comfyq";
  */
 export function withJobFolder(workflow: Workflow, job: Pick<HeldJob, "id" | "epoch">): Workflow {
   const copy = structuredClone(workflow);
+  if (isBroken("shared_output_folder")) return copy; // for a test: all attempts save in one place
   for (const node of Object.values(copy)) {
     const prefix = node.inputs["filename_prefix"];
     if (typeof prefix === "string") node.inputs["filename_prefix"] = `${OUR_FOLDER}/${job.id}-${job.epoch}/${prefix}`;

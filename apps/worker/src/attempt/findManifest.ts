@@ -1,21 +1,33 @@
 import { json } from "node:stream/consumers";
 import { Manifest, manifestKey } from "@comfyq/contract";
-import type { HeldJob } from "@comfyq/queue";
-import { type Storage, StorageError } from "@comfyq/storage";
+import { withDeadline } from "@comfyq/runtime";
+import { StorageError } from "@comfyq/storage";
+import { orAborted } from "../orAborted.ts";
+import type { Tools } from "../tools.ts";
+import type { AttemptRun } from "./attempt.ts";
+import { untilStored } from "./untilStored.ts";
+
+/** A manifest is a few KB: a store that takes longer is not well, and is asked again. */
+const READ_MS = 20_000;
 
 /**
  * The manifest that an earlier attempt sealed, if any. A first start cannot have one, and is spared the question: it
- * would be asked while the GPU waits.
+ * would be asked while the GPU waits. A later one waits for a store that is away: rendering finished work again is worse.
  */
-export async function findManifest(job: HeldJob, store: Storage): Promise<Manifest | undefined> {
-  return job.epoch === 1 ? undefined : readManifest(job.id, store);
+export async function findManifest(run: AttemptRun, tools: Tools): Promise<Manifest | undefined> {
+  return run.job.epoch === 1 ? undefined : untilStored(run, tools, () => readManifest(run, tools));
 }
 
 /** Reads the manifest of a job; undefined when nobody has sealed it. */
-export async function readManifest(jobId: string, store: Storage): Promise<Manifest | undefined> {
-  try {
-    const { body } = await store.get(manifestKey(jobId));
+export async function readManifest(run: AttemptRun, { store }: Tools): Promise<Manifest | undefined> {
+  const late = new StorageError("slow", `The manifest was not read within ${READ_MS} ms; is the store well?`);
+  const signal = withDeadline(run.signal, READ_MS, late);
+  const read = async () => {
+    const { body } = await store.get(manifestKey(run.job.id), { signal });
     return Manifest.parse(await json(body));
+  };
+  try {
+    return await orAborted(read(), signal);
   } catch (error) {
     if (error instanceof StorageError && error.code === "not_found") return undefined;
     throw error;

@@ -1,14 +1,18 @@
+import { isComfyError } from "@comfyq/comfyui";
 import { parseParamPath, type Workflow } from "@comfyq/contract";
 import { failPoint } from "@comfyq/runtime";
 import { JobError } from "../jobError.ts";
 import type { Tools } from "../tools.ts";
-import type { AttemptRun } from "./attempt.ts";
+import { type AttemptRun, historyOf } from "./attempt.ts";
 import { withJobFolder } from "./filenamePrefix.ts";
 import { openSource } from "./openSource.ts";
+import { patiently } from "./patiently.ts";
 import { spool } from "./spool.ts";
 
 /** Where our uploads stand in ComfyUI's input folder; named by content, so equal bytes are one file. */
 const UPLOAD_FOLDER = "comfyq";
+/** How long an upload that fails is tried again; the input stays on our disk meanwhile. */
+const UPLOAD_PATIENCE_MS = 120_000;
 
 /**
  * Brings every input of the job onto the instance and returns the graph as it will run: inputs named as ComfyUI knows
@@ -44,16 +48,22 @@ interface InputWish {
 async function placeOne(run: AttemptRun, wish: InputWish, tools: Tools): Promise<string> {
   const maxBytes = tools.config.COMFYQ_MAX_INPUT_BYTES;
   const source = await openSource(wish, { tenant: run.job.tenant, signal: run.signal }, tools);
-  await failPoint("inputs_downloading");
+  await failPoint("inputs_downloading", historyOf(run));
   await using file = await spool(source.body, { label: wish.label, maxBytes });
-  const uploaded = await tools.comfyui.upload({
-    body: file.open(),
-    name: `${file.sha256}${source.extension}`,
-    subfolder: UPLOAD_FOLDER,
-    contentType: source.contentType,
-    signal: run.signal,
+  const uploaded = await patiently(run, tools.log, {
+    what: "uploading an input",
+    patienceMs: UPLOAD_PATIENCE_MS,
+    mayPass: (error) => isComfyError(error, "unreachable", "busy", "protocol", "rate_limited"),
+    step: () =>
+      tools.comfyui.upload({
+        body: file.open(),
+        name: `${file.sha256}${source.extension}`,
+        subfolder: UPLOAD_FOLDER,
+        contentType: source.contentType,
+        signal: run.signal,
+      }),
   });
-  await failPoint("uploaded");
+  await failPoint("uploaded", historyOf(run));
   return uploaded.subfolder === "" ? uploaded.name : `${uploaded.subfolder}/${uploaded.name}`;
 }
 

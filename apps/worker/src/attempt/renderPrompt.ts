@@ -1,36 +1,52 @@
-import type { PromptProgress, Rendered } from "@comfyq/comfyui";
+import { isComfyError, type PromptProgress, type Rendered } from "@comfyq/comfyui";
 import type { Progress } from "@comfyq/contract";
-import { failPoint } from "@comfyq/runtime";
+import { failPoint, isBroken } from "@comfyq/runtime";
 import type { Tools } from "../tools.ts";
-import type { AttemptRun } from "./attempt.ts";
+import { type AttemptRun, historyOf } from "./attempt.ts";
 
 /** Follows the prompt to its end, showing progress and previews on the way. */
 export async function renderPrompt(run: AttemptRun, promptId: string, tools: Tools): Promise<Rendered> {
   const { job, signal } = run;
-  let shownValue = 0;
+  const patience = await tools.patience.forAttempt();
   await job.journal({ stage: "rendering" });
-  await failPoint("executing");
-  const rendered = await tools.comfyui.watch(promptId, {
-    signal,
-    stallMs: tools.config.COMFYQ_STALL_S * 1_000,
-    onProgress: (prompt) => {
-      const progress = toProgress(prompt);
-      shownValue = Math.max(shownValue, progress.value); // a lazy node may be entered twice; the customer's bar may not go back
-      job.report({ ...progress, value: shownValue });
-    },
-    onPreview: ({ node_id, contentType, image }) =>
-      job.show({
-        event: "preview",
-        data: {
-          node_id: node_id ?? null,
-          content_type: contentType,
-          data_base64: Buffer.from(image).toString("base64"),
-        },
-      }),
-  });
-  await failPoint("rendered");
+  await failPoint("executing", historyOf(run));
+  const rendered = await tools.comfyui
+    .watch(promptId, {
+      signal,
+      stallMs: patience.stallMs,
+      onSilence: patience.onSilence,
+      onProgress: showProgress(run),
+      onPreview: ({ node_id, contentType, image }) =>
+        job.show({
+          event: "preview",
+          data: {
+            node_id: node_id ?? null,
+            content_type: contentType,
+            data_base64: Buffer.from(image).toString("base64"),
+          },
+        }),
+    })
+    .catch((error: unknown) => {
+      run.mayRun = !isComfyError(error, "node_failed", "out_of_memory", "cuda_fault", "interrupted", "prompt_lost");
+      throw error;
+    });
+  run.mayRun = false;
+  tools.instance.noteRendered();
+  patience.keep();
+  await failPoint("rendered", historyOf(run));
   job.report(finished(Object.keys(job.request.workflow).length));
   return rendered;
+}
+
+/** A lazy node may be entered twice; the customer's bar may not go back. */
+function showProgress({ job }: AttemptRun): (prompt: PromptProgress) => void {
+  let shownValue = 0;
+  return (prompt) => {
+    const progress = toProgress(prompt);
+    shownValue = Math.max(shownValue, progress.value);
+    // Broken for a test: the bar runs backwards.
+    job.report({ ...progress, value: isBroken("progress_jumps_back") ? 1 - shownValue : shownValue });
+  };
 }
 
 function toProgress({ nodesTotal, nodesDone, node }: PromptProgress): Progress {

@@ -1,7 +1,7 @@
 import type { Manifest } from "@comfyq/contract";
 import { failPoint, monotonicMs } from "@comfyq/runtime";
 import type { Tools } from "../tools.ts";
-import type { AttemptRun, StepTimes } from "./attempt.ts";
+import { type AttemptRun, historyOf, type StepTimes } from "./attempt.ts";
 import { findManifest } from "./findManifest.ts";
 import { placeInputs } from "./placeInputs.ts";
 import { renderPrompt } from "./renderPrompt.ts";
@@ -14,20 +14,18 @@ import { submitOrRejoin } from "./submitOrRejoin.ts";
  * @throws JobError, ComfyError, StorageError or the signal's reason; toJobError.ts tells them apart
  */
 export async function runAttempt(run: AttemptRun, tools: Tools): Promise<Manifest> {
-  const { job } = run;
-  await job.journal({ instance: tools.config.instanceName, stage: "preparing" });
-  await failPoint("claimed");
-  const sealed = await findManifest(job, tools.store); // a killed worker may have finished but not said so
+  const { job, times } = run;
+  await job.journal({ instance: run.instance, stage: "preparing" });
+  await failPoint("claimed", historyOf(run));
+  const sealed = await findManifest(run, tools); // a killed worker may have finished but not said so
   if (sealed) return sealed;
-  const graph = await timed(run.times, "prepareMs", () => placeInputs(run, tools));
-  const prompt = await submitOrRejoin(run, graph, tools); // ...or have left its prompt running
-  const rendered = await timed(run.times, "renderMs", () => renderPrompt(run, prompt, tools));
+  const prepare = () => timed(times, "prepareMs", () => placeInputs(run, tools));
+  const prompt = await submitOrRejoin(run, prepare, tools); // ...or have left its prompt running
+  const rendered = await timed(times, "renderMs", () => renderPrompt(run, prompt, tools));
   run.leaveGpu(); // the next job may render while we store
-  await job.journal({ stage: "storing", prepare_ms: run.times.prepareMs, render_ms: run.times.renderMs });
-  const outputs = await timed(run.times, "storeMs", () => storeOutputs(run, rendered, tools));
-  const manifest = await sealManifest(run, outputs, tools); // written last: no manifest, no success
-  await tools.comfyui.forget(prompt).catch(() => {}); // only memory of the server's; its answer changes nothing
-  return manifest;
+  await job.journal({ stage: "storing", prepare_ms: times.prepareMs, render_ms: times.renderMs });
+  const outputs = await timed(times, "storeMs", () => storeOutputs(run, rendered, tools));
+  return sealManifest(run, outputs, tools); // written last: no manifest, no success
 }
 
 async function timed<T>(times: StepTimes, step: keyof StepTimes, work: () => Promise<T>): Promise<T> {

@@ -1,7 +1,7 @@
 import { attemptPrefix, type Manifest, manifestKey, toMoment } from "@comfyq/contract";
 import { failPoint, nowMs } from "@comfyq/runtime";
 import type { Tools } from "../tools.ts";
-import type { AttemptRun } from "./attempt.ts";
+import { type AttemptRun, historyOf } from "./attempt.ts";
 import { readManifest } from "./findManifest.ts";
 import type { StoredOutputs } from "./storeOutputs.ts";
 import { untilStored } from "./untilStored.ts";
@@ -11,25 +11,25 @@ import { untilStored } from "./untilStored.ts";
  * are removed; nobody lists them.
  */
 export async function sealManifest(run: AttemptRun, outputs: StoredOutputs, tools: Tools): Promise<Manifest> {
-  const { job } = run;
+  const { job, signal } = run;
   const mine: Manifest = {
     v: 1,
     job_id: job.id,
     epoch: job.epoch,
     prompt_id: run.promptId ?? "",
-    instance: tools.config.instanceName,
+    instance: run.instance,
     sealed_at: toMoment(nowMs()),
     cached: false,
     metrics: { prepare_ms: run.times.prepareMs, render_ms: run.times.renderMs, store_ms: run.times.storeMs },
     outputs: [...outputs],
   };
-  await failPoint("outputs_stored");
+  await failPoint("outputs_stored", historyOf(run));
   const sealed = await untilStored(run, tools, () =>
-    tools.store.putIfAbsent(manifestKey(job.id), JSON.stringify(mine), { contentType: "application/json" }),
+    tools.store.putIfAbsent(manifestKey(job.id), JSON.stringify(mine), { contentType: "application/json", signal }),
   );
-  await failPoint("sealed");
-  if (sealed.created) return mine;
-  const winner = await untilStored(run, tools, () => readManifest(job.id, tools.store));
-  if (winner && winner.epoch !== job.epoch) await tools.store.removePrefix(attemptPrefix(job.id, job.epoch));
-  return winner ?? mine;
+  // After a lost connection "there is one" may be our own (storage.ts): only reading it tells.
+  const winner = sealed.created ? mine : ((await untilStored(run, tools, () => readManifest(run, tools))) ?? mine);
+  await failPoint("sealed", historyOf(run, { won: winner.epoch === job.epoch }));
+  if (winner.epoch !== job.epoch) await tools.store.removePrefix(attemptPrefix(job.id, job.epoch));
+  return winner;
 }

@@ -1,10 +1,10 @@
-import { isComfyError, type OutputFile, type PromptOutputs, type Rendered } from "@comfyq/comfyui";
+import { ComfyError, isComfyError, type OutputFile, type PromptOutputs, type Rendered } from "@comfyq/comfyui";
 import { attemptPrefix, type Manifest, type OutputType, type StoredFile, type StoredValue } from "@comfyq/contract";
-import { failPoint } from "@comfyq/runtime";
-import { contentTypeOf, safeKeySegment } from "@comfyq/storage";
+import { failPoint, isBroken } from "@comfyq/runtime";
+import { contentTypeOf, StorageError, type StoredObject, safeKeySegment } from "@comfyq/storage";
 import { JobError } from "../jobError.ts";
 import type { Tools } from "../tools.ts";
-import type { AttemptRun } from "./attempt.ts";
+import { type AttemptRun, historyOf } from "./attempt.ts";
 import { withoutJobFolder } from "./filenamePrefix.ts";
 import { untilStored } from "./untilStored.ts";
 
@@ -75,19 +75,33 @@ async function storeFile(run: AttemptRun, file: NamedFile, tools: Tools): Promis
   const { job } = run;
   const key = `${attemptPrefix(job.id, job.epoch)}${file.name}`;
   const contentType = contentTypeOf(file.filename);
-  const put = await untilStored(run, tools, async () => {
-    const { body, sizeBytes } = await viewOutput(run, file, tools);
-    return tools.store.put(key, body, {
-      contentType,
-      signal: run.signal,
-      ...(sizeBytes === undefined ? {} : { sizeBytes }),
-    });
-  });
-  await failPoint("output_stored");
+  const put = await putFile(run, { file, key, contentType }, tools);
   const type = outputType(contentType, file.filename);
   const output = { node_id: file.node_id, name: file.name, type, size_bytes: put.sizeBytes };
   job.show({ event: "output", data: output });
   return { ...output, content_type: contentType, sha256: put.sha256, key };
+}
+
+interface FilePut {
+  readonly file: NamedFile;
+  readonly key: string;
+  readonly contentType: string;
+}
+
+async function putFile(run: AttemptRun, { file, key, contentType }: FilePut, tools: Tools): Promise<StoredObject> {
+  if (isBroken("end_before_store")) return { key, sizeBytes: 1, sha256: "0".repeat(64) }; // for a test: nothing is stored
+  const put = await untilStored(run, tools, async () => {
+    const { body, sizeBytes } = await viewOutput(run, file, tools);
+    const known = sizeBytes === undefined ? {} : { sizeBytes };
+    try {
+      return await tools.store.put(key, body, { contentType, signal: run.signal, ...known });
+    } catch (error) {
+      if (error instanceof StorageError || !body.errored) throw error;
+      throw new ComfyError("unreachable", `ComfyUI broke off in the middle of ${file.filename}`, { cause: error });
+    }
+  });
+  await failPoint("output_stored", historyOf(run, { key, sha256: put.sha256, size: put.sizeBytes }));
+  return put;
 }
 
 async function viewOutput(run: AttemptRun, file: OutputFile, tools: Tools) {

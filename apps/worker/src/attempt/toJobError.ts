@@ -35,7 +35,7 @@ export function toJobError(error: unknown): JobFailure {
 }
 
 function fromComfyError({ code, message, facts }: ComfyError): JobFailure {
-  const node = facts.failure;
+  const node = facts.failure ?? facts.stuckNode;
   const details = facts.nodeErrors && { faults: plainFaults(facts.nodeErrors) };
   const nodeId = node?.node_id ?? Object.keys(facts.nodeErrors ?? {})[0];
   const classType = node?.class_type ?? (nodeId === undefined ? undefined : facts.nodeErrors?.[nodeId]?.class_type);

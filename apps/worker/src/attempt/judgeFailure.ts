@@ -1,0 +1,39 @@
+import { type JobFailure, jobFailure, type StopReport } from "@comfyq/contract";
+import type { Tools } from "../tools.ts";
+import type { AttemptRun } from "./attempt.ts";
+import { stopPrompt } from "./stopPrompt.ts";
+import { toJobError } from "./toJobError.ts";
+
+/**
+ * Leaves the instance fit for the next job, and says what the failure was: models out after out of memory, no prompt of
+ * ours behind after a stall or a half-refused graph, and after a stall a canary, which tells whose fault it was. A prompt
+ * whose ComfyUI is away is found when that comes back.
+ */
+export async function judgeFailure(run: AttemptRun, tools: Tools, error: unknown): Promise<JobFailure> {
+  const failure = toJobError(error);
+  if (failure.code === "internal") tools.log.error({ jobId: run.job.id, cause: error }, "attempt failed unexpectedly");
+  if (failure.code === "out_of_gpu_memory")
+    await tools.comfyui.free({ unloadModels: true, freeMemory: true }).catch((cause: unknown) => {
+      tools.log.warn({ jobId: run.job.id, cause }, "memory could not be freed");
+    });
+  if (!run.mayRun || failure.code === "comfyui_unreachable") return failure;
+  const stop = await stopPrompt(run, 0, tools);
+  await run.job.journal({ stop }).catch(() => {}); // the lock is lost: the next holder writes its own page
+  return failure.code === "stalled" ? whoStalled(run, tools, { stop, failure }) : failure;
+}
+
+interface Stall {
+  readonly stop: StopReport;
+  readonly failure: JobFailure;
+}
+
+/** A ComfyUI that still runs a canary is healthy, and the workflow is to blame. */
+async function whoStalled({ leaving }: AttemptRun, { instance }: Tools, { stop, failure }: Stall): Promise<JobFailure> {
+  const letGo = stop.stop_ms !== null && stop.escalation !== "restart";
+  const why = letGo
+    ? await instance.flyCanary(leaving).catch(() => undefined) // leaving: nobody will ever know
+    : "It did not let go of this prompt when it was interrupted";
+  if (why === undefined) return failure;
+  const message = `ComfyUI answers, but runs nothing. ${failure.message} ${why}; look at its log and restart it`;
+  return jobFailure("comfyui_zombie", message, { nodeId: failure.node_id, classType: failure.class_type });
+}

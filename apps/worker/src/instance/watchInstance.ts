@@ -1,0 +1,276 @@
+import type { ComfyUi } from "@comfyq/comfyui";
+import type { JobFailure, Workflow } from "@comfyq/contract";
+import type { Claimer } from "@comfyq/queue";
+import { type Logger, monotonicMs, newId, sleep, withDeadline } from "@comfyq/runtime";
+import type { Activity } from "../activity.ts";
+import type { WorkerConfig } from "../config.ts";
+import { orAborted } from "../orAborted.ts";
+import { canaryWorkflow, flyCanary } from "./canary.ts";
+import {
+  applyHealthEvent,
+  type Health,
+  type HealthEvent,
+  type Leftovers,
+  NEW_INSTANCE,
+  nextCure,
+  type Standing,
+  standingOf,
+} from "./instanceHealth.ts";
+import { type InstanceLease, keepInstanceLease } from "./instanceLease.ts";
+import { type InstanceFacts, learnInstance } from "./learnInstance.ts";
+import { sharedReason, sortLeftovers } from "./leftovers.ts";
+import { runRestartCommand } from "./restartCommand.ts";
+
+/** The one ComfyUI of this process, as its loop and its attempts see it. */
+export interface Instance {
+  /** Undefined until it has answered once. */
+  facts(): InstanceFacts | undefined;
+  /** May jobs be claimed for it, and if not, why. */
+  standing(): Standing;
+  /** Waits until jobs may be claimed. @throws the signal's reason */
+  untilWell(signal: AbortSignal): Promise<void>;
+  /** Jobs that wait and whose prompts are there: to be claimed before all others. */
+  toRejoin(): readonly string[];
+  /** A prompt was rendered to its end there. */
+  noteRendered(): void;
+  /** An attempt failed there; the failure's code says whether the instance is to blame. */
+  noteFailure(failure: JobFailure): void;
+  /** A prompt may have been left behind there: nothing is claimed until somebody has looked. @param condemned stop it */
+  lookAgain(condemned?: string): void;
+  /** True when another worker drives it by now, because this process slept. Then what runs there is the other's. */
+  isAnothers(): Promise<boolean>;
+  /** Runs a canary, while no job of ours is there. @returns why it failed; undefined when it ran */
+  flyCanary(signal: AbortSignal): Promise<string | undefined>;
+  /** Undefined when the operator gave no command. Restarts it; true when it answers again in time. */
+  readonly restart: ((signal: AbortSignal) => Promise<boolean>) | undefined;
+  /** Lets another worker have it. */
+  release(): Promise<void>;
+}
+
+export interface InstanceOptions {
+  readonly comfyui: ComfyUi;
+  readonly claimer: Claimer;
+  readonly config: WorkerConfig;
+  readonly activity: Activity;
+  readonly log: Logger;
+  /** The operator's own; undefined: a small one without models. */
+  readonly canary: Workflow | undefined;
+  /** Called with fresh facts each time the instance came back: it may have other nodes now. */
+  readonly onLearned: (facts: InstanceFacts) => Promise<void>;
+  /** Called when its standing became another. */
+  readonly onChange: () => void;
+  /** Nothing is looked at any more once this aborts. */
+  readonly signal: AbortSignal;
+}
+
+const LOOK_EVERY_MS = 1_000;
+/** While something is in the way of claiming. */
+const LOOK_SOON_MS = 250;
+/** A well instance's queue: two workers may have been pointed at it under two addresses. */
+const LOOK_THROUGH_EVERY_MS = 5_000;
+const REACHABLE_MS = 2_000;
+/** A server that answers but refuses (a wrong key, say) would otherwise be tried hundreds of times a second. */
+const REST_MS = 3_000;
+/** Longest wait for Redis's answer about one leftover, and for the list of classes to be written. */
+const ANSWER_MS = 5_000;
+/** Longest wait for the word whose instance it is, when a GPU may have to be stopped. */
+const OWNER_MS = 1_000;
+
+/** Watches one ComfyUI for as long as the process lives. It starts as in trouble, until it has answered. */
+export function watchInstance(options: InstanceOptions): Instance {
+  return new WatchedInstance(options);
+}
+
+class WatchedInstance implements Instance {
+  readonly restart: Instance["restart"];
+  readonly #options: InstanceOptions;
+  readonly #condemned = new Set<string>();
+  #health: Health = NEW_INSTANCE;
+  #facts: InstanceFacts | undefined;
+  #lease: InstanceLease | undefined;
+  #restUntilMs = 0;
+  #lookedThroughAtMs = Number.NEGATIVE_INFINITY;
+  #changed = Promise.withResolvers<void>();
+
+  constructor(options: InstanceOptions) {
+    this.#options = options;
+    const command = options.config.COMFYUI_RESTART_COMMAND;
+    this.restart = command === undefined ? undefined : (signal) => this.#restart(command, signal);
+    void this.#watch();
+  }
+
+  facts = () => this.#facts;
+  standing = () => standingOf(this.#health);
+  toRejoin = () => (this.#health.leftovers.kind === "rejoin" ? this.#health.leftovers.jobIds : []);
+  noteRendered = () => this.#note({ kind: "rendered" });
+
+  async untilWell(signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    while (this.standing().kind !== "well") await orAborted(this.#changed.promise, signal);
+  }
+
+  noteFailure(failure: JobFailure): void {
+    if (failure.code === "comfyui_unreachable") this.#rest();
+    this.#note({ kind: "failed", failure });
+  }
+
+  lookAgain(condemned?: string): void {
+    if (condemned !== undefined) this.#condemned.add(condemned);
+    this.#note({ kind: "look_again" });
+  }
+
+  async isAnothers(): Promise<boolean> {
+    if (this.#lease === undefined || this.#lease.isSurelyOurs()) return false;
+    return (await this.#lease.ask(OWNER_MS)) !== undefined;
+  }
+
+  flyCanary(signal: AbortSignal): Promise<string | undefined> {
+    const { comfyui, canary, config } = this.#options;
+    const workflow = canary ?? canaryWorkflow(this.#facts?.classes, Math.random());
+    return flyCanary(comfyui, { workflow, withinMs: config.COMFYQ_CANARY_S * 1_000, signal });
+  }
+
+  async release(): Promise<void> {
+    await this.#lease?.release();
+  }
+
+  async #watch(): Promise<void> {
+    const { signal, log, config } = this.#options;
+    while (!signal.aborted) {
+      await this.#look().catch((cause: unknown) => {
+        if (!signal.aborted) log.warn({ cause }, "instance could not be looked at");
+      });
+      const everyMs = this.#health.leftovers.kind === "none" ? LOOK_EVERY_MS : LOOK_SOON_MS;
+      await sleep(everyMs * config.timeScale, signal).catch(() => {}); // only the end of the process ends it early
+    }
+  }
+
+  async #look(): Promise<void> {
+    const { comfyui, signal } = this.#options;
+    if (monotonicMs() < this.#restUntilMs) return;
+    if (!(await comfyui.isReachable({ signal, withinMs: REACHABLE_MS }))) {
+      return this.#note({ kind: "away", reason: "ComfyUI does not answer; is it running?" });
+    }
+    if (this.#health.away !== undefined) await this.#learn();
+    if (this.#health.away !== undefined || this.#health.driver.kind !== "us") return;
+    await this.#lookThrough();
+    await this.#cure();
+  }
+
+  async #learn(): Promise<void> {
+    const { comfyui, onLearned, signal, log } = this.#options;
+    try {
+      const facts = await learnInstance(comfyui);
+      await orAborted(onLearned(facts), withDeadline(signal, ANSWER_MS));
+      this.#facts = facts;
+      log.info({ version: facts.version, classes: Object.keys(facts.classes).length }, "instance answers");
+      this.#note({ kind: "answered" });
+      this.#holdLease(facts);
+    } catch (cause) {
+      this.#rest();
+      const why = cause instanceof Error ? cause.message : "no error was given";
+      this.#note({ kind: "away", reason: `ComfyUI answers, but could not be asked what it is: ${why}` });
+    }
+  }
+
+  #holdLease({ isCloud }: InstanceFacts): void {
+    const { claimer, config } = this.#options;
+    if (isCloud)
+      this.#note({ kind: "driven", by: "us" }); // any number of workers may use it
+    else
+      this.#lease ??= keepInstanceLease({
+        room: claimer.room,
+        claim: { key: config.instanceKey, token: newId(), holder: `worker ${config.workerId} on ${config.machine}` },
+        onAnswer: (by) => this.#note({ kind: "driven", by }),
+      });
+  }
+
+  async #lookThrough(): Promise<void> {
+    const isDue = monotonicMs() - this.#lookedThroughAtMs > LOOK_THROUGH_EVERY_MS * this.#options.config.timeScale;
+    const { kind } = this.#health.leftovers;
+    // Whoever claims now claims what is to be rejoined.
+    if ((kind === "none" && !isDue) || (kind === "rejoin" && this.#options.activity.isClaiming)) return;
+    this.#lookedThroughAtMs = monotonicMs();
+    this.#note({ kind: "looked", leftovers: (await this.#stillShared()) ?? (await this.#sortLeftovers()) });
+  }
+
+  /** An older worker was met here: this one stays away as long as that one lives. */
+  async #stillShared(): Promise<Leftovers | undefined> {
+    const { leftovers } = this.#health;
+    const id = leftovers.kind === "in_the_way" ? leftovers.sharedWith : undefined;
+    if (id === undefined) return undefined;
+    const other = (await this.#ask(this.#options.claimer.neighbours())).find((worker) => worker.id === id);
+    return other && { kind: "in_the_way", reason: sharedReason(other), sharedWith: id };
+  }
+
+  #sortLeftovers(): Promise<Leftovers> {
+    const { comfyui, claimer, config, activity, signal } = this.#options;
+    return sortLeftovers({
+      comfyui,
+      instance: config.instanceName,
+      isHeld: (jobId) => activity.held.has(jobId),
+      isClaiming: () => activity.isClaiming,
+      condemned: this.#condemned,
+      standing: (jobId) => this.#ask(claimer.standing(jobId)),
+      neighbours: () => this.#ask(claimer.neighbours()),
+      startedAt: activity.startedAt,
+      signal,
+    });
+  }
+
+  #ask<T>(answer: Promise<T>): Promise<T> {
+    return orAborted(answer, withDeadline(this.#options.signal, ANSWER_MS));
+  }
+
+  async #cure(): Promise<void> {
+    const { signal, log } = this.#options;
+    const cure = nextCure(this.#health, { nowMs: monotonicMs(), canRestart: this.restart !== undefined });
+    if (cure === "restart") await this.restart?.(signal);
+    if (cure !== "canary") return;
+    const reason = await this.flyCanary(signal);
+    log.info({ reason }, "canary has flown");
+    this.#note(reason === undefined ? { kind: "canary_passed" } : { kind: "canary_failed", reason });
+  }
+
+  async #restart(command: string, signal: AbortSignal): Promise<boolean> {
+    const { comfyui, config, log } = this.#options;
+    const withinMs = config.COMFYQ_RESTART_S * 1_000;
+    const deadline = withDeadline(signal, withinMs);
+    this.#note({ kind: "away", reason: "ComfyUI is being restarted" });
+    const { code, output } = await runRestartCommand(command, { env: config.restartEnv, withinMs, signal });
+    log.warn({ exitCode: code, output }, "restart command has run");
+    this.#note({ kind: "restarted" });
+    while (!deadline.aborted) {
+      if (await comfyui.isReachable({ signal, withinMs: REACHABLE_MS })) return true;
+      await sleep(LOOK_SOON_MS, deadline).catch(() => signal.throwIfAborted());
+    }
+    return false;
+  }
+
+  #rest(): void {
+    this.#restUntilMs = monotonicMs() + REST_MS * this.#options.config.timeScale;
+  }
+
+  #note(event: HealthEvent): void {
+    const { config, log, onChange } = this.#options;
+    const before = this.standing();
+    this.#health = applyHealthEvent(this.#health, event, {
+      nowMs: monotonicMs(),
+      quarantineAfter: config.COMFYQ_QUARANTINE_AFTER,
+      timeScale: config.timeScale,
+    });
+    const standing = this.standing();
+    if (standing.kind === before.kind && reasonOf(standing) === reasonOf(before)) return;
+    if (standing.kind === "well") log.info("instance is well");
+    else if (standing.kind === "starting") log.debug({ reason: standing.reason }, "instance is being looked at");
+    else log.warn({ state: standing.kind, reason: standing.reason }, "instance takes no jobs");
+    this.#changed.resolve();
+    this.#changed = Promise.withResolvers();
+    onChange();
+  }
+}
+
+/** Why jobs are not claimed; undefined when they are. */
+export function reasonOf(standing: Standing): string | undefined {
+  return standing.kind === "well" ? undefined : standing.reason;
+}
