@@ -8,6 +8,8 @@ export interface Actor {
   readonly name: string;
   /** Undefined while it is not running. */
   pid(): number | undefined;
+  /** How often it was started so far. */
+  lives(): number;
   /** Ends it; it stays away until `start`. Nothing happens when it is away already. */
   stop(signal: NodeJS.Signals): Promise<void>;
   /**
@@ -48,12 +50,14 @@ interface Life {
   isClosed: boolean;
   /** Of its lives before this one. */
   log: string;
+  /** Lives so far. */
+  count: number;
 }
 
 /** Starts a process and keeps it running. */
 export function startActor(options: ActorOptions): Actor {
   const { name } = options;
-  const life: Life = { pid: undefined, running: undefined, isWanted: true, isClosed: false, log: "" };
+  const life: Life = { pid: undefined, running: undefined, isWanted: true, isClosed: false, log: "", count: 0 };
   let nextEnv: Readonly<Record<string, string>> = {};
   let up = Promise.withResolvers<void>();
   let wake = Promise.withResolvers<void>();
@@ -68,6 +72,7 @@ export function startActor(options: ActorOptions): Actor {
     nextEnv = {};
     const onSpawn = (pid: number) => {
       life.pid = pid;
+      life.count += 1;
       if (!life.isWanted) kill("SIGKILL");
     };
     const onReady = (running: Running) => {
@@ -79,7 +84,7 @@ export function startActor(options: ActorOptions): Actor {
     Object.assign(life, { pid: undefined, running: undefined, log: (life.log + log).slice(-LOG_LENGTH) });
     up = Promise.withResolvers();
     options.history.note("harness", { op: "process_ended", pid, name, kind: options.kind, wanted: !life.isWanted });
-    if (life.isWanted && code !== null) options.onTrouble(`${name} ended with ${code}: ${log.trimEnd().slice(-500)}`);
+    if (life.isWanted && code !== null) options.onTrouble(`${name} ended by itself (${code}): ${tail(log)}`);
   };
   const loop = (async () => {
     for (;;) {
@@ -95,6 +100,7 @@ export function startActor(options: ActorOptions): Actor {
   return {
     name,
     pid: () => life.pid,
+    lives: () => life.count,
     stop: async (signal) => {
       life.isWanted = false;
       kill(signal);
@@ -128,11 +134,11 @@ interface LifePlan {
   readonly onReady: (running: Running) => void;
 }
 
-/** From its start to its end. @returns its exit code (null: by a signal, or before it was ready) and what it logged */
+/** From its start to its end. @returns its exit code (null: by a signal; undefined: before it was ready) and its log */
 async function liveOnce(
   { kind, name, args, history }: ActorOptions,
   { env, onSpawn, onReady }: LifePlan,
-): Promise<{ readonly code: number | null; readonly log: string }> {
+): Promise<{ readonly code: number | null | undefined; readonly log: string }> {
   const noteStart = (pid: number) => {
     history.note("harness", { op: "process_started", pid, name, kind });
     onSpawn(pid);
@@ -142,6 +148,10 @@ async function liveOnce(
     onReady(running);
     return { code: await running.ended(), log: running.log() };
   } catch (error) {
-    return { code: null, log: String(error) };
+    return { code: undefined, log: String(error) };
   }
+}
+
+function tail(log: string): string {
+  return log.trimEnd().split("\n").slice(-4).join("\n").slice(-800);
 }

@@ -18,6 +18,8 @@ export interface Receiver {
   /** A PNG. */
   readonly pictureUrl: string;
   trouble(trouble: ReceiverTrouble): void;
+  /** Has it accepted an event of this job's end? */
+  wasTold(job: string): boolean;
   close(): Promise<void>;
 }
 
@@ -27,6 +29,7 @@ const SLOW_MS = 1_500;
 export async function startReceiver(history: HistoryFile, master: string): Promise<Receiver> {
   let trouble: ReceiverTrouble;
   const struck = new Set<string>();
+  const told = new Set<string>();
   const takeHook = async (request: IncomingMessage, response: ServerResponse) => {
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk);
@@ -40,6 +43,7 @@ export async function startReceiver(history: HistoryFile, master: string): Promi
     const tenant = String(request.url).split("/").at(-1) ?? "";
     const genuine = isGenuine(tenantWebhookSecret(master, tenant), body, request);
     history.note("receiver", { op: "received", job: data.job.id, event, type, bodySha, genuine, status });
+    if (status === 204 && type !== "job.started") told.add(data.job.id);
     if (strike === "slow") await new Promise((resolve) => setTimeout(resolve, SLOW_MS));
     if (status === 0) request.socket.destroy();
     else response.writeHead(status).end();
@@ -55,6 +59,7 @@ export async function startReceiver(history: HistoryFile, master: string): Promi
     trouble: (next) => {
       trouble = next;
     },
+    wasTold: (job) => told.has(job),
     close: async () => {
       server.closeAllConnections();
       server.close();
