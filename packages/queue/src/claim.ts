@@ -3,7 +3,7 @@ import { type Job as BullJob, Worker } from "bullmq";
 import { listenForCancels } from "./cancels.ts";
 import { monotonicMs, nowMs, sleep } from "./clock.ts";
 import { rememberDeclines } from "./declines.ts";
-import type { Desk, NotTaken } from "./desk.ts";
+import type { BeforeEnding, Desk, NotTaken } from "./desk.ts";
 import { neighboursOf } from "./fleet.ts";
 import type { HeldJob } from "./heldJob.ts";
 import { within } from "./persist.ts";
@@ -47,6 +47,8 @@ export interface ClaimerOptions extends RoomOptions {
   readonly onTrouble?: (error: Error) => void;
   /** A job was claimed and left to others, or ended before it began; for the log. */
   readonly onNotTaken?: (notTaken: NotTaken) => void;
+  /** Stops what a job that is about to be ended unbegun (canceled, poison) left running. Takes no longer than it must. */
+  readonly beforeEnding?: BeforeEnding;
 }
 
 /**
@@ -114,7 +116,7 @@ async function openWorker(room: QueueRoom, options: ClaimerOptions): Promise<Wor
 
 async function openDesk(room: QueueRoom, options: ClaimerOptions, closing: AbortSignal): Promise<Desk> {
   const { firstDeclineMs, declineMs, elsewherePatienceMs } = room.settings;
-  const { pool, workerId, instance, onNotTaken = () => {} } = options;
+  const { pool, workerId, instance, onNotTaken = () => {}, beforeEnding = async () => {} } = options;
   return {
     room,
     pool,
@@ -130,5 +132,6 @@ async function openDesk(room: QueueRoom, options: ClaimerOptions, closing: Abort
     pulse: feelPulse(room, closing),
     closing,
     onNotTaken,
+    beforeEnding,
   };
 }

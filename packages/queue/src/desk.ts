@@ -1,3 +1,4 @@
+import type { Attempt } from "@comfyq/contract";
 import type { Cancels } from "./cancels.ts";
 import type { Declines } from "./declines.ts";
 import type { ClaimVerdict } from "./judgeClaim.ts";
@@ -9,6 +10,12 @@ export interface NotTaken {
   readonly jobId: string;
   readonly verdict: Exclude<ClaimVerdict, { kind: "take" }>;
 }
+
+/**
+ * Called before a job is ended that will not be begun again: what its attempts left at their instances must be stopped first.
+ * The signal aborts when the lock is lost; whatever is thrown is ignored, the job is ended all the same.
+ */
+export type BeforeEnding = (jobId: string, earlier: readonly Attempt[], signal: AbortSignal) => Promise<void>;
 
 /** One worker's place at the queue. */
 export interface Desk {
@@ -22,6 +29,7 @@ export interface Desk {
   /** Aborts when this worker leaves the queue. */
   readonly closing: AbortSignal;
   readonly onNotTaken: (notTaken: NotTaken) => void;
+  readonly beforeEnding: BeforeEnding;
 }
 
 /** What a held job has to do with wishes to cancel it. */

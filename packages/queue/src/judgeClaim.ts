@@ -70,9 +70,7 @@ function hasAnotherHome({ earlier, instance, neighbours, redisWasAway }: ClaimFa
 function hasAnElsewhere({ earlier, instance, neighbours }: ClaimFacts): boolean {
   const failedAt = new Set(
     earlier.flatMap((attempt) =>
-      attempt.error && attempt.end === "failed" && policyOf(attempt.error.code).retry === "elsewhere"
-        ? [attempt.instance]
-        : [],
+      attempt.error && policyOf(attempt.error.code).retry === "elsewhere" ? [attempt.instance] : [],
     ),
   );
   return failedAt.has(instance) && neighbours.some((worker) => !failedAt.has(worker.instance));

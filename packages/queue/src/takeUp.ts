@@ -9,6 +9,7 @@ import { type ClaimFacts, judgeClaim } from "./judgeClaim.ts";
 import { keepLock, whileOurs } from "./keepLock.ts";
 import { setPriority } from "./lockScripts.ts";
 import { type Papers, readPapers } from "./papers.ts";
+import { orAborted } from "./persist.ts";
 import { redisNowMs } from "./redisClock.ts";
 import { type Hold, isLockLost, settle } from "./settle.ts";
 
@@ -55,6 +56,7 @@ async function judgeAndBegin(desk: Desk, hold: Hold, drop: Drop): Promise<HeldJo
   if (verdict.kind !== "take") desk.onNotTaken({ jobId: lock.jobId, verdict });
   switch (verdict.kind) {
     case "end":
+      await orAborted(lock.lost, desk.beforeEnding(lock.jobId, papers.earlier, lock.lost)).catch(() => {});
       return endUnbegun(hold, verdict.error);
     case "decline":
       return decline(desk, hold, availabilityOf(lock.jobId, papers.earlier));

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { jobFailure, Manifest, NewJob, type NewJobBody } from "@comfyq/contract";
 import type { HeldJob } from "../src/heldJob.ts";
-import { type Claimer, openClaimer, openProducer, type Producer } from "../src/index.ts";
+import { type Claimer, type ClaimerOptions, openClaimer, openProducer, type Producer } from "../src/index.ts";
 import { type PrivateRedis, startPrivateRedis } from "../src/testing/index.ts";
 
 export const GRAPH = {
@@ -9,24 +9,31 @@ export const GRAPH = {
   "2": { class_type: "SaveImage", inputs: {} },
 };
 
+export interface SetupOptions {
+  /** Every lease, scan and wait is this much of the real one. */
+  readonly timeScale?: number;
+  readonly breaks?: ReadonlySet<string>;
+}
+
 export interface Setup extends AsyncDisposable {
   readonly redis: PrivateRedis;
   readonly producer: Producer;
-  /** Opens one more worker's claimer. */
-  claimer(workerId?: string): Promise<Claimer>;
+  /** Opens one more worker's claimer; its instance is called \`i-<workerId>\`. */
+  claimer(workerId?: string, options?: Partial<ClaimerOptions>): Promise<Claimer>;
   submit(body?: Partial<NewJobBody>, tenant?: string): Promise<string>;
 }
 
 /** A private Redis, one producer, and claimers as asked for; all closed at the end of the test. */
-export async function setup(): Promise<Setup> {
+export async function setup(roomOptions: SetupOptions = {}): Promise<Setup> {
   const redis = await startPrivateRedis();
-  const producer = await openProducer({ redisUrl: redis.url });
+  const producer = await openProducer({ redisUrl: redis.url, ...roomOptions });
   const claimers: Claimer[] = [];
   return {
     redis,
     producer,
-    claimer: async (workerId = `w${claimers.length + 1}`) => {
-      const claimer = await openClaimer({ redisUrl: redis.url, pool: "default", workerId, instance: "i" });
+    claimer: async (workerId = `w${claimers.length + 1}`, options = {}) => {
+      const own = { redisUrl: redis.url, pool: "default", workerId, instance: `i-${workerId}` };
+      const claimer = await openClaimer({ ...own, ...roomOptions, ...options });
       claimers.push(claimer);
       return claimer;
     },
