@@ -27,6 +27,14 @@ function after(...replies: readonly (readonly [number, Reply])[]): Vigil {
   return replies.reduce((vigil, [nowMs, reply]) => applyReply(vigil, reply, { ...CALM, nowMs }), startVigil(0));
 }
 
+/** The same with the moment of the last frame beside each reply. */
+function heard(...replies: readonly (readonly [number, Reply, number?])[]): Vigil {
+  return replies.reduce(
+    (vigil, [nowMs, reply, heardAtMs = -1]) => applyReply(vigil, reply, { ...CALM, nowMs, heardAtMs }),
+    startVigil(0),
+  );
+}
+
 const step = (vigil: Vigil, now: Partial<Circumstances>) => nextStep(vigil, { ...CALM, ...now });
 const codeOf = (vigil: Vigil, now: Partial<Circumstances>) => {
   const next = step(vigil, now);
@@ -61,6 +69,22 @@ describe("silence", () => {
     expect(codeOf(back, { nowMs: 35_000 })).toBe("ask");
   });
 
+  test("counts although the server fails at every other question: it is not asked for ever", () => {
+    const flaky = Array.from({ length: 500 }, (_, turn): [number, Reply] => [
+      turn * 1_000,
+      turn % 2 === 0 ? running : trouble("unreachable"),
+    ]);
+    expect(codeOf(after(...flaky, [500_000, running]), { nowMs: 500_000 })).toBe("stalled");
+  });
+
+  test("counts although the prompt comes and goes, as behind one address for two servers", () => {
+    const flicker = Array.from({ length: 20 }, (_, turn): [number, Reply] => [
+      turn * 1_000,
+      turn % 2 === 0 ? running : unknown,
+    ]);
+    expect(codeOf(after(...flicker, [20_000, running]), { nowMs: 20_000 })).toBe("stalled");
+  });
+
   test("never counts when stallMs is 0", () => {
     expect(codeOf(vigil, { nowMs: 1e9, stallMs: 0 })).toBe("ask");
   });
@@ -80,6 +104,12 @@ describe("an unknown prompt", () => {
     expect(codeOf(after([0, unknown], [1, running], [2, unknown]), {})).toBe("ask");
   });
 
+  test("of which a frame came since the first look is not lost", () => {
+    const back = [[0, unknown] as const, [250, unknown, 100] as const];
+    expect(codeOf(heard(...back), {})).toBe("ask");
+    expect(codeOf(heard(...back, [500, unknown, 100]), {})).toBe("prompt_lost");
+  });
+
   test("is not lost because of an outage between two looks that knew it", () => {
     expect(codeOf(after([0, running], [1, trouble("unreachable")], [2, unknown]), {})).toBe("ask");
   });
@@ -96,6 +126,12 @@ describe("an outage", () => {
     const vigil = after([0, trouble("busy")]);
     expect(codeOf(vigil, { nowMs: 299_999 })).toBe("ask");
     expect(codeOf(vigil, { nowMs: 300_000 })).toBe("busy");
+  });
+
+  test("of HTTP alone is none while frames of the prompt are heard", () => {
+    const vigil = after([0, trouble("unreachable")], [59_000, trouble("unreachable")]);
+    expect(codeOf(vigil, { nowMs: 118_000, heardAtMs: 59_000 })).toBe("ask");
+    expect(codeOf(vigil, { nowMs: 119_000, heardAtMs: 59_000 })).toBe("unreachable");
   });
 
   test("with a Retry-After is waited out", () => {
