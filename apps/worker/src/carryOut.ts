@@ -47,7 +47,8 @@ export async function carryOut(held: HeldJob, tools: Tools, surroundings: Surrou
   if (run.mayRun || isUntouched(run)) tools.instance.lookAgain();
   run.leaveGpu();
   clock.close();
-  const ended = outcome !== undefined && (await held.end(outcome));
+  const ended =
+    outcome !== undefined && (await held.end(outcome).catch((cause: unknown) => notEnded(run, tools, cause)));
   const told = { outcome: outcome?.kind ?? "dropped", code: failureOf(outcome)?.code, ended };
   await failPoint("settled", historyOf(run, told)).catch(() => {}); // all is done that a failure could undo
   tools.log.info(
@@ -62,6 +63,12 @@ export async function carryOut(held: HeldJob, tools: Tools, surroundings: Surrou
     "attempt ended",
   );
   if (outcome && outcome.kind !== "give_back") await forgetPrompt(run, tools);
+}
+
+/** Nothing that waiting would mend: the lock runs out, and whoever claims the job next goes on from the journal. */
+function notEnded({ job }: AttemptRun, { log }: Tools, cause: unknown): false {
+  log.error({ jobId: job.id, cause }, "job could not be let go");
+  return false;
 }
 
 function onlyOnce(act: () => void): () => void {

@@ -5,6 +5,7 @@ import {
   createLogger,
   createSafeFetch,
   type Logger,
+  noteHistory,
   nowMs,
   printReady,
   readSwitches,
@@ -19,6 +20,7 @@ import {
 } from "@comfyq/runtime";
 import { openStorage } from "@comfyq/storage";
 import type { Activity } from "./activity.ts";
+import { stopEarlier } from "./attempt/stopEarlier.ts";
 import { readConfig, type WorkerConfig } from "./config.ts";
 import { type Heartbeat, startHeartbeat } from "./heartbeat.ts";
 import { readCanary } from "./instance/canary.ts";
@@ -44,7 +46,8 @@ interface Base {
 }
 
 async function start(service: Service, config: WorkerConfig, log: Logger): Promise<void> {
-  const claimer = await openQueue(service, config, log);
+  const comfyui = openComfyUi(service, config, log);
+  const claimer = await openQueue({ service, config, log, comfyui });
   const activity: Activity = {
     startedAt: toMoment(nowMs()),
     held: new Set(),
@@ -52,7 +55,7 @@ async function start(service: Service, config: WorkerConfig, log: Logger): Promi
     isClaiming: false,
     draining: false,
   };
-  const base: Base = { service, config, log, claimer, comfyui: openComfyUi(service, config, log), activity };
+  const base: Base = { service, config, log, claimer, comfyui, activity };
   const instance = await startInstance(base);
   const tools = openTools(base, instance);
   startWork(service, { claimer, tools, activity });
@@ -71,7 +74,7 @@ async function start(service: Service, config: WorkerConfig, log: Logger): Promi
   printReady(config.COMFYQ_PRINT_READY, ready);
 }
 
-async function openQueue(service: Service, config: WorkerConfig, log: Logger): Promise<Claimer> {
+async function openQueue({ service, config, log, comfyui }: Omit<Base, "claimer" | "activity">): Promise<Claimer> {
   const { timeScale, breaks } = readSwitches();
   const claimer = await openClaimer({
     redisUrl: config.REDIS_URL,
@@ -84,6 +87,14 @@ async function openQueue(service: Service, config: WorkerConfig, log: Logger): P
     workerId: config.workerId,
     instance: config.instanceName,
     onTrouble: (cause) => log.warn({ cause }, "the queue is in trouble"),
+    onNotTaken: ({ jobId, verdict }) => {
+      const why = verdict.kind === "end" ? verdict.error.code : verdict.why;
+      noteHistory("declined", { job: jobId, instance: config.instanceName, why });
+      log.info({ jobId, why }, "job not taken");
+    },
+    beforeEnding: async (_jobId, earlier, signal) => {
+      await stopEarlier(earlier, { comfyui, config, log }, signal);
+    },
   });
   service.onStop("close the queue", () => claimer.close());
   return claimer;

@@ -1,14 +1,12 @@
-import { connectComfyUi, isComfyError, type Submitted } from "@comfyq/comfyui";
+import { isComfyError, type Submitted } from "@comfyq/comfyui";
 import type { NodeErrors } from "@comfyq/comfyui/wire";
-import type { Attempt, Workflow } from "@comfyq/contract";
+import type { Workflow } from "@comfyq/contract";
 import { COMFYQ_NAMESPACE, failPoint, isBroken, newId, noteHistory, uuidV5 } from "@comfyq/runtime";
 import { JobError } from "../jobError.ts";
 import type { Tools } from "../tools.ts";
 import { type AttemptRun, assertOurs, historyOf } from "./attempt.ts";
+import { mayHaveLeftPrompt, stopEarlier } from "./stopEarlier.ts";
 import { plainFaults } from "./toJobError.ts";
-
-/** How long an instance is asked to stop a prompt of an earlier attempt. */
-const STOP_EARLIER_MS = 5_000;
 
 /**
  * Finds the prompt that an earlier attempt left on this instance, or submits a new one; never blindly a second one.
@@ -19,7 +17,7 @@ const STOP_EARLIER_MS = 5_000;
 export async function submitOrRejoin(run: AttemptRun, prepare: () => Promise<Workflow>, tools: Tools): Promise<string> {
   const left = isBroken("submit_blindly") ? undefined : await findLeftPrompt(run, tools); // broken for a test: nobody looks
   if (left !== undefined) return rejoin(run, left, tools);
-  await stopEarlier(run, tools);
+  await clearTheWay(run, tools);
   return submit(run, await prepare(), tools);
 }
 
@@ -82,11 +80,6 @@ function mayBeThere(error: unknown): boolean {
   return code === "unknown_outcome" || code === "protocol" || code === "closed" || facts.confirmedAbsent !== undefined;
 }
 
-/** Attempts that ended without saying how, or were given back, may have left a prompt behind. */
-function mayHaveLeftPrompt(attempt: Attempt): attempt is Attempt & { prompt_id: string } {
-  return attempt.prompt_id !== null && (attempt.end === null || attempt.end === "given_back");
-}
-
 async function findLeftPrompt(run: AttemptRun, tools: Tools): Promise<string | undefined> {
   for (const attempt of run.job.earlier.toReversed()) {
     if (attempt.instance !== run.instance || !mayHaveLeftPrompt(attempt)) continue;
@@ -98,38 +91,12 @@ async function findLeftPrompt(run: AttemptRun, tools: Tools): Promise<string | u
   return undefined;
 }
 
-/** The job is ours now: whatever an earlier attempt left running only burns a GPU. Best effort, but for our own GPU. */
-async function stopEarlier(run: AttemptRun, tools: Tools): Promise<void> {
-  const { earlier } = run.job;
-  const stuck = earlier.filter(({ instance, stop }) => instance === run.instance && stop?.stop_ms === null);
-  for (const { prompt_id } of stuck) if (prompt_id !== null) await stopHere(run, prompt_id, tools);
-  if (isBroken("no_fence")) return; // for a test: what is left elsewhere goes on
-  const others = earlier.filter(({ instance }) => instance !== run.instance).filter(mayHaveLeftPrompt);
-  await Promise.all(others.map((attempt) => stopElsewhere(run, attempt, tools)));
-}
-
-async function stopHere(run: AttemptRun, promptId: string, tools: Tools): Promise<void> {
-  const { stopped } = await tools.comfyui.cancel(promptId, { deadlineMs: STOP_EARLIER_MS, signal: run.signal });
-  if (stopped) return;
-  tools.instance.lookAgain(promptId);
-  throw new JobError("comfyui_unreachable", "A prompt that ignores interrupts still runs there; restart that ComfyUI");
-}
-
-async function stopElsewhere(
-  run: AttemptRun,
-  { instance, prompt_id }: { readonly instance: string; readonly prompt_id: string },
-  tools: Tools,
-): Promise<void> {
-  const apiKey = tools.config.COMFYUI_API_KEY;
-  const other = connectComfyUi({ url: instance, ...(apiKey === undefined ? {} : { apiKey }) });
-  try {
-    await other.cancel(prompt_id, { deadlineMs: STOP_EARLIER_MS, signal: run.signal });
-  } catch (cause) {
-    run.signal.throwIfAborted();
-    tools.log.warn({ jobId: run.job.id, promptId: prompt_id, cause }, "a lost worker's instance could not be reached");
-  } finally {
-    await other.close();
-  }
+/** The job is ours now: what an earlier attempt left running only burns a GPU, and must be off our own. */
+async function clearTheWay(run: AttemptRun, tools: Tools): Promise<void> {
+  const [stuck] = await stopEarlier(run.job.earlier, tools, run.signal);
+  if (stuck === undefined) return;
+  tools.instance.lookAgain(stuck);
+  throw new JobError("comfyui_unreachable", "A prompt that does not stop still runs there; restart that ComfyUI");
 }
 
 /** ComfyUI answers 200, drops invalid outputs and runs the rest; the customer asked for all of them (protocol §1.1). */
