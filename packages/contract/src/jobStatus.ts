@@ -10,13 +10,13 @@ export type JobStage = z.infer<typeof JobStage>;
 
 /**
  * The allowed steps. `running → queued` is a try that was given back: its worker was lost, drained, or will be tried again.
- * `queued → canceling`: a worker had claimed it, and not begun. Nothing leads out of the last four: exactly one terminal
- * status, immutable (promise I2).
+ * `queued → canceling`: a worker had claimed it, and not begun; it may just have found it expired. Nothing leads out of the
+ * last four: exactly one terminal status, immutable (promise I2).
  */
 export const JOB_STEPS: Readonly<Record<JobStatus, readonly JobStatus[]>> = {
   queued: ["running", "canceling", "canceled", "expired", "failed"],
   running: ["queued", "canceling", "succeeded", "failed", "expired"],
-  canceling: ["canceled", "succeeded", "failed"],
+  canceling: ["canceled", "succeeded", "failed", "expired"],
   succeeded: [],
   failed: [],
   canceled: [],
