@@ -1,12 +1,12 @@
 import type { WorkerBeat } from "@comfyq/contract";
 import { type Job as BullJob, Worker } from "bullmq";
 import { listenForCancels } from "./cancels.ts";
-import { monotonicMs, nowMs, sleep } from "./clock.ts";
+import { after, monotonicMs, nowMs, sleep } from "./clock.ts";
 import { rememberDeclines } from "./declines.ts";
 import type { BeforeEnding, Desk, NotTaken } from "./desk.ts";
 import { neighboursOf } from "./fleet.ts";
 import type { HeldJob } from "./heldJob.ts";
-import { within } from "./persist.ts";
+import { orAborted, within } from "./persist.ts";
 import { feelPulse } from "./pulse.ts";
 import { openRoom, type QueueRoom, type RoomOptions } from "./room.ts";
 import { moveFirst } from "./scripts.ts";
@@ -63,9 +63,11 @@ export async function openClaimer(options: ClaimerOptions): Promise<Claimer> {
   const worker = await openWorker(room, options);
   const closing = new AbortController();
   const desk = await openDesk(room, options, closing.signal);
+  const stopping = new AbortController();
   const trouble = async (cause: unknown) => {
+    if (stopping.signal.aborted) return;
     options.onTrouble?.(cause instanceof Error ? cause : new Error(String(cause)));
-    await sleep(room.settings.reconnectCapMs, closing.signal);
+    await sleep(room.settings.reconnectCapMs, stopping.signal);
   };
   let serial = 0;
   const nextToken = () => {
@@ -78,7 +80,11 @@ export async function openClaimer(options: ClaimerOptions): Promise<Claimer> {
       const token = nextToken();
       try {
         if (first.length > 0) await within(room.settings.lockMs, moveFirst(room.redis, room.names, pool, first));
-        const bullJob: BullJob | undefined = await worker.getNextJob(token, { block: true });
+        // A Redis that is away would keep it waiting even after the worker was closed.
+        const bullJob = await orAborted<BullJob | undefined>(
+          stopping.signal,
+          worker.getNextJob(token, { block: true }),
+        );
         return bullJob?.id === undefined ? undefined : await takeUp(desk, bullJob, token);
       } catch (error) {
         await trouble(error);
@@ -87,10 +93,16 @@ export async function openClaimer(options: ClaimerOptions): Promise<Claimer> {
     },
     standing: (jobId) => within(room.settings.lockMs, standingOf(room, pool, jobId)),
     neighbours: () => within(room.settings.lockMs, neighboursOf(room, pool, workerId)),
-    stopClaiming: () => worker.close(true),
-    close: async () => {
-      closing.abort();
+    stopClaiming: async () => {
+      // A claim that was answered just now is still handed out, so that it can be given back.
+      after(room.settings.commandTimeoutMs, () => stopping.abort());
       await worker.close(true);
+    },
+    close: async () => {
+      stopping.abort();
+      await worker.close(true);
+      await within(room.settings.commandTimeoutMs, Promise.all(desk.lastWords)).catch(() => {}); // nobody to hear them
+      closing.abort();
       desk.cancels.close();
       await room.close();
     },
@@ -131,6 +143,7 @@ async function openDesk(room: QueueRoom, options: ClaimerOptions, closing: Abort
     }),
     pulse: feelPulse(room, closing),
     closing,
+    lastWords: new Set(),
     onNotTaken,
     beforeEnding,
   };

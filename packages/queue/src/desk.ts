@@ -28,6 +28,8 @@ export interface Desk {
   readonly pulse: Pulse;
   /** Aborts when this worker leaves the queue. */
   readonly closing: AbortSignal;
+  /** What ghosts still have to write before this worker leaves. */
+  readonly lastWords: Set<Promise<void>>;
   readonly onNotTaken: (notTaken: NotTaken) => void;
   readonly beforeEnding: BeforeEnding;
 }

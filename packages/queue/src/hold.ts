@@ -25,7 +25,11 @@ export async function holdJob(desk: Desk, hold: Hold, found: Found): Promise<Hel
   const { room, lock, epoch, bullJob } = hold;
   const { record } = found;
   const page = newPage(room, lock, { epoch, workerId: desk.workerId, instance: desk.instance });
-  lock.lost.addEventListener("abort", () => void page.closeAsGhost(desk.closing), { once: true });
+  const sayLastWord = () => {
+    const word = page.closeAsGhost(desk.closing).finally(() => desk.lastWords.delete(word));
+    desk.lastWords.add(word);
+  };
+  lock.lost.addEventListener("abort", sayLastWord, { once: true });
   await page.write({});
   // It was declined before and stood outside of its priority.
   if (bullJob.priority === 0)

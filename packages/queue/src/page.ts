@@ -1,10 +1,12 @@
-import { Attempt, type AttemptEnd, toMoment } from "@comfyq/contract";
+import { type Attempt, type AttemptEnd, toMoment } from "@comfyq/contract";
+import * as z from "zod";
 import { nowMs } from "./clock.ts";
 import type { HeldJob } from "./heldJob.ts";
 import { appendEvent } from "./jobEvents.ts";
 import { type Lock, whileOurs } from "./keepLock.ts";
 import { correctPage, writePage } from "./lockScripts.ts";
 import { persist } from "./persist.ts";
+import { readJson } from "./readAttempt.ts";
 import type { QueueRoom } from "./room.ts";
 
 /** One attempt's page of the journal. */
@@ -25,12 +27,11 @@ export function newPage(room: QueueRoom, lock: Lock, options: PageOptions): Page
   const { epoch } = options;
   let facts = blankAttempt(options);
   let shownStage: Attempt["stage"] | undefined;
-  const text = () => JSON.stringify(facts);
   return {
     write: async (news) => {
       facts = { ...facts, ...news };
       // Each try writes the newest facts, so that a write which had to be repeated cannot undo a later one.
-      const isWritten = await whileOurs(lock, () => writePage(room, lock, { epoch, text: text() }));
+      const isWritten = await whileOurs(lock, () => writePage(room, lock, { epoch, text: JSON.stringify(facts) }));
       if (!isWritten) {
         lock.lose();
         lock.lost.throwIfAborted();
@@ -44,22 +45,13 @@ export function newPage(room: QueueRoom, lock: Lock, options: PageOptions): Page
     closeAsGhost: (closing) =>
       persist(closing, async () => {
         const kept = await room.redis.hget(room.names.attempts(lock.jobId), String(epoch));
+        const page = z.record(z.string(), z.unknown()).safeParse(readJson(kept ?? "")).data;
         // Its end may have been written, and even have come true without our hearing it.
-        if (kept === null || hasEnd(kept)) return;
-        const end = {
-          end: "given_back" satisfies AttemptEnd,
-          ended_at: toMoment(nowMs()),
-          counted: false,
-          error: null,
-        };
-        await correctPage(room, lock.jobId, { epoch, text: JSON.stringify({ ...facts, ...end }) });
+        if (!page || page["end"] !== null) return;
+        const end = { end: "given_back" satisfies AttemptEnd, ended_at: toMoment(nowMs()), counted: false };
+        await correctPage(room, lock.jobId, { epoch, text: JSON.stringify({ ...page, ...end }) });
       }).catch(() => {}), // the process closes: the attempt then looks like a death, which it nearly is
   };
-}
-
-function hasEnd(text: string): boolean {
-  const page = Attempt.pick({ end: true }).safeParse(JSON.parse(text));
-  return page.success && page.data.end !== null;
 }
 
 function blankAttempt({ epoch, workerId, instance }: PageOptions): Attempt {

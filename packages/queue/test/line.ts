@@ -1,51 +1,52 @@
 import { once } from "node:events";
 import { connect, createServer, type Socket } from "node:net";
 
+/** What of a line may freeze: everything, or only what Redis answers. */
+export type Frozen = "all" | "answers";
+
 /** A line between one process and its Redis, which can freeze: connections stay open, and nothing passes. */
 export interface Line extends AsyncDisposable {
   /** What to connect to instead of Redis. */
   readonly url: string;
-  freeze(): void;
+  freeze(what: Frozen): void;
   thaw(): void;
 }
 
 /** @param redisSocket path of Redis's unix socket */
 export async function openLine(redisSocket: string): Promise<Line> {
   const url = `${redisSocket}-line-${Math.random().toString(36).slice(2)}`;
-  const sockets = new Set<Socket>();
-  let isFrozen = false;
-  const join = (one: Socket, other: Socket) => {
-    sockets.add(one);
-    one.on("data", (bytes) => {
-      if (!other.write(bytes)) one.pause();
-    });
-    other.on("drain", () => {
-      if (!isFrozen) one.resume();
-    });
-    for (const event of ["close", "error"]) one.on(event, () => other.destroy());
-    one.on("close", () => sockets.delete(one));
-    if (isFrozen) one.pause();
+  const requests = new Set<Socket>();
+  const answers = new Set<Socket>();
+  let frozen: Frozen | undefined;
+  const isFrozen = (sockets: Set<Socket>) => frozen === "all" || (frozen === "answers" && sockets === answers);
+  const pass = (from: Socket, to: Socket, sockets: Set<Socket>) => {
+    sockets.add(from);
+    from.on("data", (bytes) => to.write(bytes));
+    for (const event of ["close", "error"]) from.on(event, () => to.destroy());
+    from.on("close", () => sockets.delete(from));
+    if (isFrozen(sockets)) from.pause();
   };
   const server = createServer((client) => {
     const redis = connect(redisSocket);
-    join(client, redis);
-    join(redis, client);
+    pass(client, redis, requests);
+    pass(redis, client, answers);
   });
   await once(server.listen(url), "listening");
   return {
     url,
-    freeze: () => {
-      isFrozen = true;
-      for (const socket of sockets) socket.pause();
+    freeze: (what) => {
+      frozen = what;
+      for (const sockets of [requests, answers]) if (isFrozen(sockets)) for (const socket of sockets) socket.pause();
     },
     thaw: () => {
-      isFrozen = false;
-      for (const socket of sockets) socket.resume();
+      frozen = undefined;
+      for (const sockets of [requests, answers]) for (const socket of sockets) socket.resume();
     },
     [Symbol.asyncDispose]: async () => {
-      for (const socket of sockets) socket.destroy();
+      const closed = once(server, "close");
       server.close();
-      await once(server, "close");
+      for (const sockets of [requests, answers]) for (const socket of sockets) socket.destroy();
+      await closed;
     },
   };
 }
