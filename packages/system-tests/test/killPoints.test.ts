@@ -1,0 +1,157 @@
+import type { NewJobBody } from "@comfyq/contract";
+import { afterAll, describe, expect, test } from "vitest";
+import { PIXEL } from "./graphs.ts";
+import { setup } from "./setup.ts";
+import {
+  attemptsOf,
+  expectOneSuccess,
+  expectToldOnce,
+  historyOf,
+  lostGpuMs,
+  promptsOf,
+  standingAt,
+  untilDead,
+} from "./traces.ts";
+
+/** K1 to K11 of reference/faults.md; the dispatcher's K12 has its own file. */
+const POINTS = [
+  "claimed",
+  "inputs_downloading",
+  "uploaded",
+  "journaled",
+  "submitted",
+  "executing",
+  "rendered",
+  "output_stored",
+  "outputs_stored",
+  "sealed",
+  "settled",
+] as const;
+type Point = (typeof POINTS)[number];
+
+/** Pairs of instances, so that many tests wait for a lock at the same time: the second of each pair renders 10 × faster. */
+const LANES = 4;
+const free = Array.from({ length: LANES }, (_, lane) => lane * 2);
+const waiting: ((lane: number) => void)[] = [];
+
+const system = await setup({
+  workers: LANES * 2,
+  startWorkers: false,
+  timeScale: 0.2,
+  simulatorArgs: (at) => (at % 2 === 0 ? [] : ["--speed", "10"]),
+  env: { COMFYQ_DRAIN_S: "0" },
+});
+afterAll(() => system[Symbol.asyncDispose]());
+
+/** Runs a test on a pair of instances of its own, and leaves it without workers. */
+async function onLane(run: (at: number) => Promise<void>): Promise<void> {
+  const at = free.pop() ?? (await new Promise<number>((resolve) => waiting.push(resolve)));
+  try {
+    await run(at);
+  } finally {
+    await Promise.all([system.workers[at]?.stop("SIGTERM"), system.workers[at + 1]?.stop("SIGTERM")]);
+    const next = waiting.shift();
+    if (next) next(at);
+    else free.push(at);
+  }
+}
+
+/** One input, a render of so long, two outputs: it passes every kill point. */
+function passingAll(pool: string, ms: number): NewJobBody {
+  const seed = Math.floor(Math.random() * 2 ** 40);
+  return {
+    pool,
+    workflow: {
+      "1": { class_type: "LoadImage", inputs: { image: "pose.png" } },
+      "2": { class_type: "SimSleep", inputs: { ms, steps: 50, input: ["1", 0], value: String(seed) } },
+      "3": { class_type: "SimOutput", inputs: { bytes: 5_000, seed, count: 2, input: ["2", 0], filename_prefix: "x" } },
+    },
+    inputs: { "1.inputs.image": `data:image/png;base64,${PIXEL}` },
+    webhook: { url: system.sink.url },
+  };
+}
+
+/** Long enough to be still running when the next worker comes, where that is what the test is about. */
+const renderMs = (point: Point) => (point === "submitted" || point === "executing" ? 6_000 : 300);
+
+/** Submits a job and waits until its worker has killed itself at the point. @returns the job's id */
+async function killAt(point: Point, at: number, pool: string): Promise<string> {
+  const doomed = await system.restartWorker(at, { COMFYQ_POOL: pool, FAILPOINT: `${point}:kill9@1` });
+  const { id } = await system.submit(passingAll(pool, renderMs(point)));
+  expect(await untilDead(system, doomed, id)).toBeNull(); // by a signal
+  return id;
+}
+
+/** What each death cost of the GPU, in ms, for the table. */
+const lost = { byReturn: new Map<Point, number>(), byTakeover: new Map<Point, number>() };
+afterAll(() => {
+  const show = (ms: number | undefined) => (ms === undefined ? "not known" : `${Math.round(ms)} ms`);
+  const rows = POINTS.map((point, index) =>
+    [`K${index + 1} ${point}`, show(lost.byReturn.get(point)), show(lost.byTakeover.get(point))].join("\t"),
+  );
+  console.info(`GPU time lost by kill -9, when the worker returns and when another takes over:\n${rows.join("\n")}`);
+});
+
+describe.concurrent("a worker killed at a point and started again on the same instance ends its job, with one render in all:", () => {
+  test.for(POINTS)("%s", { timeout: 120_000 }, (point) =>
+    onLane(async (at) => {
+      const pool = `same-${POINTS.indexOf(point)}`;
+      const id = await killAt(point, at, pool);
+      await system.restartWorker(at, { COMFYQ_POOL: pool });
+      await expectOneSuccess(system, id);
+      await expectToldOnce(system, id, "job.succeeded");
+      expect(await promptsOf(system, id)).toMatchObject([{ submitted: 1, started: 1, outcome: "success" }]);
+      const lostMs = await lostGpuMs(system, id);
+      lost.byReturn.set(point, lostMs);
+      expect(lostMs).toBe(0);
+    }),
+  );
+});
+
+describe.concurrent("a worker killed at a point that stays dead is replaced by another, after its prompt is gone from its instance:", () => {
+  test.for(POINTS)("%s", { timeout: 120_000 }, (point) =>
+    onLane(async (at) => {
+      const pool = `other-${POINTS.indexOf(point)}`;
+      const id = await killAt(point, at, pool);
+      await system.restartWorker(at + 1, { COMFYQ_POOL: pool });
+      await expectOneSuccess(system, id);
+      await expectToldOnce(system, id, "job.succeeded");
+      expect(await standingAt(String(system.instances[at]))).toEqual([]);
+      const seen = await promptsOf(system, id);
+      expect(seen.length).toBeLessThanOrEqual(2);
+      expect(seen.every(({ submitted, started }) => submitted === 1 && started <= 1)).toBe(true);
+      lost.byTakeover.set(point, await lostGpuMs(system, id));
+      await expectStoppedBeforeNext(id);
+    }),
+  );
+});
+
+/** No prompt of a job began to stand in any ComfyUI's queue before the one before it had left. */
+async function expectStoppedBeforeNext(id: string): Promise<void> {
+  let standing: string | undefined;
+  for (const { op, prompt } of await historyOf(system, id)) {
+    if (op === "queued") {
+      expect(standing).toBeUndefined();
+      standing = prompt;
+    }
+    if ((op === "ended" || op === "removed") && prompt === standing) standing = undefined;
+  }
+}
+
+test(
+  "a prompt that still waits in ComfyUI's own queue is found there too, and rendered once",
+  { timeout: 60_000 },
+  () =>
+    onLane(async (at) => {
+      const foreign = { "1": { class_type: "SimSleep", inputs: { ms: 6_000, steps: 50 } } };
+      const prompt = { ...foreign, "2": { class_type: "PreviewAny", inputs: { source: ["1", 0] } } };
+      const posted = fetch(`${system.instances[at]}/prompt`, { method: "POST", body: JSON.stringify({ prompt }) });
+      expect((await posted).status).toBe(200);
+      const id = await killAt("submitted", at, "pending");
+      expect(await standingAt(String(system.instances[at]))).toHaveLength(2);
+      await system.restartWorker(at, { COMFYQ_POOL: "pending" });
+      await expectOneSuccess(system, id);
+      expect(await promptsOf(system, id)).toMatchObject([{ submitted: 1, started: 1 }]);
+      expect(await attemptsOf(system, id)).toMatchObject([{ end: null }, { end: "succeeded" }]);
+    }),
+);
