@@ -192,7 +192,7 @@ export function sleeper(ms: number, steps: number): Workflow {
 export async function leavePrompt(
   url: string,
   workflow: Workflow,
-  mark: { readonly job_id: string; readonly epoch: number },
+  mark: { readonly job_id: string; readonly epoch: number } | { readonly canary: true } | undefined,
 ): Promise<string> {
   const promptId = randomUUID();
   const body = JSON.stringify({ prompt: workflow, prompt_id: promptId, extra_data: { comfyq: mark } });
