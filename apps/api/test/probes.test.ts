@@ -76,6 +76,7 @@ describe("what machines and people ask", () => {
     } as const;
     await beat(claimer.room, worker);
     await beat(claimer.room, { ...worker, id: "w2", state: "unready", reason: "connection refused" });
+    await beat(claimer.room, { ...worker, id: "w3", state: "quarantined", reason: "3 jobs in a row failed" });
     const after = await api.call("/v1/doctor");
     expect(after.json.checks).toContainEqual({
       name: "worker w1",
@@ -86,8 +87,10 @@ describe("what machines and people ask", () => {
     expect(after.json.checks).toContainEqual(
       expect.objectContaining({ name: "worker w2", state: "fail", advice: expect.stringContaining("start ComfyUI") }),
     );
+    const quarantined = { name: "worker w3", state: "fail", found: expect.stringContaining("3 jobs in a row failed") };
+    expect(after.json.checks).toContainEqual(expect.objectContaining(quarantined));
     const { json } = await api.call("/v1/workers");
-    expect(json.workers).toMatchObject([{ id: "w1", device: "NVIDIA H100" }, { id: "w2" }]);
+    expect(json.workers).toMatchObject([{ id: "w1", device: "NVIDIA H100" }, { id: "w2" }, { id: "w3" }]);
     await claimer.close();
   });
 

@@ -93,7 +93,17 @@ function workerCheck(worker: WorkerBeat): DoctorCheck {
     worker.comfyui_version === null ? "ComfyUI has not answered yet" : `ComfyUI ${worker.comfyui_version}`;
   const found = `${worker.state}, pool ${worker.pool}, ${version} at ${worker.instance}${worker.reason ? `: ${worker.reason}` : ""}`;
   if (worker.state === "unready")
-    return fail(name, found, "start ComfyUI at this address, or correct the worker's COMFYUI_URL");
+    return fail(
+      name,
+      found,
+      "do as the reason says; or start ComfyUI at this address, or correct the worker's COMFYUI_URL",
+    );
+  if (worker.state === "quarantined")
+    return fail(
+      name,
+      found,
+      "look at this ComfyUI's log, and restart it; the worker goes on when a canary renders there",
+    );
   if (worker.state === "starting") return warn(name, found, "wait a moment; if it stays so, look at the worker's log");
   return ok(name, found);
 }
