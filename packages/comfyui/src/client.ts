@@ -6,6 +6,7 @@ import { detectFeatures } from "./features.ts";
 import { createFrameRouter, type FrameRouter } from "./frames.ts";
 import { createHttp, type Http } from "./http.ts";
 import { lookUp, lookUpInQueue } from "./lookUp.ts";
+import type { Asked } from "./readHistory.ts";
 import { type FrameSocket, openSocket } from "./socket.ts";
 import { PATHS } from "./wire/index.ts";
 
@@ -16,6 +17,7 @@ const DEFAULTS = {
   pollMs: 1_000,
   unreachableMs: 60_000,
   heartbeatMs: 5_000,
+  idleMs: 60_000,
 };
 
 /** Everything that one connection to a server holds. Nothing is opened until it is needed. */
@@ -33,7 +35,7 @@ export class Client {
   constructor(options: ConnectOptions) {
     this.limits = { ...DEFAULTS, ...options };
     this.address = parseAddress(options);
-    this.http = createHttp(this.address, this.limits.requestTimeoutMs);
+    this.http = createHttp(this.address, this.limits);
     const isCloud = this.address.dialect === "cloud";
     this.router = createFrameRouter(isCloud);
     this.report = options.onEvent ?? (() => {});
@@ -85,8 +87,8 @@ export class Client {
     return lookUp(promptId, { http: this.http, dialect: this.address.dialect, signal });
   }
 
-  lookUpInQueue(promptId: string, signal: AbortSignal | undefined): Promise<Found> {
-    return lookUpInQueue(promptId, { http: this.http, dialect: this.address.dialect, signal });
+  lookUpInQueue(promptId: string, asked: Pick<Asked, "signal" | "timeoutMs">): Promise<Found> {
+    return lookUpInQueue(promptId, { http: this.http, dialect: this.address.dialect, ...asked });
   }
 
   /** Can the frames of a prompt that was submitted with this client id reach us now? */

@@ -22,6 +22,44 @@ export function every(ms: number, tick: () => void): () => void {
   return () => clearInterval(timer);
 }
 
+/** What a promise brings within so many ms; undefined when that is too short, or when it fails. @throws the signal's reason */
+export async function within<T>(promise: Promise<T>, ms: number, signal: AbortSignal): Promise<T | undefined> {
+  const done = new AbortController();
+  const late = sleep(ms, AbortSignal.any([done.signal, signal])).then(() => undefined);
+  try {
+    return await Promise.race([promise.catch(() => undefined), late]);
+  } finally {
+    late.catch(() => {}); // it ends now, and nobody waits for it
+    done.abort();
+  }
+}
+
+/** A limit of time that can begin anew. */
+export interface Deadline {
+  /** Aborted when the time has passed, with the reason that was asked for. */
+  readonly signal: AbortSignal;
+  /** The whole time is given again. */
+  restart(): void;
+  /** No time passes until the next `restart`. */
+  stop(): void;
+}
+
+/** A deadline that begins now. Stop it when nobody waits any more. */
+export function createDeadline(ms: number, reason: () => Error): Deadline {
+  const controller = new AbortController();
+  const ring = () => controller.abort(reason());
+  let timer = setTimeout(ring, ms);
+  const stop = () => clearTimeout(timer);
+  return {
+    signal: controller.signal,
+    restart() {
+      stop();
+      timer = setTimeout(ring, ms);
+    },
+    stop,
+  };
+}
+
 /** Ends a wait early. A ring while nobody waits is kept for the next wait. */
 export interface Bell {
   ring(): void;

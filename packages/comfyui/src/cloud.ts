@@ -52,10 +52,10 @@ function entryOf(job: Job | undefined): HistoryEntry | undefined {
   return job?.outputs && { outputs: job.outputs, status: job.execution_status };
 }
 
-async function readStatus(promptId: string, { http, signal }: Asked): Promise<CloudJobStatus | undefined> {
+async function readStatus(promptId: string, { http, signal, timeoutMs }: Asked): Promise<CloudJobStatus | undefined> {
   const path = `${PATHS.cloudJob}/${encodeURIComponent(promptId)}/status`;
   try {
-    return await http.read(CloudJobStatus, { method: "GET", path, signal });
+    return await http.read(CloudJobStatus, { method: "GET", path, signal, timeoutMs });
   } catch (error) {
     if (isComfyError(error, "not_found")) return undefined;
     throw error;

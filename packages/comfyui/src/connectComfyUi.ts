@@ -12,8 +12,8 @@ import { viewFile } from "./viewFile.ts";
 import { watchPrompt } from "./watchPrompt.ts";
 import { ObjectInfo, PATHS, SystemStats } from "./wire/index.ts";
 
-/** Megabytes, built while the server's loop stands still. */
-const OBJECT_INFO_TIMEOUT_MS = 120_000;
+/** Megabytes, built while the server's loop stands still: it may take so many times as long as another answer. */
+const OBJECT_INFO_PATIENCE = 4;
 const REACHABLE_WITHIN_MS = 5_000;
 
 /**
@@ -31,7 +31,7 @@ export function connectComfyUi(options: ConnectOptions): ComfyUi {
     find: (promptId, { signal } = {}) => client.lookUp(promptId, signal),
     watch: (promptId, watching) => watchPrompt(promptId, watching, client),
     cancel: (promptId, cancelling) => cancelPrompt(promptId, cancelling, client),
-    upload: (upload) => uploadFile(upload, http),
+    upload: (upload) => uploadFile(upload, client),
     view: (file, { signal } = {}) => viewFile(file, http, signal),
     forget: (promptId) => command(client, { path: PATHS.history, json: { delete: [promptId] } }),
     queue: ({ signal } = {}) => readQueue({ http, signal }),
@@ -52,9 +52,10 @@ export function connectComfyUi(options: ConnectOptions): ComfyUi {
   };
 }
 
-async function readObjectInfo({ http }: Client, classType: string | undefined): Promise<ObjectInfo> {
+async function readObjectInfo({ http, limits }: Client, classType: string | undefined): Promise<ObjectInfo> {
   const path = classType === undefined ? PATHS.objectInfo : `${PATHS.objectInfo}/${encodeURIComponent(classType)}`;
-  return http.read(ObjectInfo, { method: "GET", path, timeoutMs: OBJECT_INFO_TIMEOUT_MS });
+  const timeoutMs = limits.requestTimeoutMs * OBJECT_INFO_PATIENCE;
+  return http.read(ObjectInfo, { method: "GET", path, timeoutMs });
 }
 
 /** A POST that is answered with 200 and nothing else. */

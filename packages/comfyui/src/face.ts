@@ -19,6 +19,8 @@ export interface ConnectOptions {
   readonly requestTimeoutMs?: number;
   /** Longest wait for the answer to a submission; ComfyUI validates and may be loading a model. Default 60 000. */
   readonly submitTimeoutMs?: number;
+  /** Longest silence within a body that is streamed, up or down. Default 60 000. */
+  readonly idleMs?: number;
   /** How often a watched prompt is looked up when no frame hurries us. Default 1 000. */
   readonly pollMs?: number;
   /** How long the server may stay unreachable while a prompt is watched. Default 60 000. */
@@ -240,7 +242,7 @@ export interface FileAddress {
 
 /** An open file. */
 export interface ViewedFile {
-  /** Read it to the end or destroy it. It fails when the server sends fewer bytes than it announced. */
+  /** Read it to the end or destroy it. It fails when fewer bytes come than were announced, or none for `idleMs`. */
   readonly body: Readable;
   readonly contentType: string;
   readonly sizeBytes?: number;
@@ -267,7 +269,7 @@ export interface ComfyUi {
    * `unreachable` | `busy` | `payment_required` | `rate_limited` | `unauthorized`; the signal's reason when aborted
    */
   watch(promptId: string, options: WatchOptions): Promise<Rendered>;
-  /** Interrupts or dequeues until the queue no longer shows the prompt, asking again every second. */
+  /** Interrupts or dequeues until the queue no longer shows the prompt, again every second. Ends within 1 s of its deadline. */
   cancel(promptId: string, options: CancelOptions): Promise<Cancelled>;
   /** Streams one file to the server. Safe to repeat: equal contents keep their name. */
   upload(upload: Upload): Promise<Uploaded>;

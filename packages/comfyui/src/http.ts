@@ -15,7 +15,7 @@ export interface Call {
   readonly headers?: Readonly<Record<string, string>>;
   readonly signal?: AbortSignal | undefined;
   /** Longest wait for the whole answer, or for its head when it is streamed. */
-  readonly timeoutMs?: number;
+  readonly timeoutMs?: number | undefined;
 }
 
 /** A whole answer, of any status. */
@@ -52,24 +52,31 @@ interface Target {
 
 const MAX_REDIRECTS = 3;
 
-/** Opens nothing until the first call. `requestTimeoutMs` is the limit of calls that name none. */
-export function createHttp(address: Address, requestTimeoutMs: number): Http {
-  return new AgentHttp(address, requestTimeoutMs);
+/** Of calls that name none, and of the silence within a streamed answer; in ms. */
+interface Limits {
+  readonly requestTimeoutMs: number;
+  readonly idleMs: number;
+}
+
+/** Opens nothing until the first call. */
+export function createHttp(address: Address, limits: Limits): Http {
+  return new AgentHttp(address, limits);
 }
 
 class AgentHttp implements Http {
   readonly #address: Address;
   readonly #requestTimeoutMs: number;
   readonly #closing = new AbortController();
-  readonly #agent = new Agent({
-    connect: { timeout: 5_000 },
-    headersTimeout: 0, // each call brings its own deadline
-    bodyTimeout: 60_000, // for streams: the longest silence within a body
-  });
+  readonly #agent: Agent;
 
-  constructor(address: Address, requestTimeoutMs: number) {
+  constructor(address: Address, { requestTimeoutMs, idleMs }: Limits) {
     this.#address = address;
     this.#requestTimeoutMs = requestTimeoutMs;
+    this.#agent = new Agent({
+      connect: { timeout: 5_000 },
+      headersTimeout: 0, // each call brings its own deadline
+      bodyTimeout: idleMs, // for streams: no time passes while their reader does not read
+    });
   }
 
   get closed(): AbortSignal {
@@ -100,7 +107,7 @@ class AgentHttp implements Http {
       answer.body.on("error", () => {}).destroy();
       if (hop === MAX_REDIRECTS) throw new ComfyError("protocol", `${this.#name(call)} redirects in circles.`);
       // Comfy Cloud redirects to a signed URL on another host, which must never see the key (§6.1).
-      target = { url: new URL(location, target.url), headers: {} };
+      target = { url: redirected(location, target.url, this.#name(call)), headers: {} };
     }
   }
 
@@ -152,6 +159,12 @@ class AgentHttp implements Http {
   #name(call: Call): string {
     return `${call.method} ${call.path} at ${this.#address.origin}`;
   }
+}
+
+function redirected(location: string, from: URL, what: string): URL {
+  const url = URL.parse(location, from.href);
+  if (url) return url;
+  throw new ComfyError("protocol", `${what} redirects to something that is no URL.`);
 }
 
 const JSON_HEADERS = { "content-type": "application/json" };

@@ -27,8 +27,8 @@ export async function lookUpInQueue(promptId: string, asked: Asked): Promise<Fou
 }
 
 /** Both lists in execution order; the server lists pending prompts in heap order. */
-export async function readQueue({ http, signal }: Pick<Asked, "http" | "signal">): Promise<Queue> {
-  const { queue_running, queue_pending } = await http.read(QueueAnswer, { method: "GET", path: PATHS.queue, signal });
+export async function readQueue({ http, ...call }: Omit<Asked, "dialect">): Promise<Queue> {
+  const { queue_running, queue_pending } = await http.read(QueueAnswer, { method: "GET", path: PATHS.queue, ...call });
   const pending = queue_pending.toSorted((a, b) => a[0] - b[0] || (a[1] < b[1] ? -1 : 1));
   return { running: queue_running.map(toQueuedPrompt), pending: pending.map(toQueuedPrompt) };
 }

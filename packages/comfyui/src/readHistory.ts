@@ -8,16 +8,18 @@ export interface Asked {
   readonly http: Http;
   readonly dialect: Dialect;
   readonly signal?: AbortSignal | undefined;
+  /** Of each question; the client's limit when absent. */
+  readonly timeoutMs?: number | undefined;
 }
 
 /** The history entry of a finished prompt; undefined for every other id. */
 export async function readHistory(
   promptId: string,
-  { http, dialect, signal }: Asked,
+  { http, dialect, signal, timeoutMs }: Asked,
 ): Promise<HistoryEntry | undefined> {
   const path = `${dialect === "cloud" ? PATHS.cloudHistory : PATHS.history}/${encodeURIComponent(promptId)}`;
   try {
-    const answer = await http.read(HistoryAnswer, { method: "GET", path, signal });
+    const answer = await http.read(HistoryAnswer, { method: "GET", path, signal, timeoutMs });
     return answer[promptId];
   } catch (error) {
     if (isComfyError(error, "not_found")) return undefined; // Comfy Cloud's way to say it (§6.1)

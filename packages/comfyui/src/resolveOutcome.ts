@@ -1,5 +1,5 @@
 import type { Client } from "./client.ts";
-import { sleep } from "./clock.ts";
+import { nowMs, sleep } from "./clock.ts";
 import { ComfyError, isComfyError } from "./errors.ts";
 import type { Found, Submission, Submitted } from "./face.ts";
 import { HistoryPrompt } from "./wire/index.ts";
@@ -10,14 +10,17 @@ const LOOKS_AFTER_MS = [0, 250, 500, 1_000, 2_000];
 const LOOKS_AFTER_500_MS = [0, 250];
 
 /**
- * Finds out whether a prompt whose answer was lost exists, by looking for its id; it is not sent again.
+ * Finds out whether a prompt whose answer was lost exists, by looking for its id; it is not sent again. No look begins
+ * later than `unreachableMs` after the first one.
  * @throws ComfyError `unknown_outcome` when no look found it, `unreachable` when the last look failed
  */
 export async function resolveOutcome(submission: Submission, cause: ComfyError, client: Client): Promise<Submitted> {
   const { promptId } = submission;
   const signal = AbortSignal.any([client.http.closed, ...(submission.signal ? [submission.signal] : [])]);
+  const startedAtMs = nowMs();
   let lastFailure: unknown;
   for (const afterMs of cause.facts.httpStatus === 500 ? LOOKS_AFTER_500_MS : LOOKS_AFTER_MS) {
+    if (nowMs() - startedAtMs > client.limits.unreachableMs) break;
     await sleep(afterMs, signal);
     try {
       const found = await client.lookUp(promptId, signal);

@@ -1,24 +1,33 @@
 import { randomUUID } from "node:crypto";
 import { Readable } from "node:stream";
+import type { Client } from "./client.ts";
+import { createDeadline, type Deadline } from "./clock.ts";
 import { ComfyError } from "./errors.ts";
 import type { Upload, Uploaded } from "./face.ts";
-import { errorOfStatus, type Http } from "./http.ts";
+import { errorOfStatus } from "./http.ts";
 import { checkFolder, checkName } from "./safePath.ts";
 import { PATHS, parseJson, UploadAnswer } from "./wire/index.ts";
 
 /** Longest wait for the whole upload to be taken. Slow links and videos. */
 const UPLOAD_TIMEOUT_MS = 15 * 60_000;
+const PIECE_BYTES = 64 * 1024;
 
 /**
  * Streams one file into ComfyUI's folder, through `POST /upload/image`, which takes any kind of file (§1.5).
+ * A server that takes nothing for `idleMs` is busy; what the source takes to come is the source's business.
  * @throws the body's own error when reading it fails; ComfyError `unsafe_path` | `payload_too_large` | `rejected` | `unreachable` | `busy` | `protocol`
  */
-export async function uploadFile(upload: Upload, http: Http): Promise<Uploaded> {
-  const { name, subfolder = "", body, signal } = upload;
+export async function uploadFile(upload: Upload, { http, limits: { idleMs } }: Client): Promise<Uploaded> {
+  const { name, subfolder = "", body } = upload;
+  const idle = createDeadline(
+    idleMs,
+    () => new ComfyError("busy", `ComfyUI has taken nothing of the upload of ${name} for ${idleMs} ms.`),
+  );
   try {
     checkName(name);
     checkFolder(subfolder);
-    const form = encodeForm(upload, subfolder);
+    const form = encodeForm(upload, subfolder, idle);
+    const signal = AbortSignal.any([idle.signal, ...(upload.signal ? [upload.signal] : [])]);
     const call = { method: "POST", path: PATHS.uploadImage, signal, timeoutMs: UPLOAD_TIMEOUT_MS } as const;
     const answer = await http.send({ ...call, body: form.body, headers: form.headers });
     if (answer.status === 400) {
@@ -33,6 +42,7 @@ export async function uploadFile(upload: Upload, http: Http): Promise<Uploaded> 
     if (body instanceof Readable && body.errored) throw body.errored;
     throw error;
   } finally {
+    idle.stop();
     if (body instanceof Readable && !body.readableEnded) body.on("error", () => {}).destroy();
   }
 }
@@ -49,11 +59,11 @@ function readAnswer(text: string, name: string): Uploaded {
 }
 
 interface Form {
-  readonly body: Readable | Uint8Array;
+  readonly body: Readable;
   readonly headers: Readonly<Record<string, string>>;
 }
 
-function encodeForm(upload: Upload, subfolder: string): Form {
+function encodeForm(upload: Upload, subfolder: string, idle: Deadline): Form {
   const boundary = `comfyq-${randomUUID()}`;
   const fields = {
     type: upload.type ?? "input",
@@ -66,9 +76,15 @@ function encodeForm(upload: Upload, subfolder: string): Form {
     `${head.join("")}${file}content-type: ${upload.contentType ?? "application/octet-stream"}\r\n\r\n`,
   );
   const closing = Buffer.from(`\r\n--${boundary}--\r\n`);
-  const headers = { "content-type": `multipart/form-data; boundary=${boundary}` };
-  if (!(upload.body instanceof Readable)) return { body: Buffer.concat([opening, upload.body, closing]), headers };
-  return { body: Readable.from(concatenate(opening, upload.body, closing), { objectMode: false }), headers };
+  const source = upload.body instanceof Readable ? upload.body : piecesOf(upload.body);
+  return {
+    body: Readable.from(concatenate(opening, source, closing, idle), { objectMode: false }),
+    headers: { "content-type": `multipart/form-data; boundary=${boundary}` },
+  };
+}
+
+function* piecesOf(bytes: Uint8Array): Generator<Uint8Array> {
+  for (let at = 0; at < bytes.length; at += PIECE_BYTES) yield bytes.subarray(at, at + PIECE_BYTES);
 }
 
 function part(boundary: string, disposition: string): string {
@@ -80,8 +96,17 @@ function quote(name: string): string {
   return name.replaceAll('"', "%22").replaceAll("\r", "%0D").replaceAll("\n", "%0A");
 }
 
-async function* concatenate(opening: Buffer, body: Readable, closing: Buffer): AsyncGenerator<Uint8Array> {
+type Source = AsyncIterable<string | Uint8Array> | Iterable<Uint8Array>;
+
+/** The deadline runs while the server is to take something, and not while the source is to bring something. */
+async function* concatenate(opening: Buffer, source: Source, closing: Buffer, idle: Deadline) {
   yield opening;
-  for await (const chunk of body) yield typeof chunk === "string" ? Buffer.from(chunk) : chunk;
+  idle.stop();
+  for await (const chunk of source) {
+    idle.restart();
+    yield typeof chunk === "string" ? Buffer.from(chunk) : chunk;
+    idle.stop();
+  }
+  idle.restart();
   yield closing;
 }

@@ -1,5 +1,6 @@
 import type { Client } from "./client.ts";
 import { type Bell, createBell, nowMs } from "./clock.ts";
+import { type ComfyError, isComfyError } from "./errors.ts";
 import type { Rendered, WatchOptions } from "./face.ts";
 import { graphOfItem } from "./graph.ts";
 import { type Hearing, hear } from "./hearing.ts";
@@ -54,7 +55,7 @@ async function untilFinished(watch: Watch): Promise<HistoryEntry> {
     vigil = applyReply(vigil, reply, now);
     const step = nextStep(vigil, now);
     if (step.kind === "ask") await watch.bell.wait(step.afterMs, signal);
-    else return orTestimony(watch, step.error.code === "prompt_lost", step.error);
+    else return orTestimony(watch, step.error);
   }
 }
 
@@ -67,9 +68,12 @@ async function ask({ promptId, client }: Watch, signal: AbortSignal): Promise<Re
   }
 }
 
-/** Whoever cleared the history did not clear our ears. */
-function orTestimony({ hearing }: Watch, isLost: boolean, error: Error): HistoryEntry {
-  const heard = isLost ? hearing.testimony.entry() : undefined;
+/**
+ * Whoever cleared the history did not clear our ears; nor did a worker thread that died between success and history, whose
+ * prompt the queue shows as running for ever.
+ */
+function orTestimony({ hearing }: Watch, error: ComfyError): HistoryEntry {
+  const heard = isComfyError(error, "prompt_lost", "stalled") ? hearing.testimony.entry() : undefined;
   if (!heard) throw error;
   return heard;
 }

@@ -125,6 +125,60 @@ describe.concurrent("cancelling", () => {
     expect(await stage.comfyui.cancel(PROMPT_ID, { deadlineMs: 60_000 })).not.toHaveProperty("stuckNode");
   });
 
+  test("an older server's interrupt, which hits whatever runs, is not sent once another prompt runs", async () => {
+    await using stage = await setup();
+    stage.script.version = "0.3.40";
+    interruptable(stage);
+    stage.script.running = [mine];
+    let looks = 0;
+    stage.script.routes["GET /queue"] = () => {
+      looks += 1;
+      if (looks === 2) stage.script.running = [other]; // ours has ended between the look and the interrupt
+      return { json: { queue_running: stage.script.running, queue_pending: [] } };
+    };
+    expect(await stage.comfyui.cancel(PROMPT_ID, { deadlineMs: 5_000 })).toMatchObject({ stopped: true });
+    expect(stage.server.seen("POST", "/interrupt")).toHaveLength(0);
+    expect(stage.script.running).toEqual([other]);
+  });
+
+  test.each(["GET /features", "GET /system_stats"])("a server whose %s fails is still told to stop", async (route) => {
+    await using stage = await setup();
+    stage.script.routes[route] = () => ({ status: 500, text: "500 Internal Server Error" }); // as with a broken GPU
+    interruptable(stage);
+    stage.script.running = [mine];
+    expect(await stage.comfyui.cancel(PROMPT_ID, { deadlineMs: 10_000 })).toMatchObject({ stopped: true });
+    expect(stage.server.seen("POST", "/interrupt").map(({ json }) => json)).toEqual([{ prompt_id: PROMPT_ID }]);
+  });
+
+  test("a server that does not tell what it can do is still told to stop", async () => {
+    await using stage = await setup();
+    stage.script.routes["GET /features"] = () => "hang";
+    interruptable(stage);
+    stage.script.running = [mine];
+    expect(await stage.comfyui.cancel(PROMPT_ID, { deadlineMs: 20_000 })).toMatchObject({ stopped: true });
+  });
+
+  test("a cancel call that fails on the server falls back to the older way", async () => {
+    await using stage = await setup();
+    stage.script.routes[CANCEL] = () => ({ status: 500, text: "500 Internal Server Error" });
+    interruptable(stage);
+    stage.script.running = [mine];
+    expect(await stage.comfyui.cancel(PROMPT_ID, { deadlineMs: 10_000 })).toMatchObject({ stopped: true });
+  });
+
+  test("a prompt that begins to run while it is being deleted is interrupted", async () => {
+    await using stage = await setup();
+    stage.script.version = "0.3.64";
+    interruptable(stage);
+    stage.script.pending = [mine];
+    stage.script.routes["POST /queue"] = () => {
+      stage.script.running = stage.script.pending.splice(0);
+      return {};
+    };
+    expect(await stage.comfyui.cancel(PROMPT_ID, { deadlineMs: 10_000 })).toMatchObject({ stopped: true });
+    expect(stage.server.seen("POST", "/interrupt")).toHaveLength(1);
+  });
+
   test("every copy of an id that was queued twice is stopped", async () => {
     await using stage = await setup();
     stage.script.running = [mine];

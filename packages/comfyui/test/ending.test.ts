@@ -50,6 +50,15 @@ describe.concurrent("a watch always ends", () => {
     await expect(watched).rejects.toMatchObject({ code: "prompt_lost" });
   });
 
+  test("a worker thread that dies between success and history has rendered: nothing is lost, nothing rendered again", async () => {
+    await using stage = await setup();
+    await stage.submit();
+    const watched = watch(stage.comfyui, { stallMs: 300 });
+    await underWay(stage);
+    for (const frame of [start, cachedNone, executing("2"), executed, success]) stage.server.send(frame);
+    expect((await watched).outputs.files).toEqual([{ node_id: "2", key: "images", index: 0, ...FILE }]);
+  });
+
   test("a zombie server, which accepts and never runs, is stalled", async () => {
     await using stage = await setup();
     await stage.submit();
