@@ -30,7 +30,11 @@ function unexplained(facts: Facts, before: Stay | undefined, render: Stay): Brea
   const isDuring = ({ t }: Line) => t >= during.fromMs && t <= during.toMs;
   const pids = facts.about(render.job, "claimed").map(({ actor }) => actor);
   const workerDied = facts.of("process_ended").some((line) => pids.includes(line.pid) && isDuring(line));
-  const fenced = facts.about(render.job, "fenced").some(isDuring);
+  const lostLock = [
+    ...facts.about(render.job, "fenced"),
+    ...facts.about(render.job, "settled").filter(({ ended }) => !ended), // Redis came back too late to hear of its end
+  ];
+  const fenced = lostLock.some(isDuring);
   const broken = faultSpans(
     facts,
     (fault) => fault.simulator === before.simulator && faultKind(fault.kind).mayCostRender,

@@ -39,15 +39,23 @@ function injectUntilRestart(fault: SimulatorFault): Act {
 export const COMFYUI_ACTS: Acts = {
   ws_drop: inject({ kind: "ws_drop" }, { kind: "ws_drop", at: "execution_success" }),
   ws_silent: inject({ kind: "ws_silent" }),
+  ws_mute: inject({ kind: "ws_mute" }),
+  ws_hang: inject({ kind: "ws_drop" }, { kind: "ws_hang" }),
   frames_stop: inject({ kind: "frames_stop" }),
   prompt_answer_lost: inject({ kind: "http_reset", path: "/prompt", method: "POST", when: "after" } as {
     kind: string;
   }),
   prompt_500: inject({ kind: "http_500", path: "/prompt", method: "POST", when: "after" }),
   comfyui_500: inject({ kind: "http_500", path: "*", times: 10 }),
+  comfyui_hangs: inject({ kind: "http_hang", path: "*", times: 4 }),
   history_late: inject({ kind: "history_delay", ms: 500 }),
   history_evicted: inject({ kind: "history_evict" }),
-  output_truncated: inject({ kind: "output_truncated" }),
+  output_cut_off: inject({ kind: "http_cut", path: "/view" }),
+  output_stalls: inject({ kind: "http_stall", path: "/view" }),
+  upload_refused: inject({ kind: "upload_fail" }),
+  disk_full: inject({ kind: "disk_full" }),
+  refused_in_part: inject({ kind: "node_errors_200" }),
+  deaf: inject({ kind: "deaf", ms: 3_000 }),
   output_missing: inject({ kind: "output_missing" }),
   outputs_cleared: async ({ fleet, station }) => {
     const at = fleet.stations.indexOf(station);
