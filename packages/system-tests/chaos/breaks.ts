@@ -1,4 +1,5 @@
 import { isTerminal } from "@comfyq/contract";
+import * as z from "zod";
 import type { Invariant } from "./checker/judgement.ts";
 import { cancel, peek } from "./customer.ts";
 import type { Script, Stage } from "./stage.ts";
@@ -30,10 +31,22 @@ const watched: Script = async (stage) => stage.watch(await stage.submit({ render
 
 const peekedAt: Script = async (stage) => peek(stage.fleet, await stage.submit({}));
 
+/** The answer to a prompt is lost, and for a while nobody can be asked what became of it. */
 const lostAnswer: Script = async (stage) => {
   await stage.strike("prompt_answer_lost");
-  await oneJob(stage);
+  const heal = await stage.strike("history_500");
+  const job = await stage.submit({ renderMs: 1_000 });
+  await stage.wait(() => isDoubled(stage), 6_000); // longer than the client's own looks
+  await heal();
+  await stage.until(job, ({ status }) => isTerminal(status));
 };
+
+/** Has ComfyUI been sent a second prompt? */
+async function isDoubled({ fleet }: Stage): Promise<boolean> {
+  const answer = await fetch(`${fleet.stations[0]?.simulatorUrl}/simulator/stats`);
+  const { prompts } = z.object({ prompts: z.array(z.unknown()) }).parse(await answer.json());
+  return prompts.length > 1;
+}
 
 const storeAway: Script = async (stage) => {
   const heal = await stage.strike("s3_errors");

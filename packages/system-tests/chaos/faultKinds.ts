@@ -53,6 +53,7 @@ export const FAULT_KINDS = {
   prompt_500: free,
   comfyui_500: free,
   comfyui_hangs: { mayCostRender: false, cutsOff: true },
+  history_500: free,
   history_late: free,
   history_evicted: costly,
   output_cut_off: free,

@@ -48,6 +48,7 @@ export const COMFYUI_ACTS: Acts = {
   prompt_500: inject({ kind: "http_500", path: "/prompt", method: "POST", when: "after" }),
   comfyui_500: inject({ kind: "http_500", path: "*", times: 10 }),
   comfyui_hangs: inject({ kind: "http_hang", path: "*", times: 4 }),
+  history_500: inject({ kind: "http_500", path: "/history*", times: 1_000 }),
   history_late: inject({ kind: "history_delay", ms: 500 }),
   history_evicted: inject({ kind: "history_evict" }),
   output_cut_off: inject({ kind: "http_cut", path: "/view" }),
