@@ -1,12 +1,13 @@
 import type { NewJobBody } from "@comfyq/contract";
 import { afterAll, describe, expect, test } from "vitest";
 import { PIXEL } from "./graphs.ts";
+import { openLanes, timedJob } from "./lanes.ts";
 import { setup } from "./setup.ts";
 import {
   attemptsOf,
+  expectOneAtATime,
   expectOneSuccess,
   expectToldOnce,
-  historyOf,
   lostGpuMs,
   promptsOf,
   standingAt,
@@ -29,44 +30,27 @@ const POINTS = [
 ] as const;
 type Point = (typeof POINTS)[number];
 
-/** Pairs of instances, so that many tests wait for a lock at the same time: the second of each pair renders 10 × faster. */
-const LANES = 4;
-const free = Array.from({ length: LANES }, (_, lane) => lane * 2);
-const waiting: ((lane: number) => void)[] = [];
-
 const system = await setup({
-  workers: LANES * 2,
+  workers: 8,
   startWorkers: false,
   timeScale: 0.2,
+  // Whoever takes over renders ten times faster, so that long renders are long only where that matters.
   simulatorArgs: (at) => (at % 2 === 0 ? [] : ["--speed", "10"]),
   env: { COMFYQ_DRAIN_S: "0" },
 });
 afterAll(() => system[Symbol.asyncDispose]());
 
-/** Runs a test on a pair of instances of its own, and leaves it without workers. */
-async function onLane(run: (at: number) => Promise<void>): Promise<void> {
-  const at = free.pop() ?? (await new Promise<number>((resolve) => waiting.push(resolve)));
-  try {
-    await run(at);
-  } finally {
-    await Promise.all([system.workers[at]?.stop("SIGTERM"), system.workers[at + 1]?.stop("SIGTERM")]);
-    const next = waiting.shift();
-    if (next) next(at);
-    else free.push(at);
-  }
-}
+const onLane = openLanes(system);
 
 /** One input, a render of so long, two outputs: it passes every kill point. */
 function passingAll(pool: string, ms: number): NewJobBody {
-  const seed = Math.floor(Math.random() * 2 ** 40);
+  const { workflow } = timedJob(ms);
+  const image = { class_type: "LoadImage", inputs: { image: "pose.png" } };
+  const preview = { class_type: "PreviewImage", inputs: { images: ["in", 0] } };
   return {
     pool,
-    workflow: {
-      "1": { class_type: "LoadImage", inputs: { image: "pose.png" } },
-      "2": { class_type: "SimSleep", inputs: { ms, steps: 50, input: ["1", 0], value: String(seed) } },
-      "3": { class_type: "SimOutput", inputs: { bytes: 5_000, seed, count: 2, input: ["2", 0], filename_prefix: "x" } },
-    },
-    inputs: { "1.inputs.image": `data:image/png;base64,${PIXEL}` },
+    workflow: { ...workflow, in: image, seen: preview },
+    inputs: { "in.inputs.image": `data:image/png;base64,${PIXEL}` },
     webhook: { url: system.sink.url },
   };
 }
@@ -94,7 +78,7 @@ afterAll(() => {
 
 describe.concurrent("a worker killed at a point and started again on the same instance ends its job, with one render in all:", () => {
   test.for(POINTS)("%s", { timeout: 120_000 }, (point) =>
-    onLane(async (at) => {
+    onLane(async ({ first: at }) => {
       const pool = `same-${POINTS.indexOf(point)}`;
       const id = await killAt(point, at, pool);
       await system.restartWorker(at, { COMFYQ_POOL: pool });
@@ -110,10 +94,10 @@ describe.concurrent("a worker killed at a point and started again on the same in
 
 describe.concurrent("a worker killed at a point that stays dead is replaced by another, after its prompt is gone from its instance:", () => {
   test.for(POINTS)("%s", { timeout: 120_000 }, (point) =>
-    onLane(async (at) => {
+    onLane(async ({ first: at, second }) => {
       const pool = `other-${POINTS.indexOf(point)}`;
       const id = await killAt(point, at, pool);
-      await system.restartWorker(at + 1, { COMFYQ_POOL: pool });
+      await system.restartWorker(second, { COMFYQ_POOL: pool });
       await expectOneSuccess(system, id);
       await expectToldOnce(system, id, "job.succeeded");
       expect(await standingAt(String(system.instances[at]))).toEqual([]);
@@ -121,28 +105,16 @@ describe.concurrent("a worker killed at a point that stays dead is replaced by a
       expect(seen.length).toBeLessThanOrEqual(2);
       expect(seen.every(({ submitted, started }) => submitted === 1 && started <= 1)).toBe(true);
       lost.byTakeover.set(point, await lostGpuMs(system, id));
-      await expectStoppedBeforeNext(id);
+      await expectOneAtATime(system, id);
     }),
   );
 });
-
-/** No prompt of a job began to stand in any ComfyUI's queue before the one before it had left. */
-async function expectStoppedBeforeNext(id: string): Promise<void> {
-  let standing: string | undefined;
-  for (const { op, prompt } of await historyOf(system, id)) {
-    if (op === "queued") {
-      expect(standing).toBeUndefined();
-      standing = prompt;
-    }
-    if ((op === "ended" || op === "removed") && prompt === standing) standing = undefined;
-  }
-}
 
 test(
   "a prompt that still waits in ComfyUI's own queue is found there too, and rendered once",
   { timeout: 60_000 },
   () =>
-    onLane(async (at) => {
+    onLane(async ({ first: at }) => {
       const foreign = { "1": { class_type: "SimSleep", inputs: { ms: 6_000, steps: 50 } } };
       const prompt = { ...foreign, "2": { class_type: "PreviewAny", inputs: { source: ["1", 0] } } };
       const posted = fetch(`${system.instances[at]}/prompt`, { method: "POST", body: JSON.stringify({ prompt }) });

@@ -96,6 +96,18 @@ export async function expectOneSuccess(system: System, jobId: string): Promise<J
   return job;
 }
 
+/** No prompt of a job began to stand in any ComfyUI's queue before the one before it had left (I4, I11). */
+export async function expectOneAtATime(system: System, jobId: string): Promise<void> {
+  let standing: string | undefined;
+  for (const { op, prompt } of await historyOf(system, jobId)) {
+    if (op === "queued") {
+      expect(standing).toBeUndefined();
+      standing = prompt;
+    }
+    if ((op === "ended" || op === "removed") && prompt === standing) standing = undefined;
+  }
+}
+
 /** Waits for the end of a process that shall die of this job. @returns its exit code; null when a signal ended it */
 export async function untilDead(system: System, doomed: Running, jobId: string): Promise<number | null> {
   const patience = new AbortController();
