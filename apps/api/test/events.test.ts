@@ -36,11 +36,10 @@ describe("watching a job", () => {
     const next = async () => (await events.next()).value as SentEvent; // the stream has not ended here
     expect(await next()).toMatchObject({ event: "status", data: { status: "queued" } });
     const held = await api.claim("watch1");
-    await held.journal({ stage: "rendering" });
-    expect(await next()).toMatchObject({
-      event: "status",
-      data: { status: "running", stage: "rendering", attempt: 1 },
-    });
+    for (const stage of ["preparing", "rendering"] as const) {
+      await held.journal({ stage });
+      expect(await next()).toMatchObject({ event: "status", data: { status: "running", stage, attempt: 1 } });
+    }
     held.report(progressAt(0.25));
     expect(await next()).toMatchObject({ event: "progress", data: { value: 0.25, attempt: 1 } });
     held.show({ event: "output", data: { node_id: "9", name: "a.png", type: "image", size_bytes: 3 } });
