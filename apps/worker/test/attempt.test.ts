@@ -1,8 +1,10 @@
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Workflow } from "@comfyq/contract";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { eventually, type House, isEnded, leavePrompt, manifestOf, queueOf, setup, sleeper } from "./setup.ts";
+
+vi.setConfig({ testTimeout: 60_000 });
 
 const attemptsOf = async (house: House, id: string) => (await house.producer.attempts("default", id)) ?? [];
 const PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg==";
@@ -25,7 +27,7 @@ test("a ComfyUI that restarts after rendering, before its files were fetched, co
   simulator.faults.clear();
   expect(await house.until(job, isEnded)).toMatchObject({ status: "succeeded", attempts: 1 });
   expect(simulator.stats().prompts.map(({ started }) => started)).toEqual([1]);
-}, 60_000);
+});
 
 test("a file whose bytes break off on the way is fetched again", async () => {
   const house = await setup();
@@ -65,6 +67,22 @@ test("a cancel that comes while ComfyUI is still taking the prompt leaves no pro
   const next = await house.submit(sleeper(20, 1));
   await house.until(next, isEnded);
   expect(simulator.stats().prompts.map(({ outcome }) => outcome)).toContain("success");
+});
+
+test("a workflow that ComfyUI took only in part is no success, also when its answer was lost", async () => {
+  const house = await setup();
+  const simulator = await house.simulator();
+  await house.worker(simulator.url);
+  simulator.faults.add({ kind: "http_500", path: "/prompt", method: "POST", when: "after", times: 1 });
+  const partial = { ...STILL_LIFE, "9": { class_type: "PreviewAny", inputs: {} } };
+  const lost = await house.submit(partial);
+  const told = await house.submit(partial);
+  for (const job of [lost, told])
+    expect(await house.until(job, isEnded)).toMatchObject({
+      status: "failed",
+      error: { code: "workflow_rejected", node_id: "9", blame: "customer" },
+    });
+  await eventually(async () => (await queueOf(simulator.url)).length === 0);
 });
 
 test("canceled is said when the GPU has stopped: a node that ignores interrupts is named, and nothing runs beside it", async () => {
@@ -153,7 +171,7 @@ test("a worker that is cut off from Redis stops its prompt before another may st
   }
   expect((await house.until(job, isEnded)).status).toBe("succeeded");
   expect((await manifestOf(house.files, job))?.epoch).toBe(2);
-}, 60_000);
+});
 
 test("a worker that takes a job over stops what the lost one left at its own ComfyUI, and stores its own files only", async () => {
   const house = await setup();
@@ -171,7 +189,7 @@ test("a worker that takes a job over stops what the lost one left at its own Com
   expect(await queueOf(lost.url)).toEqual([]);
   await house.producer.cancel("default", job);
   await house.until(job, isEnded);
-}, 60_000);
+});
 
 test("a canceled job whose worker was lost is stopped at that ComfyUI before it is said to be canceled", async () => {
   const house = await setup();
@@ -188,7 +206,7 @@ test("a canceled job whose worker was lost is stopped at that ComfyUI before it 
   expect((await house.until(job, isEnded)).status).toBe("canceled");
   expect(await queueOf(lost.url)).toEqual([]);
   expect(fresh.stats().prompts).toHaveLength(0);
-}, 60_000);
+});
 
 test("a model that only the neighbour has is found there, and costs no attempt", async () => {
   const house = await setup();
@@ -206,7 +224,7 @@ test("a model that only the neighbour has is found there, and costs no attempt",
   const jobs = await Promise.all(Array.from({ length: 4 }, () => house.submit(workflow, { max_attempts: 1 })));
   for (const id of jobs)
     expect(await house.until(id, isEnded)).toMatchObject({ status: "succeeded", instance: rich.url });
-}, 60_000);
+});
 
 test("whatever came of them, nothing of ended jobs stays in ComfyUI's history or on this machine's disk", async () => {
   const house = await setup();

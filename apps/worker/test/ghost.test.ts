@@ -1,5 +1,7 @@
-import { afterAll, expect, test } from "vitest";
+import { afterAll, expect, test, vi } from "vitest";
 import { isEnded, manifestOf, queueOf, setup, sleeper } from "./setup.ts";
+
+vi.setConfig({ testTimeout: 60_000 });
 
 // The switches are read when the first fail point is reached, and count over the whole file: the first job sleeps before it
 // seals, the second before it submits. The lock of these tests lasts 2 s.
@@ -19,7 +21,7 @@ test("a worker that slept through its lock does not seal: the next attempt does,
   expect(simulator.stats().prompts.map(({ started }) => started)).toEqual([1]);
   const attempts = await house.producer.attempts("default", job);
   expect(attempts?.map(({ end }) => end)).toEqual(["given_back", "succeeded"]);
-}, 60_000);
+});
 
 test("a worker that slept through its lock does not submit: ComfyUI sees the next attempt's prompt only", async () => {
   const house = await setup();
@@ -29,4 +31,4 @@ test("a worker that slept through its lock does not submit: ComfyUI sees the nex
   expect(await house.until(job, isEnded)).toMatchObject({ status: "succeeded", attempts: 2 });
   expect(simulator.stats().prompts).toHaveLength(1);
   expect(await queueOf(simulator.url)).toEqual([]);
-}, 60_000);
+});

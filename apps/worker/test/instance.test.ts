@@ -1,7 +1,9 @@
 import { randomUUID } from "node:crypto";
 import { jobFailure } from "@comfyq/contract";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { eventually, isEnded, leavePrompt, queueOf, setup, sleeper } from "./setup.ts";
+
+vi.setConfig({ testTimeout: 60_000 });
 
 test("of two workers pointed at one ComfyUI the second refuses, says who has it, and takes over when the first is gone", async () => {
   const house = await setup();

@@ -36,7 +36,7 @@ export const JOB_ERRORS = {
   prompt_lost: { retry: "here", blame: "instance", counts: false, sickens: true }, // ComfyUI restarted and forgot it
   interrupted: { retry: "here", blame: "platform", counts: false }, // interrupted by somebody else
   stalled: { retry: "elsewhere", blame: "workflow", counts: true }, // the instance itself still runs a canary
-  comfyui_zombie: { retry: "elsewhere", blame: "instance", counts: false, sickens: true }, // answers HTTP, runs nothing
+  comfyui_zombie: { retry: "elsewhere", blame: "instance", counts: false, sickens: true, retriesAtMost: 2 }, // answers HTTP, runs nothing
   timeout: { retry: "never", blame: "workflow", counts: true }, // one attempt took longer than `timeout_s`
   output_push_failed: { retry: "backoff", blame: "platform", counts: false },
   poison: { retry: "never", blame: "workflow", counts: true }, // killed its worker or its ComfyUI twice

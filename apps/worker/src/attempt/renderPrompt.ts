@@ -3,6 +3,7 @@ import type { Progress } from "@comfyq/contract";
 import { failPoint, isBroken } from "@comfyq/runtime";
 import type { Tools } from "../tools.ts";
 import { type AttemptRun, historyOf } from "./attempt.ts";
+import { refusePartialOutputs } from "./refusePartialRun.ts";
 
 /** Follows the prompt to its end, showing progress and previews on the way. */
 export async function renderPrompt(run: AttemptRun, promptId: string, tools: Tools): Promise<Rendered> {
@@ -33,6 +34,7 @@ export async function renderPrompt(run: AttemptRun, promptId: string, tools: Too
   run.mayRun = false;
   tools.instance.noteRendered();
   patience.keep();
+  refusePartialOutputs(rendered, job.request.workflow, tools.instance.facts()?.classes);
   await failPoint("rendered", historyOf(run));
   job.report(finished(Object.keys(job.request.workflow).length));
   return rendered;

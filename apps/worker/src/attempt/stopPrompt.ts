@@ -27,6 +27,7 @@ export async function stopPrompt(run: AttemptRun, patienceMs: number, tools: Sto
   const startedAtMs = monotonicMs();
   await sent(run, tools.config.COMFYQ_CANCEL_S * 1_000);
   let report: StopReport = { stop_ms: null, ignored_by: null, escalation: "none" };
+  if (!run.mayRun) return { ...report, stop_ms: 0 }; // it was refused meanwhile
   let isSilent = false;
   for (const rung of rungsOf(run, patienceMs, tools)) {
     // Nobody answers: ComfyUI may be dead, and its prompt with it. To free its memory or to wait is no use then.

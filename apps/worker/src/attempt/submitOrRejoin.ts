@@ -1,12 +1,11 @@
 import { isComfyError, type Submitted } from "@comfyq/comfyui";
-import type { NodeErrors } from "@comfyq/comfyui/wire";
 import type { Workflow } from "@comfyq/contract";
 import { COMFYQ_NAMESPACE, failPoint, isBroken, newId, noteHistory, uuidV5 } from "@comfyq/runtime";
 import { JobError } from "../jobError.ts";
 import type { Tools } from "../tools.ts";
 import { type AttemptRun, assertOurs, historyOf } from "./attempt.ts";
+import { refusePartialRun } from "./refusePartialRun.ts";
 import { mayHaveLeftPrompt, stopEarlier } from "./stopEarlier.ts";
-import { plainFaults } from "./toJobError.ts";
 
 /**
  * Finds the prompt that an earlier attempt left on this instance, or submits a new one; never blindly a second one.
@@ -97,18 +96,4 @@ async function clearTheWay(run: AttemptRun, tools: Tools): Promise<void> {
   if (stuck === undefined) return;
   tools.instance.lookAgain(stuck);
   throw new JobError("comfyui_unreachable", "A prompt that does not stop still runs there; restart that ComfyUI");
-}
-
-/** ComfyUI answers 200, drops invalid outputs and runs the rest; the customer asked for all of them (protocol §1.1). */
-function refusePartialRun(nodeErrors: NodeErrors): void {
-  const nodes = Object.keys(nodeErrors);
-  if (nodes.length === 0) return;
-  throw new JobError(
-    "workflow_rejected",
-    `ComfyUI refused a part of this workflow (nodes ${nodes.join(", ")}); mend or remove it`,
-    {
-      nodeId: nodes[0],
-      details: { faults: plainFaults(nodeErrors) },
-    },
-  );
 }

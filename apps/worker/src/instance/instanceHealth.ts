@@ -150,7 +150,8 @@ export function standingOf({ hasAnswered, away, driver, leftovers, quarantine }:
 }
 
 function refusal(holder: string): string {
-  return `This ComfyUI is already driven by ${holder}; stop one of the two, or set COMFYQ_INSTANCE_ID if they are different ComfyUIs. This worker takes over when the other is gone`;
+  const advice = "stop one of the two, or set COMFYQ_INSTANCE_ID if they are different ComfyUIs";
+  return `This ComfyUI is already driven by ${holder}; ${advice}. This worker takes over when that one is gone, 10 s after a crash`;
 }
 
 /** Pure: what to do now about a quarantined instance. The restart comes once, before the second canary. */

@@ -89,6 +89,7 @@ class WatchedInstance implements Instance {
   #facts: InstanceFacts | undefined;
   #lease: InstanceLease | undefined;
   #restUntilMs = 0;
+  #isFlying = false;
   #lookedThroughAtMs = Number.NEGATIVE_INFINITY;
   #changed = Promise.withResolvers<void>();
 
@@ -127,7 +128,10 @@ class WatchedInstance implements Instance {
   flyCanary(signal: AbortSignal): Promise<string | undefined> {
     const { comfyui, canary, config } = this.#options;
     const workflow = canary ?? canaryWorkflow(this.#facts?.classes, Math.random());
-    return flyCanary(comfyui, { workflow, withinMs: config.COMFYQ_CANARY_S * 1_000, signal });
+    this.#isFlying = true;
+    return flyCanary(comfyui, { workflow, withinMs: config.COMFYQ_CANARY_S * 1_000, signal }).finally(() => {
+      this.#isFlying = false;
+    });
   }
 
   async release(): Promise<void> {
@@ -188,6 +192,7 @@ class WatchedInstance implements Instance {
   async #lookThrough(): Promise<void> {
     const isDue = monotonicMs() - this.#lookedThroughAtMs > LOOK_THROUGH_EVERY_MS * this.#options.config.timeScale;
     const { kind } = this.#health.leftovers;
+    if (this.#isFlying) return; // it would be taken for a dead worker's
     // Whoever claims now claims what is to be rejoined.
     if ((kind === "none" && !isDue) || (kind === "rejoin" && this.#options.activity.isClaiming)) return;
     this.#lookedThroughAtMs = monotonicMs();
