@@ -1,19 +1,19 @@
 import { cancelPrompt } from "./cancelPrompt.ts";
 import { Client } from "./client.ts";
+import { droppedOutputs } from "./droppedOutputs.ts";
 import { isComfyError } from "./errors.ts";
 import type { ComfyUi, ConnectOptions } from "./face.ts";
 import { type Call, errorOfStatus } from "./http.ts";
 import { readQueue } from "./lookUp.ts";
 import { readHistory } from "./readHistory.ts";
 import { readJob } from "./readJob.ts";
+import { readObjectInfo } from "./readObjectInfo.ts";
 import { submitPrompt } from "./submitPrompt.ts";
 import { uploadFile } from "./uploadFile.ts";
 import { viewFile } from "./viewFile.ts";
 import { watchPrompt } from "./watchPrompt.ts";
-import { ObjectInfo, PATHS, SystemStats } from "./wire/index.ts";
+import { PATHS, SystemStats } from "./wire/index.ts";
 
-/** Megabytes, built while the server's loop stands still: it may take so many times as long as another answer. */
-const OBJECT_INFO_PATIENCE = 4;
 const REACHABLE_WITHIN_MS = 5_000;
 
 /**
@@ -29,6 +29,7 @@ export function connectComfyUi(options: ConnectOptions): ComfyUi {
   return {
     submit: (submission) => submitPrompt(submission, client),
     find: (promptId, { signal } = {}) => client.lookUp(promptId, signal),
+    droppedOutputs: (found, options = {}) => droppedOutputs(found, options, client),
     watch: (promptId, watching) => watchPrompt(promptId, watching, client),
     cancel: (promptId, cancelling) => cancelPrompt(promptId, cancelling, client),
     upload: (upload) => uploadFile(upload, client),
@@ -45,17 +46,11 @@ export function connectComfyUi(options: ConnectOptions): ComfyUi {
       await command(client, { path: PATHS.free, json: { unload_models: unloadModels, free_memory: freeMemory } });
     },
     stats: () => http.read(SystemStats, { method: "GET", path: PATHS.systemStats }),
-    objectInfo: (classType) => readObjectInfo(client, classType),
+    objectInfo: (classType) => readObjectInfo(classType, { http, ...client.limits }),
     features: () => client.features(),
     isReachable: ({ signal, withinMs } = {}) => isReachable(client, signal, withinMs ?? REACHABLE_WITHIN_MS),
     close: () => client.close(),
   };
-}
-
-async function readObjectInfo({ http, limits }: Client, classType: string | undefined): Promise<ObjectInfo> {
-  const path = classType === undefined ? PATHS.objectInfo : `${PATHS.objectInfo}/${encodeURIComponent(classType)}`;
-  const timeoutMs = limits.requestTimeoutMs * OBJECT_INFO_PATIENCE;
-  return http.read(ObjectInfo, { method: "GET", path, timeoutMs });
 }
 
 /** A POST that is answered with 200 and nothing else. */

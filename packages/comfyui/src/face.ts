@@ -76,7 +76,7 @@ export interface Submitted {
   readonly promptId: string;
   /** Priority in the queue; smaller runs first. */
   readonly number: number;
-  /** Not empty when the server dropped invalid outputs but runs the others. Empty when the answer was lost. */
+  /** Not empty when the server dropped invalid outputs but runs the others; without reasons when the answer was lost. */
   readonly nodeErrors: NodeErrors;
 }
 
@@ -262,6 +262,8 @@ export interface ComfyUi {
   submit(submission: Submission): Promise<Submitted>;
   /** Looks in history, then in the queue, then in history again: the order that cannot miss (§3.2). */
   find(promptId: string, options?: { signal?: AbortSignal }): Promise<Found>;
+  /** The output nodes of a prompt that do not run, as the server alone would have told in its answer to the submission. */
+  droppedOutputs(found: Found, options?: Pick<Submission, "onlyOutputs" | "signal">): Promise<NodeErrors>;
   /**
    * Waits until the prompt has ended. Frames only hurry us; `/history` decides. Safe to call again, also after a restart
    * of ours. Cancels nothing when aborted.

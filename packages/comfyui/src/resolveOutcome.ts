@@ -1,5 +1,6 @@
 import type { Client } from "./client.ts";
 import { nowMs, sleep } from "./clock.ts";
+import { droppedOutputs } from "./droppedOutputs.ts";
 import { ComfyError, isComfyError } from "./errors.ts";
 import type { Found, Submission, Submitted } from "./face.ts";
 import { HistoryPrompt } from "./wire/index.ts";
@@ -26,8 +27,10 @@ export async function resolveOutcome(submission: Submission, cause: ComfyError, 
       const found = await client.lookUp(promptId, signal);
       lastFailure = undefined;
       if (found.kind === "unknown") continue;
+      // The lost answer may have said that a part of the graph is refused.
+      const nodeErrors = await droppedOutputs(found, { ...submission, signal }, client);
       client.report({ type: "submission_resolved", promptId, found: found.kind });
-      return { promptId, number: numberOf(found), nodeErrors: {} };
+      return { promptId, number: numberOf(found), nodeErrors };
     } catch (error) {
       if (!isComfyError(error)) throw error;
       lastFailure = error;

@@ -190,11 +190,12 @@ describe("the plain calls", () => {
   });
 
   test("an answer that is not ComfyUI's is protocol, a slow one busy", async () => {
-    await using stage = await setup({ requestTimeoutMs: 50 });
+    await using stage = await setup();
     stage.script.routes["GET /queue"] = () => ({ text: "<html>" });
     await expect(stage.comfyui.queue()).rejects.toMatchObject({ code: "protocol" });
-    stage.script.routes["GET /queue"] = () => "hang";
-    await expect(stage.comfyui.queue()).rejects.toMatchObject({ code: "busy" });
+    await using hurried = await setup({ requestTimeoutMs: 50 });
+    hurried.script.routes["GET /queue"] = () => "hang";
+    await expect(hurried.comfyui.queue()).rejects.toMatchObject({ code: "busy" });
   });
 
   test("closing before anything was opened opens nothing later", async () => {

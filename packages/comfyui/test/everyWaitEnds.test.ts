@@ -100,29 +100,29 @@ describe.concurrent("against a server that begins an answer and does not end it"
   });
 
   test("a file's body breaks off after idleMs", async () => {
-    await using stage = await setup(LIMITS);
+    await using stage = await setup({ idleMs: 100 });
     stage.script.routes["GET /view"] = () => ({ bytes: Buffer.alloc(10), headers: { "content-length": "100" } });
     const { body } = await stage.comfyui.view({ filename: "a.png" });
     await expect(buffer(body)).rejects.toMatchObject({ code: "UND_ERR_BODY_TIMEOUT" });
   });
 
   test("a file that is not read for longer than idleMs is whole when it is", async () => {
-    await using stage = await setup(LIMITS);
+    await using stage = await setup({ idleMs: 500 });
     const bytes = Buffer.alloc(4 << 20, 7);
     stage.script.routes["GET /view"] = () => ({ bytes });
     const { body } = await stage.comfyui.view({ filename: "a.png" });
-    await new Promise((resolve) => setTimeout(resolve, 20 * LIMITS.idleMs));
+    await new Promise((resolve) => setTimeout(resolve, 2_500));
     expect((await buffer(body)).equals(bytes)).toBe(true);
   });
 });
 
 describe.concurrent("an upload", () => {
   test("whose source pauses for longer than idleMs is not given up", async () => {
-    await using stage = await setup(LIMITS);
+    await using stage = await setup({ idleMs: 500 });
     stage.script.routes["POST /upload/image"] = () => ({ json: { name: "a.png", subfolder: "", type: "input" } });
     async function* slowly() {
       yield Buffer.from("first");
-      await new Promise((resolve) => setTimeout(resolve, 5 * LIMITS.idleMs));
+      await new Promise((resolve) => setTimeout(resolve, 1_500));
       yield Buffer.from("last");
     }
     const body = Readable.from(slowly(), { objectMode: false });
@@ -146,7 +146,7 @@ describe.concurrent("a lost answer to a submission, when nothing answers any mor
   }
 
   test.each(["hang", "reset"] as const)("(%s) ends as not known, and is not sent again", async (how) => {
-    await using stage = await setup(LIMITS);
+    await using stage = await setup({ ...LIMITS, submitTimeoutMs: 1_000 });
     stage.script.routes["POST /prompt"] = ({ json }) => {
       stage.script.running = [tupleOf(json)];
       fallSilent(stage);

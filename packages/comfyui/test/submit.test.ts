@@ -58,7 +58,7 @@ describe("a submission", () => {
 describe.concurrent("a lost answer is resolved by looking, never by submitting again", () => {
   /** The server takes the prompt, and the answer gets lost in this way. */
   async function lose(how: Reply, place: "pending" | "running" | "finished") {
-    const stage = await setup({ submitTimeoutMs: 100 });
+    const stage = await setup({ submitTimeoutMs: 1_000 });
     stage.script.routes["POST /prompt"] = ({ json }) => {
       const tuple = tupleOf(json);
       if (place === "pending") stage.script.pending = [tuple];
