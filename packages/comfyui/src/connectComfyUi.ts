@@ -1,6 +1,5 @@
 import { cancelPrompt } from "./cancelPrompt.ts";
 import { Client } from "./client.ts";
-import { droppedOutputs } from "./droppedOutputs.ts";
 import { isComfyError } from "./errors.ts";
 import type { ComfyUi, ConnectOptions } from "./face.ts";
 import { type Call, errorOfStatus } from "./http.ts";
@@ -29,7 +28,6 @@ export function connectComfyUi(options: ConnectOptions): ComfyUi {
   return {
     submit: (submission) => submitPrompt(submission, client),
     find: (promptId, { signal } = {}) => client.lookUp(promptId, signal),
-    droppedOutputs: (found, options = {}) => droppedOutputs(found, options, client),
     watch: (promptId, watching) => watchPrompt(promptId, watching, client),
     cancel: (promptId, cancelling) => cancelPrompt(promptId, cancelling, client),
     upload: (upload) => uploadFile(upload, client),

@@ -6,8 +6,8 @@ import { HistoryPrompt, type NodeErrors, Workflow } from "./wire/index.ts";
 
 /**
  * The output nodes of a submitted graph that do not run. ComfyUI drops invalid outputs when another one is valid, and says
- * so only in the answer to the submission (§1.1). Who has lost that answer, or finds the prompt later, sees it from this:
- * a node of an output class that is not among the outputs to execute.
+ * so only in the answer to the submission (§1.1). Who has lost that answer sees it from this: a node of an output class that
+ * is not among the outputs to execute.
  * @throws ComfyError `unreachable` | `busy` when the server cannot be asked what its classes are
  */
 export async function droppedOutputs(

@@ -262,8 +262,6 @@ export interface ComfyUi {
   submit(submission: Submission): Promise<Submitted>;
   /** Looks in history, then in the queue, then in history again: the order that cannot miss (§3.2). */
   find(promptId: string, options?: { signal?: AbortSignal }): Promise<Found>;
-  /** The output nodes of a prompt that do not run, as the server alone would have told in its answer to the submission. */
-  droppedOutputs(found: Found, options?: Pick<Submission, "onlyOutputs" | "signal">): Promise<NodeErrors>;
   /**
    * Waits until the prompt has ended. Frames only hurry us; `/history` decides. Safe to call again, also after a restart
    * of ours. Cancels nothing when aborted.

@@ -1,3 +1,4 @@
+import type { QueuedPrompt } from "./face.ts";
 import type { PromptFrame } from "./frames.ts";
 import type { HistoryEntry, HistoryMessage, NodeOutput } from "./wire/index.ts";
 
@@ -7,8 +8,11 @@ import type { HistoryEntry, HistoryMessage, NodeOutput } from "./wire/index.ts";
  */
 export interface Testimony {
   add(frame: PromptFrame): void;
-  /** An entry as history would have had it; undefined unless the end was heard (and for a success, all of it). */
-  entry(): HistoryEntry | undefined;
+  /**
+   * An entry as history would have had it; undefined unless the end was heard (and for a success, all of it).
+   * @param item the prompt as the queue last showed it
+   */
+  entry(item: QueuedPrompt | undefined): HistoryEntry | undefined;
 }
 
 /** Nothing heard yet. */
@@ -29,12 +33,16 @@ export function createTestimony(promptId: string): Testimony {
       else if (frame.type === "execution_interrupted") end = "error";
       else if (frame.type === "execution_error" && frame.data.exception_type !== "ExecutionBlocked") end = "error";
     },
-    entry() {
+    entry(item) {
       const isWhole = !hasGap && messages[0]?.[0] === "execution_start";
       if (end === undefined || (end === "success" && !isWhole)) return undefined;
       const told = messages.filter(([type]) => end === "error" || type !== "execution_error");
       const status = { status_str: end, completed: end === "success", messages: told };
-      return { prompt: { prompt_id: promptId }, outputs, status };
+      // Without extra data: older queues show secrets there, histories do not (§0.1).
+      const prompt: HistoryEntry["prompt"] = item
+        ? [item.number, promptId, item.workflow, {}, [...item.outputNodeIds]]
+        : { prompt_id: promptId };
+      return { prompt, outputs, status };
     },
   };
 }

@@ -1,7 +1,7 @@
 import type { Client } from "./client.ts";
 import { type Bell, createBell, nowMs } from "./clock.ts";
 import { type ComfyError, isComfyError } from "./errors.ts";
-import type { Rendered, WatchOptions } from "./face.ts";
+import type { QueuedPrompt, Rendered, WatchOptions } from "./face.ts";
 import { graphOfItem } from "./graph.ts";
 import { type Hearing, hear } from "./hearing.ts";
 import { collectOutputs } from "./outputs.ts";
@@ -40,22 +40,22 @@ interface Watch {
 async function untilFinished(watch: Watch): Promise<HistoryEntry> {
   const signal = AbortSignal.any([watch.options.signal, watch.client.http.closed]);
   let vigil = startVigil(nowMs());
-  let clientId: unknown;
+  let item: QueuedPrompt | undefined;
   for (;;) {
     const reply = await ask(watch, signal);
     if (reply.kind === "finished") return reply.entry;
     if ("item" in reply && reply.item) {
-      clientId = reply.item.extraData["client_id"];
-      watch.hearing.know(graphOfItem(reply.item));
+      item = reply.item;
+      watch.hearing.know(graphOfItem(item));
     }
-    const now = circumstances(watch, clientId);
+    const now = circumstances(watch, item?.extraData["client_id"]);
     if (reply.kind === "trouble" && !vigil.trouble) {
       watch.client.report({ type: "prompt_unreachable", promptId: watch.promptId, cause: reply.error });
     }
     vigil = applyReply(vigil, reply, now);
     const step = nextStep(vigil, now);
     if (step.kind === "ask") await watch.bell.wait(step.afterMs, signal);
-    else return orTestimony(watch, step.error);
+    else return orTestimony(watch, item, step.error);
   }
 }
 
@@ -72,8 +72,8 @@ async function ask({ promptId, client }: Watch, signal: AbortSignal): Promise<Re
  * Whoever cleared the history did not clear our ears; nor did a worker thread that died between success and history, whose
  * prompt the queue shows as running for ever.
  */
-function orTestimony({ hearing }: Watch, error: ComfyError): HistoryEntry {
-  const heard = isComfyError(error, "prompt_lost", "stalled") ? hearing.testimony.entry() : undefined;
+function orTestimony({ hearing }: Watch, item: QueuedPrompt | undefined, error: ComfyError): HistoryEntry {
+  const heard = isComfyError(error, "prompt_lost", "stalled") ? hearing.testimony.entry(item) : undefined;
   if (!heard) throw error;
   return heard;
 }

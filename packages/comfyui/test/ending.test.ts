@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { FILE, PROMPT_ID, setup, until } from "./support/comfyScript.ts";
+import { FILE, PROMPT_ID, setup, until, WORKFLOW } from "./support/comfyScript.ts";
 import { frames, underWay, watch } from "./support/watching.ts";
 
 const { start, cachedNone, executing, executed, success } = frames;
@@ -37,7 +37,9 @@ describe.concurrent("a watch always ends", () => {
     for (const frame of [start, cachedNone, executing("2"), executed, success, executing(null)])
       stage.server.send(frame);
     stage.script.running = [];
-    expect((await watched).outputs.files).toEqual([{ node_id: "2", key: "images", index: 0, ...FILE }]);
+    const { entry, outputs } = await watched;
+    expect(outputs.files).toEqual([{ node_id: "2", key: "images", index: 0, ...FILE }]);
+    expect(entry.prompt).toMatchObject([0, PROMPT_ID, WORKFLOW, {}, ["2"]]); // so that one can see what was to run
   });
 
   test("a success of which frames may be missing is lost, not guessed", async () => {
