@@ -63,26 +63,31 @@ test("a cancel that comes while ComfyUI is still taking the prompt leaves no pro
   const ended = await house.until(job, isEnded);
   expect(ended).toMatchObject({ status: "canceled", stop: { escalation: "none", ignored_by: null } });
   expect(ended.stop?.stop_ms).toBeGreaterThan(0);
+  expect(simulator.stats().prompts).toHaveLength(1); // it had arrived
   expect(await queueOf(simulator.url)).toEqual([]);
   const next = await house.submit(sleeper(20, 1));
   await house.until(next, isEnded);
   expect(simulator.stats().prompts.map(({ outcome }) => outcome)).toContain("success");
 });
 
-test("a workflow that ComfyUI took only in part is no success, also when its answer was lost", async () => {
+test("a workflow that ComfyUI took only in part is no success, also when its worker was lost before it read the answer", async () => {
   const house = await setup();
   const simulator = await house.simulator();
-  await house.worker(simulator.url);
-  simulator.faults.add({ kind: "http_500", path: "/prompt", method: "POST", when: "after", times: 1 });
   const partial = { ...STILL_LIFE, "9": { class_type: "PreviewAny", inputs: {} } };
-  const lost = await house.submit(partial);
-  const told = await house.submit(partial);
-  for (const job of [lost, told])
-    expect(await house.until(job, isEnded)).toMatchObject({
+  const job = await house.submit(partial);
+  const dead = await house.claimer(simulator.url);
+  const held = await dead.claim();
+  const promptId = await leavePrompt(simulator.url, partial, { job_id: job, epoch: 1 });
+  await held?.journal({ prompt_id: promptId, stage: "submitted" });
+  await dead.close();
+  const next = await house.submit(partial);
+  await house.worker(simulator.url);
+  for (const id of [job, next])
+    expect(await house.until(id, isEnded)).toMatchObject({
       status: "failed",
       error: { code: "workflow_rejected", node_id: "9", blame: "customer" },
     });
-  await eventually(async () => (await queueOf(simulator.url)).length === 0);
+  expect(await queueOf(simulator.url)).toEqual([]);
 });
 
 test("canceled is said when the GPU has stopped: a node that ignores interrupts is named, and nothing runs beside it", async () => {
