@@ -1,7 +1,15 @@
 import { randomUUID } from "node:crypto";
-import { jobFailure, Manifest, NewJob, type NewJobBody } from "@comfyq/contract";
+import { jobFailure, Manifest, NewJob, type NewJobBody, type WorkerBeat } from "@comfyq/contract";
 import type { HeldJob } from "../src/heldJob.ts";
-import { type Claimer, type ClaimerOptions, openClaimer, openProducer, type Producer } from "../src/index.ts";
+import {
+  beat,
+  type Claimer,
+  type ClaimerOptions,
+  type ClaimOptions,
+  openClaimer,
+  openProducer,
+  type Producer,
+} from "../src/index.ts";
 import { type PrivateRedis, startPrivateRedis } from "../src/testing/index.ts";
 
 export const GRAPH = {
@@ -56,11 +64,48 @@ export async function setup(roomOptions: SetupOptions = {}): Promise<Setup> {
 }
 
 /** Claims until there is a job. */
-export async function claimOne(claimer: Claimer): Promise<HeldJob> {
+export async function claimOne(claimer: Claimer, options: ClaimOptions = {}): Promise<HeldJob> {
   for (;;) {
-    const held = await claimer.claim();
+    const held = await claimer.claim(options);
     if (held) return held;
   }
+}
+
+/** Lets several workers claim beside each other until one of them has a job; there may be one job only. */
+export async function claimAmong(...claimers: readonly Claimer[]): Promise<HeldJob> {
+  const found: HeldJob[] = [];
+  const claimOnAndOn = async (claimer: Claimer) => {
+    while (found.length === 0) found.push(...[await claimer.claim()].filter((held) => held !== undefined));
+  };
+  await Promise.all(claimers.map(claimOnAndOn));
+  const [held] = found;
+  if (!held) throw new Error("nobody claimed a job");
+  return held;
+}
+
+/** Tells the fleet that this worker lives, as its heartbeat would. */
+export async function beatAs(claimer: Claimer, workerId: string, facts: Partial<WorkerBeat> = {}): Promise<void> {
+  const now = new Date().toISOString();
+  await beat(claimer.room, {
+    id: workerId,
+    pool: "default",
+    instance: `i-${workerId}`,
+    state: "idle",
+    reason: null,
+    job_id: null,
+    storing: 0,
+    comfyui_version: null,
+    fingerprint: null,
+    device: null,
+    started_at: now,
+    beat_at: now,
+    ...facts,
+  });
+}
+
+/** Takes the lock of a job away, as if its holder had not renewed it in time. */
+export async function endLock({ room }: Claimer, jobId: string): Promise<void> {
+  await room.redis.del(`${room.names.bull(room.names.jobsQueue("default"), jobId)}:lock`);
 }
 
 export function manifestFor(held: HeldJob): Manifest {
