@@ -135,6 +135,19 @@ test("a prompt that falls silent on a healthy ComfyUI is the workflow's fault, a
   expect(worker.instance.standing()).toEqual({ kind: "well" });
 });
 
+test("a job that somebody else's prompt keeps waiting is given back, and nobody is blamed", async () => {
+  const house = await setup();
+  const simulator = await house.simulator();
+  const foreign = await leavePrompt(simulator.url, sleeper(3_600_000, 10_000), undefined);
+  const worker = await house.worker(simulator.url, { COMFYQ_STALL_S: "1", COMFYUI_RESTART_COMMAND: RESTART });
+  const job = await house.submit(sleeper(20, 1), { max_attempts: 1 });
+  await eventually(async () => (await attemptsOf(house, job)).filter(({ end }) => end === "given_back").length === 3);
+  expect(worker.instance.standing().kind).not.toBe("quarantined");
+  expect(await queueOf(simulator.url)).toContain(foreign);
+  await fetch(`${simulator.url}/interrupt`, { method: "POST" });
+  expect((await house.until(job, isEnded)).status).toBe("succeeded");
+});
+
 test("a ComfyUI that answers and runs nothing is quarantined, and its job keeps its attempts", async () => {
   const house = await setup();
   const simulator = await house.simulator();

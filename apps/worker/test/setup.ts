@@ -38,7 +38,7 @@ export interface House {
   until(id: string, isWanted: (job: JobFacts) => boolean): Promise<JobFacts>;
 }
 
-export interface TestWorker {
+interface TestWorker {
   readonly id: string;
   readonly instance: Instance;
   readonly tools: Tools;

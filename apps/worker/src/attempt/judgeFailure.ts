@@ -28,12 +28,27 @@ interface Stall {
 }
 
 /** A ComfyUI that still runs a canary is healthy, and the workflow is to blame. */
-async function whoStalled({ leaving }: AttemptRun, { instance }: Tools, { stop, failure }: Stall): Promise<JobFailure> {
+async function whoStalled(run: AttemptRun, tools: Tools, { stop, failure }: Stall): Promise<JobFailure> {
   const letGo = stop.stop_ms !== null && stop.escalation !== "restart";
+  if (letGo && (await isBusy(run, tools))) return failure.node_id === undefined ? crowdedOut(run, failure) : failure;
   const why = letGo
-    ? await instance.flyCanary(leaving).catch(() => undefined) // leaving: nobody will ever know
+    ? await tools.instance.flyCanary(run.leaving).catch(() => undefined) // leaving: nobody will ever know
     : "It did not let go of this prompt when it was interrupted";
   if (why === undefined) return failure;
   const message = `ComfyUI answers, but runs nothing. ${failure.message} ${why}; look at its log and restart it`;
   return jobFailure("comfyui_zombie", message, { nodeId: failure.node_id, classType: failure.class_type });
+}
+
+/** Ours is stopped: whatever runs there now is somebody else's, and shows that the instance runs. */
+async function isBusy({ leaving }: AttemptRun, { comfyui }: Tools): Promise<boolean> {
+  return comfyui.queue({ signal: leaving }).then(
+    ({ running }) => running.length > 0,
+    () => false, // the canary will tell
+  );
+}
+
+/** It was never begun: somebody else's prompts kept it waiting. */
+async function crowdedOut({ job }: AttemptRun, { message }: JobFailure): Promise<JobFailure> {
+  await job.journal({ stage: "preparing" }).catch(() => {}); // ComfyUI cannot have died of it
+  return jobFailure("comfyui_unreachable", `ComfyUI is busy with prompts that are not comfyq's. ${message}`);
 }

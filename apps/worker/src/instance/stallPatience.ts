@@ -5,7 +5,7 @@ import type { WorkerConfig } from "../config.ts";
 import { orAborted } from "../orAborted.ts";
 
 /** How long the nodes of one attempt may be silent, and what it learns of them. */
-export interface AttemptPatience {
+interface AttemptPatience {
   /** In ms; 0: for ever. */
   readonly stallMs: (node: NodeStarted | undefined) => number;
   readonly onSilence: (node: NodeStarted, longestMs: number) => void;
