@@ -1,10 +1,10 @@
-import { isTerminal, type JobFacts } from "@comfyq/contract";
+import { isTerminal, type JobEvent, type JobFacts } from "@comfyq/contract";
 import { nowMs } from "./clock.ts";
 import { orUnavailable, QueueError } from "./errors.ts";
-import { appendEvent } from "./jobEvents.ts";
+import { appendEvent, noticeGrowth } from "./jobEvents.ts";
 import { readJob } from "./readJob.ts";
 import type { QueueRoom } from "./room.ts";
-import { type WithdrawReason, withdraw } from "./scripts.ts";
+import { noteWish, type WithdrawReason, withdraw } from "./scripts.ts";
 
 /**
  * Asks for a job to be canceled. A waiting job is canceled when this returns; a running one is `canceling`, and its worker
@@ -22,8 +22,8 @@ async function cancel(room: QueueRoom, tenant: string, jobId: string): Promise<J
   if (isTerminal(job.status) && room.breaks.has("cancel_overrules_end")) return overruleEnd(room, job);
   if (isTerminal(job.status))
     throw new QueueError("conflict", `Job ${jobId} has already ended as ${job.status}; there is nothing to cancel`);
-  const wanted = { id: jobId, pool: job.pool, atMs: nowMs() };
-  if (!(await withdrawJob(room, { ...wanted, reason: "cancel_requested_at_ms" }))) await tellTheWorker(room, wanted);
+  const wanted: WantedJob = { id: jobId, pool: job.pool, atMs: nowMs(), reason: "cancel_requested_at_ms" };
+  if (!(await withdrawJob(room, wanted)) && !(await tellTheWorker(room, wanted))) return cancel(room, tenant, jobId); // it has ended meanwhile: as what?
   return readJob(room, tenant, jobId);
 }
 
@@ -38,31 +38,32 @@ interface WantedJob {
   readonly id: string;
   readonly pool: string;
   readonly atMs: number;
+  readonly reason: WithdrawReason;
 }
 
-/** The note is for whoever holds the job now or next; the message only makes it quick. */
-async function tellTheWorker(room: QueueRoom, job: WantedJob): Promise<void> {
-  const isNew = await room.redis.hsetnx(room.names.record(job.id), "cancel_requested_at_ms", job.atMs);
+const cancelingEvent: JobEvent = {
+  event: "status",
+  data: { status: "canceling", stage: null, attempt: 0, error: null },
+};
+
+/**
+ * The note is for whoever holds the job now or next; the messages only make it quick.
+ * @returns false when there is nobody to tell: the job has ended
+ */
+async function tellTheWorker(room: QueueRoom, job: WantedJob): Promise<boolean> {
+  if (!(await noteWish(room, { ...job, event: cancelingEvent }))) return false;
   await room.redis.publish(room.names.cancels, job.id);
-  // Should its worker be lost before it has read the note, the sweeper sees to it.
-  await room.redis.zadd(room.names.expiring, job.atMs, job.id);
+  await noticeGrowth(room, job.id);
   // Between the try to withdraw and the note the holder may have given the job back; nobody would look at the note then.
-  if (await withdrawJob(room, { ...job, reason: "cancel_requested_at_ms" })) return;
-  if (isNew === 1)
-    await appendEvent(room, job.id, {
-      event: "status",
-      data: { status: "canceling", stage: null, attempt: 0, error: null },
-    });
+  await withdrawJob(room, job);
+  return true;
 }
 
 /** Takes a waiting job out of its queue and frees whoever waits to tell of it. @returns false when it does not wait */
-export async function withdrawJob(
-  room: QueueRoom,
-  job: WantedJob & { readonly reason: WithdrawReason },
-): Promise<boolean> {
-  if (!(await withdraw(room.redis, room.names, job))) return false;
+export async function withdrawJob(room: QueueRoom, job: WantedJob): Promise<boolean> {
+  const status = await withdraw(room.redis, room.names, job);
+  if (!status) return false;
   await finishWithdrawal(room, job.pool, job.id);
-  const status = job.reason === "expired_at_ms" ? "expired" : "canceled";
   await appendEvent(room, job.id, { event: "status", data: { status, stage: null, attempt: 0, error: null } });
   return true;
 }

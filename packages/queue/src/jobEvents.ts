@@ -6,14 +6,20 @@ export type Notice = { readonly kind: "grew" } | { readonly kind: "preview"; rea
 
 /** Appends to the job's stream and wakes those who watch, in one round trip. */
 export async function appendEvent(room: QueueRoom, jobId: string, event: JobEvent): Promise<void> {
-  const notice: Notice = { kind: "grew" };
   await room.redis
     .pipeline()
     .xadd(room.names.events(jobId), "MAXLEN", "~", room.settings.eventStreamLength, "*", "event", JSON.stringify(event))
     // Who comes back later gets a snapshot: streams of ended jobs would be most of Redis's memory.
     .expire(room.names.events(jobId), room.settings.eventStreamTtlSeconds)
-    .publish(room.names.watch(jobId), JSON.stringify(notice))
+    .publish(room.names.watch(jobId), JSON.stringify(grew))
     .exec();
+}
+
+const grew: Notice = { kind: "grew" };
+
+/** Wakes those who watch, after a script has appended to the stream. */
+export async function noticeGrowth(room: QueueRoom, jobId: string): Promise<void> {
+  await room.redis.publish(room.names.watch(jobId), JSON.stringify(grew));
 }
 
 /** Shows a preview to whoever watches at this moment. */

@@ -1,5 +1,6 @@
 import { type Attempt, type JobFailure, jobFailure, policyOf, type WorkerBeat } from "@comfyq/contract";
 import type { Settings } from "./settings.ts";
+import { expiredFailure } from "./stateOf.ts";
 
 /** What is known of a job at the moment a worker has claimed it and before anything of it is begun. */
 export interface ClaimFacts {
@@ -42,7 +43,7 @@ function endOf(facts: ClaimFacts, poisonDeaths: number): JobFailure | undefined 
   if (facts.cancelWanted) return jobFailure("canceled", "Canceled before it started");
   // The sweeper ends most of these while they wait; it may be down.
   if (facts.earlier.length === 0 && facts.expiresAtMs !== undefined && facts.expiresAtMs <= facts.nowMs)
-    return jobFailure("expired", "No worker was free before expires_in_s ran out; allow more time or add workers");
+    return expiredFailure();
   const deaths = facts.earlier.filter(isDeath).length;
   if (deaths < poisonDeaths) return undefined;
   return jobFailure(

@@ -12,7 +12,7 @@ import type { Job as BullJob, JobState } from "bullmq";
 import { liveWorkerIds } from "./fleet.ts";
 import { type JobRecord, type Journal, readJournal, readRecord } from "./record.ts";
 import type { QueueRoom } from "./room.ts";
-import { failedStatus, openStatus } from "./stateOf.ts";
+import { expiredFailure, failedStatus, openStatus } from "./stateOf.ts";
 
 /** What BullMQ holds of one job, read state first: facts of the end, read later, win over an older state. */
 interface BullFacts {
@@ -69,18 +69,14 @@ interface End {
   readonly error: JobFailure | null;
 }
 
-/** How the job ended, if it has. Without a BullJob it was withdrawn while it waited. */
+/** How the job ended, if it has. Without a BullJob it was withdrawn while it waited; expiry is noted in that very step. */
 function endOf({ record, bull }: Sources): End | undefined {
-  if (!bull) {
+  if (bull?.finishedAtMs === undefined) {
     const { cancelRequestedAtMs, expiredAtMs } = record;
-    if (cancelRequestedAtMs !== undefined) return { status: "canceled", atMs: cancelRequestedAtMs, error: null };
-    const error = jobFailure(
-      "expired",
-      "No worker was free before expires_in_s ran out; allow more time or add workers",
-    );
-    return { status: "expired", atMs: expiredAtMs ?? 0, error };
+    if (expiredAtMs !== undefined) return { status: "expired", atMs: expiredAtMs, error: expiredFailure() };
+    const isWithdrawn = !bull && cancelRequestedAtMs !== undefined;
+    return isWithdrawn ? { status: "canceled", atMs: cancelRequestedAtMs, error: null } : undefined;
   }
-  if (bull.finishedAtMs === undefined) return undefined;
   if (!bull.failedReason) return { status: "succeeded", atMs: bull.finishedAtMs, error: null };
   const error = readFailure(bull.failedReason);
   const status = failedStatus(error);

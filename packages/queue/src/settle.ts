@@ -1,11 +1,12 @@
-import { type Attempt, isTerminal, type JobEvent, type JobStatus, toMoment } from "@comfyq/contract";
+import { type Attempt, isTerminal, type JobStatus, toMoment } from "@comfyq/contract";
 import type { Job as BullJob } from "bullmq";
 import { withdrawJob } from "./cancelJob.ts";
-import { nowMs, sleep } from "./clock.ts";
+import { nowMs } from "./clock.ts";
 import { noteRenderTime } from "./fleet.ts";
 import { appendEvent } from "./jobEvents.ts";
 import { type Lock, whileOurs } from "./keepLock.ts";
 import type { Outcome } from "./outcome.ts";
+import { within } from "./persist.ts";
 import type { QueueRoom } from "./room.ts";
 import { failedStatus } from "./stateOf.ts";
 
@@ -26,18 +27,24 @@ type WriteEnd = (facts: Partial<Attempt>) => Promise<void>;
  * @returns false when the lock was lost: the next holder finds the manifest, or renders again
  */
 export async function settle(hold: Hold, outcome: Outcome, writeEnd: WriteEnd): Promise<boolean> {
-  const { lock, room } = hold;
+  const { lock } = hold;
   try {
     // First the journal: a crash in between leaves an end that a later attempt overrules, not a death that was none.
     await writeEnd(attemptEnd(outcome));
+    // What the next holder shows must follow this.
+    if (!isTerminal(statusAfter(outcome))) await soon(hold, showStatus(hold, outcome));
     if (!(await lock.givingUp(() => whileOurs(lock, () => move(hold, outcome))))) return false;
   } catch (error) {
     if (lock.lost.aborted) return false;
     throw error;
   }
-  // The job has ended; who watches looks for itself within 5 s.
-  await Promise.race([tell(hold, outcome).catch(() => {}), sleep(room.settings.commandTimeoutMs)]);
+  await soon(hold, isTerminal(statusAfter(outcome)) ? tellEnd(hold, outcome) : endIfUnwanted(hold));
   return true;
+}
+
+/** What is only told, not decided, may fail and does not keep anybody waiting: who watches looks for itself within 5 s. */
+async function soon({ room }: Hold, work: Promise<unknown>): Promise<void> {
+  await within(room.settings.commandTimeoutMs, work).catch(() => {});
 }
 
 /** Safe to repeat. @returns false when the lock was another's */
@@ -110,20 +117,22 @@ function statusAfter(outcome: Outcome): JobStatus {
   return outcome.kind === "failed" ? failedStatus(outcome.error) : "queued";
 }
 
-async function tell({ room, lock, epoch }: Hold, outcome: Outcome): Promise<void> {
-  const { jobId, pool } = lock;
-  const status = statusAfter(outcome);
-  if (status === "queued" && (await endIfUnwanted(room, jobId, pool))) return;
+async function showStatus({ room, lock, epoch }: Hold, outcome: Outcome): Promise<void> {
   const failure = outcome.kind === "failed" || outcome.kind === "retry" ? outcome.error : undefined;
   const error = failure === undefined || failure.code === "canceled" ? null : failure;
-  const event: JobEvent = { event: "status", data: { status, stage: null, attempt: epoch, error } };
-  if (isTerminal(status)) await room.redis.zadd(room.names.retention, nowMs() + room.retentionMs, jobId);
-  if (outcome.kind === "succeeded") await noteRenderTime(room, pool, outcome.manifest.metrics.render_ms);
-  await appendEvent(room, jobId, event);
+  const data = { status: statusAfter(outcome), stage: null, attempt: epoch, error };
+  await appendEvent(room, lock.jobId, { event: "status", data });
+}
+
+async function tellEnd(hold: Hold, outcome: Outcome): Promise<void> {
+  const { room, lock } = hold;
+  await room.redis.zadd(room.names.retention, nowMs() + room.retentionMs, lock.jobId);
+  if (outcome.kind === "succeeded") await noteRenderTime(room, lock.pool, outcome.manifest.metrics.render_ms);
+  await showStatus(hold, outcome);
 }
 
 /** Somebody wanted it canceled while we had it, and may have looked for it in the queue before it was back there. */
-async function endIfUnwanted(room: QueueRoom, id: string, pool: string): Promise<boolean> {
-  const wish = await room.redis.hexists(room.names.record(id), "cancel_requested_at_ms");
-  return wish === 1 && withdrawJob(room, { id, pool, atMs: nowMs(), reason: "cancel_requested_at_ms" });
+async function endIfUnwanted({ room, lock: { jobId, pool } }: Hold): Promise<void> {
+  const wish = await room.redis.hexists(room.names.record(jobId), "cancel_requested_at_ms");
+  if (wish === 1) await withdrawJob(room, { id: jobId, pool, atMs: nowMs(), reason: "cancel_requested_at_ms" });
 }

@@ -1,4 +1,4 @@
-import type { JobFailure, JobStatus } from "@comfyq/contract";
+import { type JobFailure, type JobStatus, jobFailure } from "@comfyq/contract";
 import type { JobState } from "bullmq";
 
 export interface OpenFacts {
@@ -21,4 +21,9 @@ export function openStatus({ state, isBegun, cancelRequested }: OpenFacts): JobS
 /** BullMQ knows one bad end; these two codes make statuses of their own out of it. */
 export function failedStatus({ code }: JobFailure): "canceled" | "expired" | "failed" {
   return code === "canceled" || code === "expired" ? code : "failed";
+}
+
+/** What is said of a job that nobody began in time, whoever noticed it. */
+export function expiredFailure(): JobFailure {
+  return jobFailure("expired", "No worker was free before expires_in_s ran out; allow more time or add workers");
 }

@@ -88,10 +88,11 @@ async function endOverdue(room: QueueRoom, jobId: string, atMs: number): Promise
   const record = await readRecord(redis, names, jobId);
   const job = record && (await readJob(room, record.tenant, jobId));
   if (job?.status === "canceling") {
-    if (await withdrawJob(room, { id: jobId, pool: job.pool, atMs, reason: "cancel_requested_at_ms" })) return true;
+    const isCanceled = await withdrawJob(room, { id: jobId, pool: job.pool, atMs, reason: "cancel_requested_at_ms" });
+    if (isCanceled) await redis.zrem(names.expiring, jobId);
     // A worker has it still, or it is between two.
-    await redis.zadd(names.expiring, atMs + settings.sweepCanceledEveryMs, jobId);
-    return false;
+    else await redis.zadd(names.expiring, atMs + settings.sweepCanceledEveryMs, jobId);
+    return isCanceled;
   }
   const neverStarted = job?.status === "queued" && job.attempts === 0;
   const isExpired =
