@@ -8,7 +8,7 @@ import type { NodeErrors } from "./wire/index.ts";
  * (an answer that ComfyUI would not give), `closed` (this client was closed).
  * About a submission: `rejected` (400: same graph, same answer on this server), `payload_too_large`,
  * `unknown_outcome` (sent, unanswered, and not found: look again before submitting again).
- * About a prompt: `node_failed`, `out_of_memory`, `cuda_fault` (the server should be restarted), `interrupted`,
+ * About a prompt: `node_failed`, `out_of_memory`, `cuda_fault` (the server should be restarted), `disk_full`, `interrupted`,
  * `prompt_lost` (in neither queue nor history, twice), `stalled` (silent for too long; perhaps a zombie server).
  * About a file: `not_found`, `unsafe_path` (refused here: the name would leave its folder).
  */
@@ -26,6 +26,7 @@ export type ComfyErrorCode =
   | "node_failed"
   | "out_of_memory"
   | "cuda_fault"
+  | "disk_full"
   | "interrupted"
   | "prompt_lost"
   | "stalled"

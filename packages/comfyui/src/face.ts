@@ -265,7 +265,7 @@ export interface ComfyUi {
   /**
    * Waits until the prompt has ended. Frames only hurry us; `/history` decides. Safe to call again, also after a restart
    * of ours. Cancels nothing when aborted.
-   * @throws ComfyError `node_failed` | `out_of_memory` | `cuda_fault` | `interrupted` | `prompt_lost` | `stalled` |
+   * @throws ComfyError `node_failed` | `out_of_memory` | `cuda_fault` | `disk_full` | `interrupted` | `prompt_lost` | `stalled` |
    * `unreachable` | `busy` | `payment_required` | `rate_limited` | `unauthorized`; the signal's reason when aborted
    */
   watch(promptId: string, options: WatchOptions): Promise<Rendered>;

@@ -56,6 +56,7 @@ const MEANING: Partial<Record<ComfyErrorCode, string>> = {
   interrupted: "was interrupted",
   out_of_memory: "ran out of GPU memory",
   cuda_fault: "broke the GPU context (restart ComfyUI)",
+  disk_full: "found ComfyUI's disk full",
   payment_required: "needs credits",
   rate_limited: "was turned away by a partner service",
   unauthorized: "lacks a valid login to a partner service",
@@ -80,7 +81,8 @@ const RULES: readonly Rule[] = [
     type: /(OutOfMemoryError|OOMError)$/,
     message: /ran out of memory on your GPU|CUDA error: out of memory/,
   },
-  { code: "cuda_fault", type: /AcceleratorError$/, message: /^CUDA error:/ },
+  { code: "cuda_fault", type: /AcceleratorError$/, message: /^(CUDA|HIP) error:/ },
+  { code: "disk_full", message: /\[Errno 28\]|No space left on device/ },
   // A partner node that is cancelled raises an exception of its own.
   { code: "interrupted", type: /ProcessingInterrupted$/ },
   {

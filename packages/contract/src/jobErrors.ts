@@ -31,7 +31,9 @@ export const JOB_ERRORS = {
   model_missing: { retry: "elsewhere", blame: "instance", counts: false }, // value_not_in_list for a model file: this instance lacks it
   node_class_missing: { retry: "elsewhere", blame: "instance", counts: false },
   out_of_gpu_memory: { retry: "elsewhere", blame: "workflow", counts: true, retriesAtMost: 1 }, // another GPU may be larger or emptier
-  cuda_fault: { retry: "elsewhere", blame: "instance", counts: false, sickens: true },
+  // Its process is broken until it is restarted. A job that does it again and again is the one to blame.
+  cuda_fault: { retry: "elsewhere", blame: "instance", counts: false, sickens: true, retriesAtMost: 2 },
+  instance_disk_full: { retry: "elsewhere", blame: "instance", counts: false, sickens: true }, // ComfyUI could not save
   comfyui_unreachable: { retry: "backoff", blame: "instance", counts: false },
   prompt_lost: { retry: "here", blame: "instance", counts: false, sickens: true }, // ComfyUI restarted and forgot it
   interrupted: { retry: "here", blame: "platform", counts: false }, // interrupted by somebody else

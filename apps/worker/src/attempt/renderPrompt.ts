@@ -5,6 +5,9 @@ import type { Tools } from "../tools.ts";
 import { type AttemptRun, historyOf } from "./attempt.ts";
 import { refusePartialOutputs } from "./refusePartialRun.ts";
 
+/** Failures of a prompt that has ended; after all others it may run on. */
+const ENDED = ["node_failed", "out_of_memory", "cuda_fault", "disk_full", "interrupted", "prompt_lost"] as const;
+
 /** Follows the prompt to its end, showing progress and previews on the way. */
 export async function renderPrompt(run: AttemptRun, promptId: string, tools: Tools): Promise<Rendered> {
   const { job, signal } = run;
@@ -28,7 +31,7 @@ export async function renderPrompt(run: AttemptRun, promptId: string, tools: Too
         }),
     })
     .catch((error: unknown) => {
-      run.mayRun = !isComfyError(error, "node_failed", "out_of_memory", "cuda_fault", "interrupted", "prompt_lost");
+      run.mayRun = !isComfyError(error, ...ENDED);
       throw error;
     });
   run.mayRun = false;

@@ -18,6 +18,7 @@ const BY_COMFY_CODE: Readonly<Record<ComfyErrorCode, JobErrorCode>> = {
   node_failed: "node_failed",
   out_of_memory: "out_of_gpu_memory",
   cuda_fault: "cuda_fault",
+  disk_full: "instance_disk_full",
   interrupted: "interrupted",
   prompt_lost: "prompt_lost",
   stalled: "stalled",
