@@ -4,7 +4,7 @@ import { type Settlement, toBullPriority } from "./envelopes.ts";
 import type { HeldJob } from "./heldJob.ts";
 import { appendEvent, publishPreview } from "./jobEvents.ts";
 import { type Lock, whileOurs } from "./keepLock.ts";
-import { setPriority } from "./lockScripts.ts";
+import { setPriority, writeJournal } from "./lockScripts.ts";
 import type { Outcome } from "./outcome.ts";
 import { newPage, type Page } from "./page.ts";
 import { orUnreadable, type Papers } from "./papers.ts";
@@ -104,6 +104,6 @@ async function writeProgress(
   { epoch, latest }: { readonly epoch: number; readonly latest: Progress },
 ): Promise<void> {
   if (!lock.isOurs()) return;
-  await room.redis.hset(room.names.attempts(lock.jobId), progressField(epoch), JSON.stringify(latest));
-  await appendEvent(room, lock.jobId, { event: "progress", data: { ...latest, attempt: epoch } });
+  const isOurs = await writeJournal(room, lock, { field: progressField(epoch), text: JSON.stringify(latest) });
+  if (isOurs) await appendEvent(room, lock.jobId, { event: "progress", data: { ...latest, attempt: epoch } });
 }

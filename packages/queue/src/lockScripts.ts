@@ -19,8 +19,8 @@ if redis.call("HEXISTS", KEYS[3], "cancel_requested_at_ms") == 1 then return "ca
 return "granted"
 `;
 
-/** A page of the journal is written by who holds the lock, and by nobody else. */
-const WRITE_PAGE = `
+/** The journal is written by who holds the lock, and by nobody else. */
+const WRITE_JOURNAL = `
 if redis.call("GET", KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call("HSET", KEYS[2], ARGV[2], ARGV[3])
 return 1
@@ -51,20 +51,22 @@ export async function renewLock(room: QueueRoom, lock: LockName): Promise<"grant
   return answer === "granted" || answer === "canceled" ? answer : "refused";
 }
 
-/** @returns false when the lock is not ours: then nothing was written */
-export async function writePage(room: QueueRoom, lock: LockName, page: PageText): Promise<boolean> {
-  const keys = [lockKey(room, lock), room.names.attempts(lock.jobId)];
-  return (await room.redis.eval(WRITE_PAGE, keys.length, ...keys, lock.token, page.epoch, page.text)) === 1;
-}
-
-export interface PageText {
-  readonly epoch: number;
+/** One field of a job's journal. */
+export interface JournalEntry {
+  /** The epoch, for an attempt's page; `progressField` for its progress. */
+  readonly field: string;
   readonly text: string;
 }
 
+/** @returns false when the lock is not ours: then nothing was written */
+export async function writeJournal(room: QueueRoom, lock: LockName, { field, text }: JournalEntry): Promise<boolean> {
+  const keys = [lockKey(room, lock), room.names.attempts(lock.jobId)];
+  return (await room.redis.eval(WRITE_JOURNAL, keys.length, ...keys, lock.token, field, text)) === 1;
+}
+
 /** Writes a page without holding the lock: only the one who opened it may do so. */
-export async function correctPage(room: QueueRoom, jobId: string, page: PageText): Promise<void> {
-  await room.redis.eval(CORRECT_PAGE, 2, room.names.record(jobId), room.names.attempts(jobId), page.epoch, page.text);
+export async function correctPage(room: QueueRoom, jobId: string, { field, text }: JournalEntry): Promise<void> {
+  await room.redis.eval(CORRECT_PAGE, 2, room.names.record(jobId), room.names.attempts(jobId), field, text);
 }
 
 /**

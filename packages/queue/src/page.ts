@@ -4,7 +4,7 @@ import { nowMs } from "./clock.ts";
 import type { HeldJob } from "./heldJob.ts";
 import { appendEvent } from "./jobEvents.ts";
 import { type Lock, whileOurs } from "./keepLock.ts";
-import { correctPage, writePage } from "./lockScripts.ts";
+import { correctPage, writeJournal } from "./lockScripts.ts";
 import { persist } from "./persist.ts";
 import { readJson } from "./readAttempt.ts";
 import type { QueueRoom } from "./room.ts";
@@ -25,13 +25,14 @@ interface PageOptions {
 /** An unwritten page. The first write opens it and shows the job as running. */
 export function newPage(room: QueueRoom, lock: Lock, options: PageOptions): Page {
   const { epoch } = options;
+  const field = String(epoch);
   let facts = blankAttempt(options);
   let shownStage: Attempt["stage"] | undefined;
   return {
     write: async (news) => {
       facts = { ...facts, ...news };
       // Each try writes the newest facts, so that a write which had to be repeated cannot undo a later one.
-      const isWritten = await whileOurs(lock, () => writePage(room, lock, { epoch, text: JSON.stringify(facts) }));
+      const isWritten = await whileOurs(lock, () => writeJournal(room, lock, { field, text: JSON.stringify(facts) }));
       if (!isWritten) {
         lock.lose();
         lock.lost.throwIfAborted();
@@ -44,12 +45,12 @@ export function newPage(room: QueueRoom, lock: Lock, options: PageOptions): Page
     },
     closeAsGhost: (closing) =>
       persist(closing, async () => {
-        const kept = await room.redis.hget(room.names.attempts(lock.jobId), String(epoch));
+        const kept = await room.redis.hget(room.names.attempts(lock.jobId), field);
         const page = z.record(z.string(), z.unknown()).safeParse(readJson(kept ?? "")).data;
         // Its end may have been written, and even have come true without our hearing it.
         if (!page || page["end"] !== null) return;
         const end = { end: "given_back" satisfies AttemptEnd, ended_at: toMoment(nowMs()), counted: false };
-        await correctPage(room, lock.jobId, { epoch, text: JSON.stringify({ ...page, ...end }) });
+        await correctPage(room, lock.jobId, { field, text: JSON.stringify({ ...page, ...end }) });
       }).catch(() => {}), // the process closes: the attempt then looks like a death, which it nearly is
   };
 }

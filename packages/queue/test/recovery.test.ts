@@ -60,6 +60,10 @@ test("a ghost that has not heard yet that its lock is another's is refused all t
   expect(held.signal.aborted).toBe(false);
   expect(await held.end({ kind: "succeeded", manifest: manifestFor(held) })).toBe(false);
   expect(await house.producer.read("default", id)).toMatchObject({ status: "running", outputs: [] });
+  // Not even its own page says that it succeeded.
+  await vi.waitFor(async () =>
+    expect(await house.producer.attempts("default", id)).toMatchObject([{ end: "given_back", counted: false }]),
+  );
 });
 
 test("jobs survive a kill -9 of Redis, and callers are told so meanwhile", async () => {

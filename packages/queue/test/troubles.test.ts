@@ -1,9 +1,21 @@
 import { once } from "node:events";
+import type { Progress } from "@comfyq/contract";
 import { expect, test, vi } from "vitest";
 import type { Claimer, HeldJob } from "../src/index.ts";
 import { claimOne, manifestFor, nodeFailed, type Setup, setup } from "./setup.ts";
 
 const FAST = { timeScale: 0.2 }; // lock 2 s, fence 1.6 s
+
+const NO_PROGRESS: Progress = {
+  value: 0,
+  nodes_done: 0,
+  nodes_total: 2,
+  current_node: null,
+  current_node_class: null,
+  step: null,
+  steps: null,
+  message: null,
+};
 
 async function lost(held: HeldJob): Promise<void> {
   if (!held.signal.aborted) await once(held.signal, "abort");
@@ -116,6 +128,21 @@ test("no wait outlives the lock while Redis is dead: journal and end say so, and
   await house.redis.restart();
   const next = await claimOne(claimer);
   expect(next).toMatchObject({ id, epoch: 2, earlier: [{ epoch: 1, end: "given_back" }] });
+}, 60_000);
+
+test("a Redis that was emptied ends every hold, and what its holders still say leaves nothing behind", async () => {
+  await using house = await setup(FAST);
+  const claimer = await house.claimer();
+  const id = await house.submit();
+  const held = await claimOne(claimer);
+  await command(claimer, "FLUSHALL");
+  held.report({ ...NO_PROGRESS, value: 0.5 });
+  await expect(held.journal({ stage: "rendering" })).rejects.toBe("lock_lost");
+  await lost(held);
+  expect(await held.end({ kind: "succeeded", manifest: manifestFor(held) })).toBe(false);
+  await claimer.close();
+  const { room } = await house.claimer();
+  expect((await room.redis.keys("*")).filter((key) => key.includes(id))).toEqual([]);
 }, 60_000);
 
 test("a claimer can be closed while Redis is dead", async () => {
