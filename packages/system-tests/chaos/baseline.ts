@@ -18,11 +18,14 @@ const FIXED_KEYS = 120;
 /** Record, journal, events, BullJob, settlement, delivery, places in lists. */
 const KEYS_PER_JOB = 8;
 
+/** Somebody who had to be asked was just being started again. */
+const NOT_NOW: readonly Baseline[] = [{ what: "processes that could not be asked", found: 1, allowed: 0 }];
+
 /** Counts what is left over, until all is as it should be or 10 s are over, and notes the last count. */
 export async function noteBaselines(fleet: Fleet, jobsEver: number): Promise<void> {
   const untilMs = performance.now() + PATIENCE_MS;
   for (;;) {
-    const found = await measure(fleet, jobsEver);
+    const found = await measure(fleet, jobsEver).catch(() => NOT_NOW);
     const isQuiet = found.every((each) => each.found <= each.allowed);
     if (isQuiet || performance.now() > untilMs) {
       for (const each of found) fleet.history.note("harness", { op: "baseline", ...each });

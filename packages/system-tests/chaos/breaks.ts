@@ -66,9 +66,15 @@ const sameNameOtherFile: Script = async (stage) => {
   }
 };
 
+/** Until it has ended, or has met a third ComfyUI: then nobody counts. */
 const poison: Script = async (stage) => {
   const job = await stage.submit({ kind: "poison", renderMs: 100, webhook: false });
-  await stage.until(job, ({ status }) => isTerminal(status), 3 * SOON_MS);
+  const livesBefore = stage.fleet.stations[0]?.simulator.lives() ?? 0;
+  const isOver = async () => {
+    const lives = stage.fleet.stations[0]?.simulator.lives() ?? 0;
+    return lives > livesBefore + 2 || isTerminal((await stage.read(job))?.status ?? "queued");
+  };
+  await stage.wait(isOver, 4 * SOON_MS);
 };
 
 /** Longer than a prompt may outlive its owner. */

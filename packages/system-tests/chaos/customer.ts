@@ -19,8 +19,14 @@ export interface Accepted {
 const PATIENCE_MS = 4_000;
 const RETRY_MS = 250;
 
+interface Request {
+  readonly method?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: string;
+}
+
 /** Asks the API as a tenant. Never throws: what nobody answered has the status 0. */
-export async function ask(fleet: Fleet, tenant: Tenant, path: string, options: RequestInit = {}): Promise<Answer> {
+export async function ask(fleet: Fleet, tenant: Tenant, path: string, options: Request = {}): Promise<Answer> {
   const headers = {
     authorization: `Bearer ${fleet.keys[tenant]}`,
     "content-type": "application/json",

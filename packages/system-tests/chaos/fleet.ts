@@ -12,7 +12,7 @@ import { type Actor, type ActorOptions, startActor } from "./actor.ts";
 import { type HistoryFile, openHistory } from "./historyFile.ts";
 import { type Receiver, startReceiver } from "./receiver.ts";
 
-export const TENANTS = ["alpha", "beta"] as const;
+const TENANTS = ["alpha", "beta"] as const;
 export type Tenant = (typeof TENANTS)[number];
 
 /** One ComfyUI, its worker, and the lines the worker has to it and to Redis. */

@@ -75,7 +75,8 @@ async function run(settings: Settings): Promise<number> {
   for (let round = firstRound; round < firstRound + rounds && performance.now() < untilMs; round++) {
     const result = await playOne(fleet, settings, round);
     tally.add(result.judgements);
-    if (result.judgements.every(({ verdict }) => verdict !== "violated")) continue;
+    if (result.unanswered > 0) say(`  ! ${result.unanswered} submissions were never taken`);
+    if (result.unanswered === 0 && result.judgements.every(({ verdict }) => verdict !== "violated")) continue;
     await keepEvidence(fleet, settings, { round, result });
     // What was violated may be left in a state that says nothing about the next round.
     await close(fleet, keep);

@@ -25,7 +25,7 @@ export async function quiesce(fleet: Fleet, { ledger, watching, withinMs }: Quie
 }
 
 /** Undoes every fault there may be, those included whose own healing failed because another was in its way. */
-export async function mendAll(fleet: Fleet): Promise<void> {
+async function mendAll(fleet: Fleet): Promise<void> {
   const lines = [fleet.apiToRedis, ...fleet.stations.flatMap(({ toRedis, toComfyUi }) => [toRedis, toComfyUi])];
   fleet.s3.faults.clear();
   fleet.receiver.trouble(undefined);

@@ -32,6 +32,8 @@ export interface RoundResult {
   readonly judgements: readonly Judgement[];
   readonly lines: readonly Line[];
   readonly jobs: number;
+  /** Submissions that the API could not take although everything was healed: no promise broken, and a trouble all the same. */
+  readonly unanswered: number;
 }
 
 const QUIET_WITHIN_MS = 120_000;
@@ -47,8 +49,11 @@ export async function playRound(fleet: Fleet, plan: RoundPlan, options: RoundOpt
   const troupe = openTroupe(fleet, plan, performance.now() + withinMs);
   const following = new AbortController();
   const followed = troupe.ledger.follow(following.signal);
-  await Promise.all([...plan.jobs.map(troupe.play), ...plan.faults.map((fault) => afflict(fleet, fault, options))]);
-  await quiesce(fleet, { ledger: troupe.ledger, watching: troupe.watching, withinMs });
+  await Promise.all([
+    ...plan.jobs.map((job, at) => troupe.play(job, at)),
+    ...plan.faults.map((fault) => afflict(fleet, fault, options)),
+  ]);
+  await quiesce(fleet, { ledger: troupe.ledger, watching: () => troupe.watching(), withinMs });
   following.abort();
   await Promise.all([followed, troupe.close()]);
   return conclude(fleet, troupe.ledger, from);
@@ -61,7 +66,8 @@ export async function conclude(fleet: Fleet, ledger: Ledger, from: number): Prom
   await noteStore(fleet, jobs);
   await noteBaselines(fleet, jobsEver.get(fleet) ?? 0);
   const lines = fleet.history.since(from);
-  return { judgements: check(lines), lines, jobs: jobs.length };
+  const unanswered = lines.filter((line) => line.op === "refused" && (line.status === 0 || line.status >= 500)).length;
+  return { judgements: check(lines), lines, jobs: jobs.length, unanswered };
 }
 
 /** One fault from its beginning to its healing. */
@@ -73,7 +79,7 @@ async function afflict(fleet: Fleet, plan: FaultPlan, { say }: RoundOptions): Pr
     await pause(plan.lastsMs);
     await heal();
   } catch (error) {
-    say(`  ${plan.kind} met another fault in its way: ${error instanceof Error ? error.message : error}`);
+    say(`  ${plan.kind} met another fault in its way: ${error instanceof Error ? error.message : String(error)}`);
   }
 }
 

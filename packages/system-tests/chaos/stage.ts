@@ -43,20 +43,21 @@ const PLAN: JobPlan = {
 };
 const LOOK_EVERY_MS = 30;
 /** A broken build may never come to an end. */
-const QUIET_WITHIN_MS = 8_000;
+const QUIET_WITHIN_MS = 6_000;
 
 let scripts = 0;
 
 /** Plays a script, waits for quiet, and judges what happened. */
 export async function playScript(fleet: Fleet, script: Script): Promise<RoundResult> {
   scripts += 1;
+  const number = scripts;
   const from = fleet.history.sizeBytes();
-  fleet.history.note("harness", { op: "round", seed: 0, round: scripts, breaks: "" });
+  fleet.history.note("harness", { op: "round", seed: 0, round: number, breaks: "" });
   const leaving = new AbortController();
   const watchers = new Set<Promise<void>>();
   const ledger = openLedger(fleet);
   const followed = ledger.follow(leaving.signal);
-  await script(openStage(fleet, { ledger, watchers, signal: leaving.signal }));
+  await script(openStage(fleet, { number, ledger, watchers, signal: leaving.signal }));
   await quiesce(fleet, { ledger, watching: () => watchers.size, withinMs: QUIET_WITHIN_MS });
   leaving.abort();
   await Promise.all([followed, ...watchers]);
@@ -64,12 +65,14 @@ export async function playScript(fleet: Fleet, script: Script): Promise<RoundRes
 }
 
 interface Cast {
+  /** Of the script, among all. */
+  readonly number: number;
   readonly ledger: Ledger;
   readonly watchers: Set<Promise<void>>;
   readonly signal: AbortSignal;
 }
 
-function openStage(fleet: Fleet, { ledger, watchers, signal }: Cast): Stage {
+function openStage(fleet: Fleet, { number, ledger, watchers, signal }: Cast): Stage {
   let submitted = 0;
   const read = async ({ id, tenant }: Accepted) => {
     const { status, body } = await ask(fleet, tenant, `/v1/jobs/${id}`);
@@ -91,7 +94,7 @@ function openStage(fleet: Fleet, { ledger, watchers, signal }: Cast): Stage {
       const plan = { ...PLAN, ...changes };
       submitted += 1;
       const order = orderOf(plan, { hook: fleet.receiver.hookOf(plan.tenant), pictureUrl: fleet.receiver.pictureUrl });
-      const key = `script-${scripts}-${submitted}`;
+      const key = `script-${number}-${submitted}`;
       const untilMs = performance.now() + QUIET_WITHIN_MS;
       const job = await submit(fleet, { tenant: plan.tenant, kind: plan.kind, order, key, untilMs });
       if (!job) throw new Error(`a ${plan.kind} was refused`);
@@ -99,7 +102,7 @@ function openStage(fleet: Fleet, { ledger, watchers, signal }: Cast): Stage {
       return job;
     },
     watch: (job) => {
-      const watched = watch(fleet, { job, watcher: `watcher-${scripts}`, dice: throwDice(scripts), signal }).finally(
+      const watched = watch(fleet, { job, watcher: `watcher-${number}`, dice: throwDice(number), signal }).finally(
         () => {
           watchers.delete(watched);
         },

@@ -5,7 +5,7 @@ import type { Tenant } from "./fleet.ts";
  * What the customers of one round do. `twins` are three jobs with one workflow, `poison` kills whoever runs it, `invalid`
  * is refused by the API and `impossible` by ComfyUI; the rest is named after what its workflow does.
  */
-export const JOB_KINDS = [
+const JOB_KINDS = [
   "picture",
   "long",
   "many_files",

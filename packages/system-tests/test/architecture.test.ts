@@ -105,7 +105,7 @@ const files = execFileSync("git", ["ls-files", "-z"], { cwd: root, encoding: "ut
   .filter((file) => file !== "" && existsSync(join(root, file)));
 const rooms = [...new Set(files.flatMap((file) => /^(?:apps|packages)\/[^/]+/.exec(file)?.[0] ?? []))];
 const sources = files.filter((file) => /^(apps|packages)\/[^/]+\/src\/.*\.tsx?$/.test(file));
-const tests = files.filter((file) => /^(apps|packages)\/[^/]+\/test\/.*\.tsx?$/.test(file));
+const tests = files.filter((file) => /^(apps|packages)\/[^/]+\/(test|chaos)\/.*\.tsx?$/.test(file));
 const read = (file: string) => readFileSync(join(root, file), "utf8");
 const roomOf = (file: string) => file.split("/").slice(0, 2).join("/");
 

@@ -37,27 +37,23 @@ function startedAgain(deaths: readonly Line[], attempts: readonly LineOf<"claime
   return again && { why, lines: [...deaths, again] };
 }
 
-/** The end of the worker that held this attempt, or of the ComfyUI that ran its prompt; whichever it met first. */
+/**
+ * The end of the worker that held this attempt, or of the ComfyUI that ran its prompt; whichever it met first. A worker
+ * that had lost its lock could tell nobody what it saw (it may have been asleep), so a ComfyUI's death counts only before.
+ */
 function deathOf(facts: Facts, { job, epoch, actor, t }: LineOf<"claimed">): Line | undefined {
   const isOfIt = (line: { readonly epoch: number }) => line.epoch === epoch;
-  const letGo = [...facts.about(job, "settled"), ...facts.about(job, "fenced")].find(isOfIt);
-  const letGoAtMs = letGo?.t ?? Number.POSITIVE_INFINITY;
-  const worker = facts.of("process_ended").find((ended) => ended.pid === actor && ended.t >= t && ended.t <= letGoAtMs);
-  const prompts = [...facts.about(job, "submitted"), ...facts.about(job, "rejoined"), ...facts.about(job, "journaled")]
-    .filter(isOfIt)
-    .map(({ prompt }) => prompt);
-  const stay = facts
-    .staysOf(job)
-    .find(
-      (each) =>
-        prompts.includes(each.prompt) &&
-        each.how === "lost" &&
-        each.started &&
-        each.goneAtMs >= t &&
-        each.goneAtMs <= letGoAtMs,
-    );
-  const comfyui = stay && facts.lines.find((line) => line.t === stay.goneAtMs);
-  return worker ?? comfyui;
+  const fenced = facts.about(job, "fenced").find(isOfIt);
+  const letGo = facts.about(job, "settled").find(isOfIt) ?? fenced;
+  const letGoAtMs = Math.min(letGo?.t ?? Number.POSITIVE_INFINITY, fenced?.t ?? Number.POSITIVE_INFINITY);
+  const isMeanwhile = (atMs: number) => atMs >= t && atMs <= letGoAtMs;
+  const worker = facts.of("process_ended").find((ended) => ended.pid === actor && isMeanwhile(ended.t));
+  if (worker || fenced) return worker;
+  const prompts = [...facts.about(job, "journaled"), ...facts.about(job, "rejoined")].filter(isOfIt);
+  const lost = facts.staysOf(job).find(({ prompt, how, started, goneAtMs }) => {
+    return how === "lost" && started && isMeanwhile(goneAtMs) && prompts.some((line) => line.prompt === prompt);
+  });
+  return lost && facts.lines.find((line) => line.t === lost.goneAtMs);
 }
 
 function notPoisoned(facts: Facts, accepted: LineOf<"accepted">): Breach | undefined {

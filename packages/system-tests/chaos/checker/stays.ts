@@ -20,55 +20,47 @@ export interface Stay {
 /** Follows every prompt of ours through the simulators, in the order in which they were queued. */
 export function staysIn(lines: readonly Line[]): readonly Stay[] {
   const stays: Stay[] = [];
-  const present = new Map<string, Stay[]>();
-  const leave = (stay: Stay, line: Line, how: Stay["how"]) => {
-    stay.goneAtMs = line.t;
-    stay.how = how;
-    const left = (present.get(stay.simulator) ?? []).filter((other) => other !== stay);
-    present.set(stay.simulator, left);
-  };
+  const present = new Map<string, readonly Stay[]>();
   for (const line of lines) {
     const simulator = line.op === "process_ended" ? line.name : String(line.actor);
     const here = present.get(simulator) ?? [];
-    switch (line.op) {
-      case "queued": {
-        if (typeof line.job !== "string" || typeof line.epoch !== "number") break; // nobody's, or a canary's
-        const stay = newStay({ ...line, job: line.job, epoch: line.epoch });
-        stays.push(stay);
-        present.set(simulator, [...here, stay]);
-        break;
-      }
-      case "started": {
-        const stay = here.find(({ prompt, started }) => prompt === line.prompt && started === undefined);
-        if (stay) stay.started = line;
-        break;
-      }
-      case "ended":
-      case "removed": {
-        const stay = here.find(({ prompt, started }) => prompt === line.prompt && (line.op === "removed" || started));
-        if (stay && line.op === "ended") stay.status = line.status;
-        if (stay) leave(stay, line, line.op);
-        break;
-      }
-      case "booted":
-      case "crashed":
-      case "process_ended":
-        for (const stay of here) leave(stay, line, "lost");
-        break;
-      default: // says nothing about prompts
+    const come = line.op === "queued" ? newStay(line) : undefined;
+    if (come) stays.push(come);
+    if (line.op === "started") {
+      const stay = here.find(({ prompt, started }) => prompt === line.prompt && started === undefined);
+      if (stay) stay.started = line;
     }
+    const gone = goneWith(line, here);
+    present.set(
+      simulator,
+      [...here, ...(come ? [come] : [])].filter((stay) => !gone.includes(stay)),
+    );
   }
   return stays;
 }
 
-function newStay(queued: LineOf<"queued"> & { readonly job: string; readonly epoch: number }): Stay {
+/** Notes what left the simulator with this line. @param here its prompts before */
+function goneWith(line: Line, here: readonly Stay[]): readonly Stay[] {
+  const leave = (gone: readonly Stay[], how: Stay["how"]) => {
+    for (const stay of gone) Object.assign(stay, { goneAtMs: line.t, how });
+    return gone;
+  };
+  if (line.op === "booted" || line.op === "crashed" || line.op === "process_ended") return leave(here, "lost");
+  if (line.op !== "ended" && line.op !== "removed") return [];
+  const stay = here.find(({ prompt, started }) => prompt === line.prompt && (line.op === "removed" || started));
+  if (stay && line.op === "ended") stay.status = line.status;
+  return leave(stay ? [stay] : [], line.op);
+}
+
+/** Nothing for a prompt that is nobody's, or a canary's. */
+function newStay(queued: LineOf<"queued">): Stay | undefined {
   const { prompt, job, epoch, actor } = queued;
-  const simulator = String(actor);
+  if (typeof job !== "string" || typeof epoch !== "number") return undefined;
   return {
     prompt,
     job,
     epoch,
-    simulator,
+    simulator: String(actor),
     queued,
     started: undefined,
     goneAtMs: Number.POSITIVE_INFINITY,

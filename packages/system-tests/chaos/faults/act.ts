@@ -3,7 +3,7 @@ import type { Fleet, Station } from "../fleet.ts";
 import type { FaultPlan } from "../nemesis.ts";
 
 /** Undoes a fault. Safe to call when nothing is left to undo. */
-export type Heal = () => Promise<void> | void;
+type Heal = () => Promise<void> | void;
 
 export interface Struck {
   readonly fleet: Fleet;

@@ -4,8 +4,8 @@ import type { Act, Acts } from "./act.ts";
 /** The bucket misbehaves until healed. */
 function misbehave(fault: Fault): Act {
   return ({ fleet }) => {
-    const { remove } = fleet.s3.faults.add(fault);
-    return remove;
+    const active = fleet.s3.faults.add(fault);
+    return () => active.remove();
   };
 }
 
