@@ -62,7 +62,7 @@ export interface System extends AsyncDisposable {
   /** Submits, expecting 201. */
   submit(body: NewJobBody): Promise<Job>;
   read(id: string): Promise<Job>;
-  /** Looks until the job is as wanted. */
+  /** Looks until the job is as wanted; goes on while Redis is away (503). @throws Error when it ended otherwise */
   until(id: string, isWanted: (job: Job) => boolean): Promise<Job>;
   /** Starts the worker of simulator `at` again, after it was stopped. */
   restartWorker(at: number, env?: Readonly<Record<string, string>>): Promise<Running>;
@@ -193,10 +193,13 @@ export async function setup(options: SetupOptions = {}): Promise<System> {
     },
     until: async (id, isWanted) => {
       for (;;) {
-        const job = await read(id);
-        if (isWanted(job)) return job;
-        if (isTerminal(job.status))
-          throw new Error(`job ended as ${job.status} instead: ${JSON.stringify(job.error)}\n${troubles()}`);
+        const answer = await get(`/v1/jobs/${id}`);
+        if (answer.status !== 503) {
+          const job = Job.parse(await answer.json());
+          if (isWanted(job)) return job;
+          if (isTerminal(job.status))
+            throw new Error(`job ended as ${job.status} instead: ${JSON.stringify(job.error)}\n${troubles()}`);
+        } else await answer.body?.cancel();
         await new Promise((resolve) => setTimeout(resolve, 25));
       }
     },
