@@ -68,7 +68,7 @@ const WorkerEnv = z.object({
     .string()
     .optional()
     .describe(
-      "Shell command that restarts this ComfyUI: the last resort when a prompt does not stop or a canary fails",
+      "Shell command that restarts this ComfyUI: the last resort when a prompt does not stop, a canary fails or it stays away",
     ),
   COMFYQ_RESTART_S: z.coerce
     .number()

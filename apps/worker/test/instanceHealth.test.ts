@@ -61,11 +61,11 @@ test("an instance that was away is looked through again before anything is claim
 });
 
 test("three failures in a row that it is to blame for quarantine it, and others in between do not count", () => {
-  const two = after(WELL, fails("cuda_fault"), fails("node_failed"), fails("cuda_fault"));
+  const two = after(WELL, fails("instance_disk_full"), fails("node_failed"), fails("instance_disk_full"));
   expect(standingOf(two)).toEqual({ kind: "well" });
   expect(standingOf(after(two, fails("stalled"))).kind).toBe("well");
-  expect(standingOf(after(two, fails("cuda_fault"))).kind).toBe("quarantined");
-  expect(standingOf(after(two, { kind: "rendered" }, fails("cuda_fault"))).kind).toBe("well");
+  expect(standingOf(after(two, fails("instance_disk_full"))).kind).toBe("quarantined");
+  expect(standingOf(after(two, { kind: "rendered" }, fails("instance_disk_full"))).kind).toBe("well");
 });
 
 test("one that runs nothing is quarantined at once", () => {
@@ -120,7 +120,7 @@ test("canaries are tried less and less often, never more than a minute apart, an
   const waits: number[] = [];
   let nowMs = 1_000;
   while (did.length < 9) {
-    const cure = nextCure(health, { nowMs, canRestart: true });
+    const cure = nextCure(health, { nowMs, canRestart: true, timeScale: 1 });
     if (cure === "none") {
       const nextMs = health.quarantine?.nextCanaryAtMs ?? 0;
       waits.push(nextMs - nowMs);
@@ -128,16 +128,36 @@ test("canaries are tried less and less often, never more than a minute apart, an
       continue;
     }
     did.push(cure);
-    const event: HealthEvent = cure === "restart" ? { kind: "restarted" } : { kind: "canary_failed", reason: "late" };
-    health = applyHealthEvent(health, event, at(nowMs));
+    const events: HealthEvent[] =
+      cure === "restart" ? [{ kind: "restarted" }, { kind: "answered" }] : [{ kind: "canary_failed", reason: "late" }];
+    for (const event of events) health = applyHealthEvent(health, event, at(nowMs));
   }
   expect(did).toEqual(["canary", "restart", ...Array.from({ length: 7 }, () => "canary")]);
   expect(waits).toEqual([5_000, 10_000, 20_000, 40_000, 60_000, 60_000, 60_000]);
 });
 
 test("an instance that was restarted a moment ago is not restarted for the same trouble", () => {
-  const health = after(WELL, { kind: "restarted" }, fails("comfyui_zombie"));
-  expect(nextCure(health, { nowMs: 100_000, canRestart: true })).toBe("canary");
-  expect(nextCure(after(WELL, fails("comfyui_zombie")), { nowMs: 100_000, canRestart: true })).toBe("restart");
-  expect(nextCure(WELL, { nowMs: 100_000, canRestart: true })).toBe("none");
+  const health = after(WELL, { kind: "restarted" }, { kind: "answered" }, fails("comfyui_zombie"));
+  expect(nextCure(health, { nowMs: 100_000, canRestart: true, timeScale: 1 })).toBe("canary");
+  expect(nextCure(after(WELL, fails("comfyui_zombie")), { nowMs: 100_000, canRestart: true, timeScale: 1 })).toBe(
+    "restart",
+  );
+  expect(nextCure(WELL, { nowMs: 100_000, canRestart: true, timeScale: 1 })).toBe("none");
+});
+
+test("one CUDA fault is enough for a quarantine: the context stays broken until the process is restarted", () => {
+  expect(standingOf(after(WELL, fails("cuda_fault"))).kind).toBe("quarantined");
+  expect(standingOf(after(WELL, fails("instance_disk_full"))).kind).toBe("well");
+});
+
+test("one that stays away is restarted after a minute, and every minute after, but not while another worker drives it", () => {
+  const cure = (health: Health, nowMs: number) => nextCure(health, { nowMs, canRestart: true, timeScale: 1 });
+  let health = applyHealthEvent(WELL, { kind: "away", reason: "gone" }, at(1_000));
+  health = applyHealthEvent(health, { kind: "away", reason: "still gone" }, at(50_000));
+  expect([cure(health, 60_999), cure(health, 61_000)]).toEqual(["none", "restart"]);
+  health = applyHealthEvent(health, { kind: "restarted" }, at(61_000));
+  expect([cure(health, 120_999), cure(health, 121_000)]).toEqual(["none", "restart"]);
+  const driven = applyHealthEvent(health, { kind: "driven", by: { holder: "worker b" } }, at(121_000));
+  expect(cure(driven, 121_000)).toBe("none");
+  expect(cure(applyHealthEvent(health, { kind: "answered" }, at(121_000)), 999_000)).toBe("none");
 });

@@ -26,6 +26,7 @@ const errors: readonly [string, string, string][] = [
   ["OOMError", "the worker ran out of memory", "out_of_memory"],
   ["torch.AcceleratorError", "CUDA error: device-side assert triggered\n", "cuda_fault"],
   ["RuntimeError", "CUDA error: an illegal memory access was encountered\n", "cuda_fault"],
+  ["OSError", "[Errno 28] No space left on device", "disk_full"],
   ["RuntimeError", "mat1 and mat2 shapes cannot be multiplied (77x768 and 4096x320)\n", "node_failed"],
   ["FileNotFoundError", "Model in folder 'loras' with filename 'x.safetensors' not found.\n", "node_failed"],
   ["ValueError", "boom\n", "node_failed"],

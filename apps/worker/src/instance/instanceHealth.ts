@@ -23,6 +23,8 @@ export interface Health {
   readonly hasAnswered: boolean;
   /** Why it cannot be reached, or asked what it is. */
   readonly away: string | undefined;
+  /** Since when; undefined when it is there. */
+  readonly awaySinceMs: number | undefined;
   /** Who drives it: one worker per ComfyUI. */
   readonly driver: { readonly kind: "unasked" | "us" } | { readonly kind: "other"; readonly holder: string };
   readonly leftovers: Leftovers;
@@ -59,6 +61,7 @@ export interface Circumstances {
 export const NEW_INSTANCE: Health = {
   hasAnswered: false,
   away: "ComfyUI has not answered yet",
+  awaySinceMs: undefined,
   driver: { kind: "unasked" },
   leftovers: { kind: "unknown" },
   sickInRow: 0,
@@ -70,14 +73,16 @@ const FIRST_CANARY_WAIT_MS = 5_000;
 const LONGEST_CANARY_WAIT_MS = 60_000;
 /** A restart this shortly before a quarantine was meant for the same trouble. */
 const RESTART_LASTS_MS = 60_000;
+/** Whoever runs ComfyUI has this long to bring it back before the restart command does; also between two restarts. */
+const AWAY_PATIENCE_MS = 60_000;
 
 /** Pure: what is known after an event. */
 export function applyHealthEvent(health: Health, event: HealthEvent, now: Circumstances): Health {
   switch (event.kind) {
     case "answered":
-      return { ...health, hasAnswered: true, away: undefined, leftovers: afterAbsence(health) };
+      return { ...health, hasAnswered: true, away: undefined, awaySinceMs: undefined, leftovers: afterAbsence(health) };
     case "away":
-      return { ...health, away: event.reason };
+      return { ...health, ...isAway(health, event.reason, now) };
     case "driven": {
       if (event.by !== "us") return { ...health, driver: { kind: "other", holder: event.by.holder } };
       const leftovers = health.driver.kind === "us" ? health.leftovers : UNKNOWN;
@@ -97,7 +102,8 @@ export function applyHealthEvent(health: Health, event: HealthEvent, now: Circum
       return { ...health, quarantine: afterCanary(health, event.reason, now) };
     case "restarted": {
       const quarantine = health.quarantine && { ...health.quarantine, wasRestarted: true, nextCanaryAtMs: now.nowMs };
-      return { ...health, away: "ComfyUI was restarted", restartedAtMs: now.nowMs, quarantine };
+      const away = { away: "ComfyUI was restarted", awaySinceMs: now.nowMs };
+      return { ...health, ...away, restartedAtMs: now.nowMs, quarantine };
     }
   }
 }
@@ -111,14 +117,20 @@ function afterAbsence({ away, leftovers }: Health): Leftovers {
 
 function afterFailure(health: Health, { code, message }: JobFailure, now: Circumstances): Health {
   // Forgotten prompts mean a restart: what it knows has to be asked again, as after an absence.
-  const away = code === "comfyui_unreachable" || code === "prompt_lost" ? message : health.away;
-  if (policyOf(code).sickens !== true) return { ...health, away };
+  const away = code === "comfyui_unreachable" || code === "prompt_lost" ? isAway(health, message, now) : {};
+  if (policyOf(code).sickens !== true) return { ...health, ...away };
   const sickInRow = health.sickInRow + 1;
-  const next = { ...health, away, sickInRow };
+  const next = { ...health, ...away, sickInRow };
   if (code === "comfyui_zombie") return { ...next, quarantine: afterCanary(next, message, now) };
-  if (health.quarantine || sickInRow < now.quarantineAfter) return next;
+  // A broken CUDA context breaks every render until the process is restarted: one is enough.
+  const isEnough = code === "cuda_fault" || sickInRow >= now.quarantineAfter;
+  if (health.quarantine || !isEnough) return next;
   const reason = `Its last ${sickInRow} renders failed by its own fault, the newest so: ${message}`;
   return { ...next, quarantine: { ...newQuarantine(next, now), reason } };
+}
+
+function isAway(health: Health, away: string, { nowMs }: Circumstances): Pick<Health, "away" | "awaySinceMs"> {
+  return { away, awaySinceMs: health.awaySinceMs ?? nowMs };
 }
 
 function newQuarantine({ restartedAtMs }: Health, { nowMs, timeScale }: Circumstances): Omit<Quarantine, "reason"> {
@@ -154,11 +166,19 @@ function refusal(holder: string): string {
   return `This ComfyUI is already driven by ${holder}; ${advice}. This worker takes over when that one is gone, 10 s after a crash`;
 }
 
-/** Pure: what to do now about a quarantined instance. The restart comes once, before the second canary. */
+/**
+ * Pure: what to do now about an instance that is quarantined, or away for long. In quarantine the restart comes once, before
+ * the second canary; one that stays away is restarted every minute.
+ */
 export function nextCure(
-  { quarantine }: Health,
-  { nowMs, canRestart }: { readonly nowMs: number; readonly canRestart: boolean },
+  health: Health,
+  { nowMs, canRestart, timeScale }: Pick<Circumstances, "nowMs" | "timeScale"> & { readonly canRestart: boolean },
 ): "none" | "restart" | "canary" {
+  const { quarantine, awaySinceMs, driver } = health;
+  if (awaySinceMs !== undefined) {
+    const isLong = nowMs - awaySinceMs >= AWAY_PATIENCE_MS * timeScale;
+    return canRestart && isLong && driver.kind !== "other" ? "restart" : "none";
+  }
   if (!quarantine || nowMs < quarantine.nextCanaryAtMs) return "none";
   return quarantine.canaries > 0 && canRestart && !quarantine.wasRestarted ? "restart" : "canary";
 }

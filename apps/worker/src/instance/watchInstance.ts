@@ -153,7 +153,8 @@ class WatchedInstance implements Instance {
     const { comfyui, signal } = this.#options;
     if (monotonicMs() < this.#restUntilMs) return;
     if (!(await comfyui.isReachable({ signal, withinMs: REACHABLE_MS }))) {
-      return this.#note({ kind: "away", reason: "ComfyUI does not answer; is it running?" });
+      this.#note({ kind: "away", reason: "ComfyUI does not answer; is it running?" });
+      return this.#cure();
     }
     if (this.#health.away !== undefined) await this.#learn();
     if (this.#health.away !== undefined || this.#health.driver.kind !== "us") return;
@@ -228,8 +229,9 @@ class WatchedInstance implements Instance {
   }
 
   async #cure(): Promise<void> {
-    const { signal, log } = this.#options;
-    const cure = nextCure(this.#health, { nowMs: monotonicMs(), canRestart: this.restart !== undefined });
+    const { signal, log, config } = this.#options;
+    const { timeScale } = config;
+    const cure = nextCure(this.#health, { nowMs: monotonicMs(), canRestart: this.restart !== undefined, timeScale });
     if (cure === "restart") await this.restart?.(signal);
     if (cure !== "canary") return;
     const reason = await this.flyCanary(signal);
