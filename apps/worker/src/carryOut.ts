@@ -62,7 +62,14 @@ export async function carryOut(held: HeldJob, tools: Tools, surroundings: Surrou
     },
     "attempt ended",
   );
-  if (outcome && outcome.kind !== "give_back") await forgetPrompt(run, tools);
+  if (!ended || goesOn(outcome))
+    tools.instance.tidyLater(); // somebody may go on from its prompt
+  else await forgetPrompt(run, tools);
+}
+
+/** Will a later attempt go on from the prompt of this one? */
+function goesOn(outcome: Outcome | undefined): boolean {
+  return outcome?.kind === "give_back" || (outcome?.kind === "retry" && outcome.error.code === "output_push_failed");
 }
 
 /** Nothing that waiting would mend: the lock runs out, and whoever claims the job next goes on from the journal. */

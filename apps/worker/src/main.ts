@@ -24,8 +24,9 @@ import { stopEarlier } from "./attempt/stopEarlier.ts";
 import { readConfig, type WorkerConfig } from "./config.ts";
 import { type Heartbeat, startHeartbeat } from "./heartbeat.ts";
 import { readCanary } from "./instance/canary.ts";
+import { reasonOf } from "./instance/instanceHealth.ts";
 import { createStallPatience } from "./instance/stallPatience.ts";
-import { type Instance, reasonOf, watchInstance } from "./instance/watchInstance.ts";
+import { type Instance, watchInstance } from "./instance/watchInstance.ts";
 import type { Tools } from "./tools.ts";
 import { type LoopOptions, workLoop } from "./workLoop.ts";
 

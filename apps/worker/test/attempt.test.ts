@@ -2,7 +2,17 @@ import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Workflow } from "@comfyq/contract";
 import { expect, test, vi } from "vitest";
-import { eventually, type House, isEnded, leavePrompt, manifestOf, queueOf, setup, sleeper } from "./setup.ts";
+import {
+  eventually,
+  type House,
+  historyOf,
+  isEnded,
+  leavePrompt,
+  manifestOf,
+  queueOf,
+  setup,
+  sleeper,
+} from "./setup.ts";
 
 vi.setConfig({ testTimeout: 60_000 });
 
@@ -252,7 +262,6 @@ test("whatever came of them, nothing of ended jobs stays in ComfyUI's history or
   };
   const jobs = [await house.submit(sleeper(20, 1)), await house.submit(failing)];
   for (const id of jobs) await house.until(id, isEnded);
-  const history = async () => Object.keys((await (await fetch(`${simulator.url}/history`)).json()) as object); // an object by id
-  await eventually(async () => (await history()).length === 0);
+  await eventually(async () => (await historyOf(simulator.url)).length === 0);
   expect(await readdir(join(house.files, "store", "jobs"))).toEqual([jobs[0]]);
 });

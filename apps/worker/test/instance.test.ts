@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { jobFailure } from "@comfyq/contract";
 import { expect, test, vi } from "vitest";
-import { eventually, isEnded, leavePrompt, queueOf, setup, sleeper } from "./setup.ts";
+import { eventually, historyOf, isEnded, leavePrompt, queueOf, setup, sleeper } from "./setup.ts";
 
 vi.setConfig({ testTimeout: 60_000 });
 
@@ -130,4 +130,20 @@ test("a worker whose ComfyUI is away says so, claims nothing, and looks through 
   expect(simulator.stats().prompts).toHaveLength(1);
   worker.instance.noteFailure(jobFailure("node_failed", "x"));
   expect(worker.instance.standing()).toEqual({ kind: "well" });
+});
+
+test("what a dead worker or a lost lock left in ComfyUI's history is taken out, and only what nobody will go on from", async () => {
+  const house = await setup();
+  const simulator = await house.simulator();
+  const going = await house.submit(sleeper(20, 1), { run_at: new Date(Date.now() + 600_000).toISOString() });
+  const kept = await leavePrompt(simulator.url, sleeper(10, 1), { job_id: going, epoch: 1 });
+  await leavePrompt(simulator.url, sleeper(10, 1), { job_id: randomUUID(), epoch: 1 });
+  await leavePrompt(simulator.url, sleeper(10, 1), { canary: true });
+  const foreign = await leavePrompt(simulator.url, sleeper(10, 1), undefined);
+  await eventually(async () => (await queueOf(simulator.url)).length === 0);
+  await house.worker(simulator.url);
+  await eventually(async () => (await historyOf(simulator.url)).length === 2);
+  expect(await historyOf(simulator.url)).toEqual([kept, foreign]);
+  await house.producer.cancel("default", going);
+  await eventually(async () => (await historyOf(simulator.url)).length === 1);
 });

@@ -207,6 +207,11 @@ export async function queueOf(url: string): Promise<readonly string[]> {
   return [...(answer["queue_running"] ?? []), ...(answer["queue_pending"] ?? [])].map(([, id]) => id);
 }
 
+/** Ids in a simulator's history, oldest first. */
+export async function historyOf(url: string): Promise<readonly string[]> {
+  return Object.keys((await (await fetch(`${url}/history`)).json()) as object); // an object by id
+}
+
 /** Stored manifests, by job. */
 export async function manifestOf(files: string, jobId: string): Promise<{ epoch: number } | undefined> {
   const folder = join(files, "store", "jobs", jobId);

@@ -4,7 +4,7 @@ import { isComfyError } from "./errors.ts";
 import type { ComfyUi, ConnectOptions } from "./face.ts";
 import { type Call, errorOfStatus } from "./http.ts";
 import { readQueue } from "./lookUp.ts";
-import { readHistory } from "./readHistory.ts";
+import { readFinished, readHistory } from "./readHistory.ts";
 import { readJob } from "./readJob.ts";
 import { readObjectInfo } from "./readObjectInfo.ts";
 import { submitPrompt } from "./submitPrompt.ts";
@@ -35,6 +35,7 @@ export function connectComfyUi(options: ConnectOptions): ComfyUi {
     forget: (promptId) => command(client, { path: PATHS.history, json: { delete: [promptId] } }),
     queue: ({ signal } = {}) => readQueue({ http, signal }),
     history: (promptId, { signal } = {}) => readHistory(promptId, { http, dialect, signal }),
+    finished: (limit, { signal } = {}) => readFinished(limit, { http, dialect, signal }),
     async job(promptId, { signal } = {}) {
       const { jobsApi } = await client.features();
       return jobsApi ? readJob(promptId, { http, dialect, signal }) : undefined;

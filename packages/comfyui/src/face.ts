@@ -100,6 +100,13 @@ export interface QueuedPrompt {
   readonly outputNodeIds: readonly string[];
 }
 
+/** A prompt in the server's history. */
+export interface FinishedPrompt {
+  readonly promptId: string;
+  /** What was sent with it. */
+  readonly extraData: Readonly<Record<string, unknown>>;
+}
+
 /** Both lists in execution order. */
 export interface Queue {
   readonly running: readonly QueuedPrompt[];
@@ -279,6 +286,8 @@ export interface ComfyUi {
   forget(promptId: string): Promise<void>;
   queue(options?: { signal?: AbortSignal }): Promise<Queue>;
   history(promptId: string, options?: { signal?: AbortSignal }): Promise<HistoryEntry | undefined>;
+  /** The newest prompts in history, at most so many (each with its whole graph on the wire); none on Comfy Cloud. */
+  finished(limit: number, options?: { signal?: AbortSignal }): Promise<readonly FinishedPrompt[]>;
   /** What the jobs API says of a prompt; undefined for unknown ids, and on servers without one (before 0.5.1). */
   job(promptId: string, options?: { signal?: AbortSignal }): Promise<Job | undefined>;
   /** Carried out after the current prompt; `freeMemory` also empties the result cache. */

@@ -1,7 +1,7 @@
 import { isComfyError } from "./errors.ts";
-import type { Dialect } from "./face.ts";
+import type { Dialect, FinishedPrompt } from "./face.ts";
 import type { Http } from "./http.ts";
-import { HistoryAnswer, type HistoryEntry, PATHS } from "./wire/index.ts";
+import { HistoryAnswer, type HistoryEntry, HistoryPrompt, PATHS } from "./wire/index.ts";
 
 /** What the questions about a prompt need. */
 export interface Asked {
@@ -25,4 +25,18 @@ export async function readHistory(
     if (isComfyError(error, "not_found")) return undefined; // Comfy Cloud's way to say it (§6.1)
     throw error;
   }
+}
+
+/** The newest finished prompts, at most so many; none on Comfy Cloud, which does not show what came with them. */
+export async function readFinished(
+  limit: number,
+  { http, dialect, signal }: Asked,
+): Promise<readonly FinishedPrompt[]> {
+  if (dialect === "cloud") return [];
+  const query = { max_items: String(limit) };
+  const answer = await http.read(HistoryAnswer, { method: "GET", path: PATHS.history, query, signal });
+  return Object.entries(answer).map(([promptId, entry]) => ({
+    promptId,
+    extraData: HistoryPrompt.safeParse(entry.prompt).data?.[3] ?? {},
+  }));
 }

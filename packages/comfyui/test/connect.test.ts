@@ -138,6 +138,16 @@ describe("the plain calls", () => {
     expect(await stage.comfyui.history("unknown")).toBeUndefined();
   });
 
+  test("finished shows what came with the newest prompts, and asks for no more than it was told", async () => {
+    await using stage = await setup();
+    const mine = successEntry(tupleOf({ prompt_id: PROMPT_ID, client_id: "me" }), {});
+    stage.script.routes["GET /history"] = () => ({ json: { [PROMPT_ID]: mine, odd: { outputs: {} } } });
+    const [first, second] = await stage.comfyui.finished(5);
+    expect(first).toMatchObject({ promptId: PROMPT_ID, extraData: { client_id: "me" } });
+    expect(second).toEqual({ promptId: "odd", extraData: {} });
+    expect(stage.server.requests.map(({ query }) => query)).toEqual([{ max_items: "5" }]);
+  });
+
   test("forget and free say what they should", async () => {
     await using stage = await setup();
     stage.script.routes["POST /history"] = () => ({});

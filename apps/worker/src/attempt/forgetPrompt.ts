@@ -7,7 +7,7 @@ import type { AttemptRun } from "./attempt.ts";
 const FORGET_MS = 2_000;
 
 /** Takes an ended prompt out of ComfyUI's history: nobody will go on from it any more. Never rejects. */
-export async function forgetPrompt({ promptId }: AttemptRun, { comfyui }: Pick<Tools, "comfyui">): Promise<void> {
+export async function forgetPrompt({ promptId }: AttemptRun, { comfyui, instance }: Tools): Promise<void> {
   if (promptId === undefined || isBroken("no_forget")) return; // broken for a test: it stays
-  await orAborted(comfyui.forget(promptId), withDeadline(undefined, FORGET_MS)).catch(() => {});
+  await orAborted(comfyui.forget(promptId), withDeadline(undefined, FORGET_MS)).catch(() => instance.tidyLater());
 }

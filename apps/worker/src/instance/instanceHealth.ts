@@ -161,6 +161,11 @@ export function standingOf({ hasAnswered, away, driver, leftovers, quarantine }:
   return { kind: "well" };
 }
 
+/** Why jobs are not claimed; undefined when they are. */
+export function reasonOf(standing: Standing): string | undefined {
+  return standing.kind === "well" ? undefined : standing.reason;
+}
+
 function refusal(holder: string): string {
   const advice = "stop one of the two, or set COMFYQ_INSTANCE_ID if they are different ComfyUIs";
   return `This ComfyUI is already driven by ${holder}; ${advice}. This worker takes over when that one is gone, 10 s after a crash`;

@@ -2,18 +2,11 @@ import type { ComfyUi, QueuedPrompt } from "@comfyq/comfyui";
 import type { WorkerBeat } from "@comfyq/contract";
 import type { Standing } from "@comfyq/queue";
 import { noteHistory } from "@comfyq/runtime";
-import * as z from "zod";
 import type { Leftovers } from "./instanceHealth.ts";
+import { type JobMark, markOf } from "./mark.ts";
 
 /** How long a leftover is told to stop, before it is looked at again. */
 const STOP_MS = 2_000;
-
-/** What every prompt of ours carries in its `extra_data.comfyq`. */
-const Mark = z.union([
-  z.object({ job_id: z.string(), epoch: z.number() }),
-  z.object({ canary: z.literal(true) }).transform(() => "canary" as const),
-]);
-type JobMark = Exclude<z.infer<typeof Mark>, "canary">;
 
 /** What sorting needs to know and to ask. */
 export interface LeftoverOptions {
@@ -38,7 +31,7 @@ export interface LeftoverOptions {
 export async function sortLeftovers(options: LeftoverOptions): Promise<Leftovers> {
   const { running, pending } = await options.comfyui.queue({ signal: options.signal });
   const found = [...running, ...pending].flatMap((prompt) => {
-    const mark = Mark.safeParse(prompt.extraData["comfyq"]).data;
+    const mark = markOf(prompt.extraData);
     return mark === undefined || (mark !== "canary" && options.isHeld(mark.job_id)) ? [] : [{ prompt, mark }];
   });
   if (found.length === 0) return { kind: "none" };

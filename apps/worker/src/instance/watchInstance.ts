@@ -13,13 +13,15 @@ import {
   type Leftovers,
   NEW_INSTANCE,
   nextCure,
+  reasonOf,
   type Standing,
   standingOf,
 } from "./instanceHealth.ts";
 import { type InstanceLease, keepInstanceLease } from "./instanceLease.ts";
 import { type InstanceFacts, learnInstance } from "./learnInstance.ts";
 import { sharedReason, sortLeftovers } from "./leftovers.ts";
-import { runRestartCommand } from "./restartCommand.ts";
+import { restartInstance } from "./restartInstance.ts";
+import { tidyHistory } from "./tidyHistory.ts";
 
 /** The one ComfyUI of this process, as its loop and its attempts see it. */
 export interface Instance {
@@ -37,6 +39,8 @@ export interface Instance {
   noteFailure(failure: JobFailure): void;
   /** A prompt may have been left behind there: nothing is claimed until somebody has looked. @param condemned stop it */
   lookAgain(condemned?: string): void;
+  /** A prompt that has ended may have been left in its history: it is taken out by and by. */
+  tidyLater(): void;
   /** True when another worker drives it by now, because this process slept. Then what runs there is the other's. */
   isAnothers(): Promise<boolean>;
   /** Runs a canary, while no job of ours is there. @returns why it failed; undefined when it ran */
@@ -69,6 +73,8 @@ const LOOK_SOON_MS = 250;
 /** A well instance's queue: two workers may have been pointed at it under two addresses. */
 const LOOK_THROUGH_EVERY_MS = 5_000;
 const REACHABLE_MS = 2_000;
+/** While its history may hold what nobody will go on from. */
+const TIDY_EVERY_MS = 30_000;
 /** A server that answers but refuses (a wrong key, say) would otherwise be tried hundreds of times a second. */
 const REST_MS = 3_000;
 /** Longest wait for Redis's answer about one leftover, and for the list of classes to be written. */
@@ -90,6 +96,8 @@ class WatchedInstance implements Instance {
   #lease: InstanceLease | undefined;
   #restUntilMs = 0;
   #isFlying = false;
+  /** When its history is to be looked through next; a dead predecessor may have left something. */
+  #tidyAtMs = 0;
   #lookedThroughAtMs = Number.NEGATIVE_INFINITY;
   #changed = Promise.withResolvers<void>();
 
@@ -118,6 +126,10 @@ class WatchedInstance implements Instance {
   lookAgain(condemned?: string): void {
     if (condemned !== undefined) this.#condemned.add(condemned);
     this.#note({ kind: "look_again" });
+  }
+
+  tidyLater(): void {
+    this.#tidyAtMs = Math.min(this.#tidyAtMs, this.#inTidyTime());
   }
 
   async isAnothers(): Promise<boolean> {
@@ -160,6 +172,7 @@ class WatchedInstance implements Instance {
     if (this.#health.away !== undefined || this.#health.driver.kind !== "us") return;
     await this.#lookThrough();
     await this.#cure();
+    await this.#tidy();
   }
 
   async #learn(): Promise<void> {
@@ -198,6 +211,19 @@ class WatchedInstance implements Instance {
     if ((kind === "none" && !isDue) || (kind === "rejoin" && this.#options.activity.isClaiming)) return;
     this.#lookedThroughAtMs = monotonicMs();
     this.#note({ kind: "looked", leftovers: (await this.#stillShared()) ?? (await this.#sortLeftovers()) });
+  }
+
+  async #tidy(): Promise<void> {
+    if (monotonicMs() < this.#tidyAtMs || this.#isFlying) return;
+    this.#tidyAtMs = this.#inTidyTime();
+    const { comfyui, claimer, activity, signal } = this.#options;
+    const isHeld = (jobId: string) => activity.held.has(jobId);
+    const standing = (jobId: string) => this.#ask(claimer.standing(jobId));
+    if (await tidyHistory({ comfyui, isHeld, standing, signal })) this.#tidyAtMs = Number.POSITIVE_INFINITY;
+  }
+
+  #inTidyTime(): number {
+    return monotonicMs() + TIDY_EVERY_MS * this.#options.config.timeScale;
   }
 
   /** An older worker was met here: this one stays away as long as that one lives. */
@@ -241,17 +267,10 @@ class WatchedInstance implements Instance {
 
   async #restart(command: string, signal: AbortSignal): Promise<boolean> {
     const { comfyui, config, log } = this.#options;
-    const withinMs = config.COMFYQ_RESTART_S * 1_000;
-    const deadline = withDeadline(signal, withinMs);
     this.#note({ kind: "away", reason: "ComfyUI is being restarted" });
-    const { code, output } = await runRestartCommand(command, { env: config.restartEnv, withinMs, signal });
-    log.warn({ exitCode: code, output }, "restart command has run");
+    const isBack = await restartInstance(comfyui, { command, config, log, signal });
     this.#note({ kind: "restarted" });
-    while (!deadline.aborted) {
-      if (await comfyui.isReachable({ signal, withinMs: REACHABLE_MS })) return true;
-      await sleep(LOOK_SOON_MS, deadline).catch(() => signal.throwIfAborted());
-    }
-    return false;
+    return isBack;
   }
 
   #rest(): void {
@@ -275,9 +294,4 @@ class WatchedInstance implements Instance {
     this.#changed = Promise.withResolvers();
     onChange();
   }
-}
-
-/** Why jobs are not claimed; undefined when they are. */
-export function reasonOf(standing: Standing): string | undefined {
-  return standing.kind === "well" ? undefined : standing.reason;
 }
