@@ -47,3 +47,12 @@ export const Attempt = z
   })
   .meta({ id: "Attempt" });
 export type Attempt = z.infer<typeof Attempt>;
+
+/**
+ * May ComfyUI still run, queue or remember this attempt's prompt, so that its job can go on from there without another
+ * render? When it ended without saying how, when it was given back, and when only its files could not be stored.
+ */
+export function mayHaveLeftPrompt(attempt: Attempt): attempt is Attempt & { prompt_id: string } {
+  const { prompt_id, end, error } = attempt;
+  return prompt_id !== null && (end === null || end === "given_back" || error?.code === "output_push_failed");
+}

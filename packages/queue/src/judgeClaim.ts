@@ -1,4 +1,11 @@
-import { type Attempt, type JobFailure, jobFailure, policyOf, type WorkerBeat } from "@comfyq/contract";
+import {
+  type Attempt,
+  type JobFailure,
+  jobFailure,
+  mayHaveLeftPrompt,
+  policyOf,
+  type WorkerBeat,
+} from "@comfyq/contract";
 import type { Settings } from "./settings.ts";
 import { expiredFailure } from "./stateOf.ts";
 
@@ -60,9 +67,7 @@ function isDeath({ end, error, stage }: Attempt): boolean {
 
 /** Another ComfyUI may still hold a prompt of this job; its worker, if it is there, goes on without rendering again. */
 function hasAnotherHome({ earlier, instance, neighbours, redisWasAway }: ClaimFacts): boolean {
-  const left = earlier.filter(
-    (attempt) => attempt.prompt_id !== null && (attempt.end === null || attempt.end === "given_back"),
-  );
+  const left = earlier.filter(mayHaveLeftPrompt);
   if (left.some((attempt) => attempt.instance === instance)) return false; // this is a home, too
   return left.some((attempt) => redisWasAway || neighbours.some((worker) => worker.instance === attempt.instance));
 }

@@ -11,11 +11,13 @@ import { untilStored } from "./untilStored.ts";
 const READ_MS = 20_000;
 
 /**
- * The manifest that an earlier attempt sealed, if any. A first start cannot have one, and is spared the question: it
- * would be asked while the GPU waits. A later one waits for a store that is away: rendering finished work again is worse.
+ * The manifest that an earlier attempt sealed, if any. Waits for a store that is away: rendering finished work again is
+ * worse. A first attempt asks, too, but renders before it hears the answer: the GPU would wait with it.
  */
-export async function findManifest(run: AttemptRun, tools: Tools): Promise<Manifest | undefined> {
-  return run.job.epoch === 1 ? undefined : untilStored(run, tools, () => readManifest(run, tools));
+export function findManifest(run: AttemptRun, tools: Tools): Promise<Manifest | undefined> {
+  const found = untilStored(run, tools, () => readManifest(run, tools));
+  found.catch(() => {}); // an attempt that ends before it wants the answer does not miss it
+  return found;
 }
 
 /** Reads the manifest of a job; undefined when nobody has sealed it. */

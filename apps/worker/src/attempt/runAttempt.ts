@@ -17,13 +17,17 @@ export async function runAttempt(run: AttemptRun, tools: Tools): Promise<Manifes
   const { job, times } = run;
   await job.journal({ instance: run.instance, stage: "preparing" });
   await failPoint("claimed", historyOf(run));
-  const sealed = await findManifest(run, tools); // a killed worker may have finished but not said so
+  const found = findManifest(run, tools); // a killed worker may have finished but not said so
+  const sealed = job.epoch === 1 ? undefined : await found;
   if (sealed) return sealed;
   const prepare = () => timed(times, "prepareMs", () => placeInputs(run, tools));
   const prompt = await submitOrRejoin(run, prepare, tools); // ...or have left its prompt running
   const rendered = await timed(times, "renderMs", () => renderPrompt(run, prompt, tools));
   run.leaveGpu(); // the next job may render while we store
   await job.journal({ stage: "storing", prepare_ms: times.prepareMs, render_ms: times.renderMs });
+  // A Redis that fell back to what it was a moment ago has forgotten attempts, and counts them from 1 again.
+  const forgotten = await found;
+  if (forgotten) return forgotten;
   const outputs = await timed(times, "storeMs", () => storeOutputs(run, rendered, tools));
   return sealManifest(run, outputs, tools); // written last: no manifest, no success
 }

@@ -1,5 +1,5 @@
 import { type ComfyUi, connectComfyUi } from "@comfyq/comfyui";
-import type { Attempt } from "@comfyq/contract";
+import { type Attempt, mayHaveLeftPrompt } from "@comfyq/contract";
 import { isBroken, type Logger } from "@comfyq/runtime";
 import type { WorkerConfig } from "../config.ts";
 
@@ -10,11 +10,6 @@ interface StopTools {
   readonly comfyui: ComfyUi;
   readonly config: WorkerConfig;
   readonly log: Logger;
-}
-
-/** Attempts that ended without saying how, or were given back, may have left a prompt behind. */
-export function mayHaveLeftPrompt(attempt: Attempt): attempt is Attempt & { prompt_id: string } {
-  return attempt.prompt_id !== null && (attempt.end === null || attempt.end === "given_back");
 }
 
 /**
@@ -60,7 +55,8 @@ async function stopElsewhere(
   const apiKey = config.COMFYUI_API_KEY;
   const other = connectComfyUi({ url: instance, ...(apiKey === undefined ? {} : { apiKey }) });
   try {
-    await other.cancel(prompt_id, { deadlineMs: STOP_MS, signal });
+    const { stopped } = await other.cancel(prompt_id, { deadlineMs: STOP_MS, signal });
+    if (stopped) await other.forget(prompt_id); // whether it was stopped, or had ended: nobody goes on from it any more
   } catch (cause) {
     signal.throwIfAborted();
     log.warn({ promptId: prompt_id, cause }, "a lost worker's instance could not be reached");

@@ -1,11 +1,11 @@
 import { isComfyError, type Submitted } from "@comfyq/comfyui";
-import type { Workflow } from "@comfyq/contract";
+import { mayHaveLeftPrompt, type Workflow } from "@comfyq/contract";
 import { COMFYQ_NAMESPACE, failPoint, isBroken, newId, noteHistory, uuidV5 } from "@comfyq/runtime";
 import { JobError } from "../jobError.ts";
 import type { Tools } from "../tools.ts";
 import { type AttemptRun, assertOurs, historyOf } from "./attempt.ts";
 import { refusePartialRun } from "./refusePartialRun.ts";
-import { mayHaveLeftPrompt, stopEarlier } from "./stopEarlier.ts";
+import { stopEarlier } from "./stopEarlier.ts";
 
 /**
  * Finds the prompt that an earlier attempt left on this instance, or submits a new one; never blindly a second one.

@@ -1,6 +1,6 @@
 import { isComfyError } from "@comfyq/comfyui";
 import { isBroken } from "@comfyq/runtime";
-import { StorageError } from "@comfyq/storage";
+import { StorageError, type StorageErrorCode } from "@comfyq/storage";
 import { JobError } from "../jobError.ts";
 import type { Tools } from "../tools.ts";
 import type { AttemptRun } from "./attempt.ts";
@@ -23,8 +23,11 @@ export async function untilStored<T>(run: AttemptRun, tools: Tools, step: () => 
   }
 }
 
+const MENDABLE: readonly StorageErrorCode[] = ["forbidden", "bucket_missing", "not_configured"];
+
 function mayPass(error: unknown): boolean {
-  if (error instanceof StorageError) return error.retryable;
+  // A wrong key or a missing bucket is the operator's to mend, and as worth waiting for as a store that is away.
+  if (error instanceof StorageError) return error.retryable || MENDABLE.includes(error.code);
   // A ComfyUI that restarts forgets its history, not its files; and what is to be fetched is known.
   return isComfyError(error, "unreachable", "busy", "protocol", "rate_limited");
 }
