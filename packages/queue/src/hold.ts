@@ -68,7 +68,9 @@ function lend(hold: Hold, page: Page, drop: Drop): Pick<HeldJob, "report" | "sho
     if (lock.isOurs()) await publishPreview(room, lock.jobId, event);
   });
   return {
-    report: (latest) => progress.push(latest),
+    report: (latest) => {
+      if (lock.isOurs()) progress.push(latest);
+    },
     show: (event) => {
       if (event.event === "preview") return preview.push(event);
       if (lock.isOurs()) void appendEvent(room, lock.jobId, event).catch(() => {});
@@ -103,7 +105,6 @@ async function writeProgress(
   lock: Lock,
   { epoch, latest }: { readonly epoch: number; readonly latest: Progress },
 ): Promise<void> {
-  if (!lock.isOurs()) return;
   const isOurs = await writeJournal(room, lock, { field: progressField(epoch), text: JSON.stringify(latest) });
   if (isOurs) await appendEvent(room, lock.jobId, { event: "progress", data: { ...latest, attempt: epoch } });
 }

@@ -1,7 +1,7 @@
 import { isTerminal, type JobEvent, type JobFacts, type JobStatus, jobFailure } from "@comfyq/contract";
 import { expect, test, vi } from "vitest";
 import { type Claimer, sweepExpired } from "../src/index.ts";
-import { withdraw } from "../src/scripts.ts";
+import { noteWish, withdraw } from "../src/scripts.ts";
 import { claimOne, manifestFor, nodeFailed, setup } from "./setup.ts";
 
 test("a waiting job is canceled at once, and its telling is freed", async () => {
@@ -149,6 +149,19 @@ test("a job that has expired stays so: a cancel is too late, even while its expi
     expect(await house.producer.read("default", id)).toMatchObject({ status: "expired" });
     await sweepExpired(room);
   }
+});
+
+test("a wish to cancel a job that has ended is not even noted: nothing follows its terminal status", async () => {
+  await using house = await setup();
+  const claimer = await house.claimer();
+  const id = await house.submit();
+  const held = await claimOne(claimer);
+  await held.end({ kind: "succeeded", manifest: manifestFor(held) });
+  const wish = { id, pool: "default", atMs: Date.now() };
+  const data = { status: "canceling", stage: null, attempt: 1, error: null } as const;
+  expect(await noteWish(claimer.room, { ...wish, event: { event: "status", data } })).toBe(false);
+  expect((await statusesOf(claimer, id)).at(-1)).toBe("succeeded");
+  expect(await claimer.room.redis.hexists(claimer.room.names.record(id), "cancel_requested_at_ms")).toBe(0);
 });
 
 test("cancel and expiry race 100 times: what was told stays", async () => {

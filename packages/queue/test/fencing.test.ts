@@ -118,8 +118,45 @@ test("a claim whose answer came too late is not begun, and is no attempt", async
   expect(await house.producer.read("default", id)).toMatchObject({ status: "succeeded", attempts: 1 });
 }, 60_000);
 
-test("a job that a worker claims anew is still canceled after its ghost has let go", async () => {
+test("a renewal that is answered late counts from when it was asked for", async () => {
   await using house = await setup(FAST);
+  await using line = await openLine(house.redis.url);
+  const onlooker = await house.claimer("onlooker");
+  const id = await house.submit();
+  const held = await claimOne(await house.claimer("slow", { redisUrl: line.url }));
+  const leftMs = () => onlooker.room.redis.pttl(lockOf(onlooker, id));
+  const { lockMs, renewMs } = onlooker.room.settings;
+  while ((await leftMs()) > lockMs - renewMs / 2); // the next renewal is to come
+  line.freeze("answers");
+  while ((await leftMs()) < lockMs - renewMs / 2); // it has been granted, and the holder does not know
+  line.freeze("all");
+  while ((await leftMs()) > lockMs / 2);
+  line.freeze("requests"); // now it knows, and never hears of another
+  expect(held.isOurs()).toBe(true);
+  expect(await aborted(held)).toBe("lock_lost");
+  expect(await leftMs()).toBeGreaterThan(0);
+}, 60_000);
+
+test("a claim that was answered late, but not too late, begins with a fresh lock", async () => {
+  await using house = await setup(FAST);
+  await using line = await openLine(house.redis.url);
+  const slow = await house.claimer("slow", { redisUrl: line.url });
+  const onlooker = await house.claimer("onlooker");
+  const leftMs = () => onlooker.room.redis.pttl(lockOf(onlooker, id));
+  const { lockMs, renewMs } = onlooker.room.settings;
+  const id = await house.submit();
+  line.freeze("answers");
+  const claiming = slow.claim();
+  await vi.waitFor(async () => expect(await leftMs()).toBeGreaterThan(0), { timeout: 10_000 });
+  while ((await leftMs()) > renewMs - 100); // less than until the next renewal would be due
+  line.thaw();
+  const held = await claiming;
+  await vi.waitFor(async () => expect(await leftMs()).toBeGreaterThan(lockMs / 2), { timeout: 10_000 });
+  expect(held?.isOurs()).toBe(true);
+}, 60_000);
+
+test("a worker that has claimed a job anew is told at once to cancel it, also after its own ghost has let go", async () => {
+  await using house = await setup();
   const claimer = await house.claimer();
   const id = await house.submit();
   const ghost = await claimOne(claimer);
@@ -127,5 +164,6 @@ test("a job that a worker claims anew is still canceled after its ghost has let 
   const held = await claimOne(claimer);
   await ghost.end({ kind: "give_back", reason: "too late" });
   await house.producer.cancel("default", id);
-  expect(await aborted(held)).toBe("canceled");
+  await vi.waitFor(() => expect(held.signal.aborted).toBe(true)); // long before a renewal would find the wish
+  expect(held.signal.reason).toBe("canceled");
 }, 60_000);

@@ -63,7 +63,7 @@ test("a failed job shows its error, and a retry waits and then is attempt 2", as
 });
 
 test("a job given back is claimed at once by a waiting worker, and the try does not count", async () => {
-  await using house = await setup();
+  await using house = await setup({ timeScale: 10 }); // who is not woken looks for itself after 50 s
   const id = await house.submit();
   const one = await claimOne(await house.claimer("one"));
   const two = await house.claimer("two");

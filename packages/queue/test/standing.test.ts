@@ -105,8 +105,8 @@ test("naming a job first takes it from nobody and raises no job that has ended",
   expect(await house.producer.read("default", ended)).toMatchObject({ status: "failed" });
 });
 
-test("a worker that waits gets a job that another names first and then leaves to whom it finds", async () => {
-  await using house = await setup();
+test("a worker that waits is woken for a job that another names first, and then leaves", async () => {
+  await using house = await setup({ timeScale: 10 }); // who is not woken looks for itself after 50 s
   const waiting = claimOne(await house.claimer("waiting"));
   const id = await house.submit({ run_at: new Date(Date.now() + 3_600_000).toISOString() });
   const naming = await house.claimer("naming");

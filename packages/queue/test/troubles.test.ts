@@ -1,7 +1,8 @@
 import { once } from "node:events";
 import type { Progress } from "@comfyq/contract";
 import { expect, test, vi } from "vitest";
-import type { Claimer, HeldJob } from "../src/index.ts";
+import type { Claimer, HeldJob, Outcome } from "../src/index.ts";
+import { openLine } from "./line.ts";
 import { claimOne, manifestFor, nodeFailed, type Setup, setup } from "./setup.ts";
 
 const FAST = { timeScale: 0.2 }; // lock 2 s, fence 1.6 s
@@ -112,6 +113,30 @@ test("a Redis that dies and comes back within the lock costs nothing: what was b
   await vi.waitFor(async () =>
     expect(await house.producer.read("default", id)).toMatchObject({ status: "succeeded", attempts: 1 }),
   );
+}, 60_000);
+
+test("an end whose answer is lost on the way is an end all the same, whichever answer it was", async () => {
+  await using house = await setup();
+  await using line = await openLine(house.redis.url);
+  const claimer = await house.claimer("far", { redisUrl: line.url });
+  const outcomes = [
+    (held: HeldJob): Outcome => ({ kind: "succeeded", manifest: manifestFor(held) }),
+    (): Outcome => ({ kind: "failed", error: nodeFailed }),
+    (): Outcome => ({ kind: "retry", error: nodeFailed, afterMs: 3_600_000, counted: true }),
+    (): Outcome => ({ kind: "give_back", reason: "draining" }),
+  ];
+  for (const outcomeOf of outcomes)
+    for (let nth = 1; nth <= 4; nth += 1) {
+      const id = await house.submit();
+      const held = await claimOne(claimer);
+      line.loseAnswer(nth);
+      const outcome = outcomeOf(held);
+      expect(await held.end(outcome)).toBe(true);
+      expect(held.signal.aborted).toBe(false);
+      const status = outcome.kind === "succeeded" || outcome.kind === "failed" ? outcome.kind : "queued";
+      expect(await house.producer.read("default", id)).toMatchObject({ status, attempts: 1 });
+      if (status === "queued") await house.producer.cancel("default", id);
+    }
 }, 60_000);
 
 test("no wait outlives the lock while Redis is dead: journal and end say so, and the job is begun again", async () => {
