@@ -55,6 +55,8 @@ export interface JobFacts extends Omit<Job, "outputs" | "urls"> {
   readonly tenant: string;
   /** The attempt whose manifest was sealed; null until then. */
   readonly sealed_epoch: number | null;
+  /** Of the newest attempt; 0 before the first. What the events of a job call `attempt`. */
+  readonly epoch: number;
   readonly outputs: readonly (StoredFile | StoredValue)[];
 }
 
@@ -73,7 +75,7 @@ export async function presentJob(
   baseUrl: string,
   linkTo: (file: StoredFile) => Promise<FileLink>,
 ): Promise<Job> {
-  const { tenant: _tenant, sealed_epoch: _sealed, outputs, ...shown } = facts;
+  const { tenant: _tenant, sealed_epoch: _sealed, epoch: _epoch, outputs, ...shown } = facts;
   const self = `${baseUrl}/v1/jobs/${facts.id}`;
   return {
     ...shown,

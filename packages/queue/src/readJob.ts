@@ -115,6 +115,7 @@ function toFacts(jobId: string, sources: Sources): JobFacts {
     progress: isActive || isTerminal(status) ? (journal.progress ?? null) : null,
     outputs: bull?.result?.outputs ?? [],
     sealed_epoch: bull?.result?.epoch ?? null,
+    epoch: newest?.epoch ?? 0,
     error: end?.error ?? null,
     stop: newest?.stop ?? null,
     attempts: journal.attempts.length,

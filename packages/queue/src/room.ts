@@ -56,29 +56,55 @@ export async function openRoom(options: RoomOptions, style: ConnectionStyle): Pr
     prefix: names.prefix,
     streams: { events: { maxLen: SETTINGS.bullEventsLength } },
   };
-  const opened = new Map<string, Queue>();
-  const open = (name: string): Queue => {
-    const queue = opened.get(name) ?? new Queue(name, shared);
-    if (!opened.has(name)) queue.on("error", () => {}); // commands report their own failures
-    opened.set(name, queue);
-    return queue;
-  };
-  const flow = new FlowProducer({ connection: redis, prefix: names.prefix });
-  flow.on("error", () => {});
+  const queues = keepOpen((name) => new Queue(name, shared));
+  const flows = keepOpen(() => new FlowProducer({ connection: redis, prefix: names.prefix }));
   return {
     redis,
     names,
     retentionMs: options.retentionMs ?? SETTINGS.retentionMs,
     settings: scaleSettings(options.timeScale ?? 1),
     breaks: options.breaks ?? new Set(),
-    jobs: (pool) => open(names.jobsQueue(pool)),
-    settlements: open(names.settlementsQueue),
-    deliveries: open(names.deliveriesQueue),
-    schedules: open(names.schedulesQueue),
-    flow,
+    jobs: (pool) => queues.open(names.jobsQueue(pool)),
+    get settlements() {
+      return queues.open(names.settlementsQueue);
+    },
+    get deliveries() {
+      return queues.open(names.deliveriesQueue);
+    },
+    get schedules() {
+      return queues.open(names.schedulesQueue);
+    },
+    get flow() {
+      return flows.open("flow");
+    },
     close: async () => {
-      await Promise.allSettled([...opened.values(), flow].map((part) => part.close()));
+      await Promise.allSettled([...queues.opened(), ...flows.opened()].map((part) => part.close()));
       redis.disconnect();
     },
   };
+}
+
+/** What all of BullMQ's objects can do. */
+interface Openable {
+  on(event: "error", listener: () => void): unknown;
+  waitUntilReady(): Promise<unknown>;
+  close(): Promise<unknown>;
+}
+
+/**
+ * Opens each of BullMQ's objects once, when it is first wanted. One whose first words with Redis failed keeps that failure for
+ * ever (6.7.0, RedisConnection.init): it is dropped, and opened anew by whoever wants it next.
+ */
+function keepOpen<T extends Openable>(create: (name: string) => T) {
+  const kept = new Map<string, T>();
+  const open = (name: string): T => {
+    const known = kept.get(name);
+    if (known) return known;
+    const fresh = create(name);
+    fresh.on("error", () => {}); // commands report their own failures
+    kept.set(name, fresh);
+    fresh.waitUntilReady().catch(() => kept.delete(name));
+    return fresh;
+  };
+  return { open, opened: () => [...kept.values()] };
 }

@@ -112,7 +112,7 @@ async function* follow(room: QueueRoom, query: WatchQuery, bell: Bell): AsyncGen
     const entries = await eventsAfter(room, jobId, lastId);
     for (const entry of entries) {
       lastId = entry.id;
-      yield entry;
+      if (!(query.afterId === undefined && isBehind(entry.event, atFirst))) yield entry;
       if (endsWatch(entry.event)) return;
     }
     const preview = bell.takePreview();
@@ -129,16 +129,22 @@ async function* follow(room: QueueRoom, query: WatchQuery, bell: Bell): AsyncGen
   }
 }
 
+/** The snapshot was read after the place in the stream where the watch begins: what it has shown does not come again. */
+function isBehind({ event, data }: JobEvent, { epoch, progress }: JobFacts): boolean {
+  if (event !== "progress" || data.attempt > epoch) return false;
+  return data.attempt < epoch || data.value < (progress?.value ?? 0);
+}
+
 function endsWatch(event: JobEvent): boolean {
   return event.event === "status" && isTerminal(event.data.status);
 }
 
 function* snapshotOf(job: JobFacts, id: string): Generator<WatchedEvent> {
   if (job.progress && !isTerminal(job.status))
-    yield { id, event: { event: "progress", data: { ...job.progress, attempt: job.attempts } } };
+    yield { id, event: { event: "progress", data: { ...job.progress, attempt: job.epoch } } };
   yield {
     id,
-    event: { event: "status", data: { status: job.status, stage: job.stage, attempt: job.attempts, error: job.error } },
+    event: { event: "status", data: { status: job.status, stage: job.stage, attempt: job.epoch, error: job.error } },
   };
 }
 

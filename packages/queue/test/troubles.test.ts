@@ -1,9 +1,10 @@
+import { randomUUID } from "node:crypto";
 import { once } from "node:events";
-import type { Progress } from "@comfyq/contract";
+import { NewJob, type Progress } from "@comfyq/contract";
 import { expect, test, vi } from "vitest";
-import type { Claimer, HeldJob, Outcome } from "../src/index.ts";
+import { type Claimer, type HeldJob, type Outcome, openProducer } from "../src/index.ts";
 import { openLine } from "./line.ts";
-import { claimOne, manifestFor, nodeFailed, type Setup, setup } from "./setup.ts";
+import { claimOne, GRAPH, manifestFor, nodeFailed, type Setup, setup } from "./setup.ts";
 
 const FAST = { timeScale: 0.2 }; // lock 2 s, fence 1.6 s
 
@@ -192,4 +193,26 @@ test("a worker that takes no more jobs can still end the one it has", async () =
   await held.journal({ stage: "storing" });
   expect(await held.end({ kind: "succeeded", manifest: manifestFor(held) })).toBe(true);
   expect(await house.producer.read("default", id)).toMatchObject({ status: "succeeded" });
+});
+
+test("a producer whose first words with Redis were lost takes jobs as soon as Redis answers", async () => {
+  await using house = await setup();
+  await using line = await openLine(house.redis.url);
+  const producer = await openProducer({ redisUrl: line.url });
+  try {
+    line.freeze("all");
+    const submit = (webhook: object) =>
+      producer.submit({
+        id: randomUUID(),
+        tenant: "default",
+        job: NewJob.parse({ workflow: GRAPH, ...webhook }),
+        bodySha256: "0".repeat(64),
+      });
+    const told = { webhook: { url: "https://example.com/" } };
+    await Promise.all([told, {}].map((body) => expect(submit(body)).rejects.toMatchObject({ code: "unavailable" })));
+    line.thaw();
+    for (const body of [told, {}]) await vi.waitFor(() => submit(body), { timeout: 10_000 });
+  } finally {
+    await producer.close();
+  }
 });

@@ -1,6 +1,8 @@
 import { type JobEvent, jobFailure } from "@comfyq/contract";
 import { expect, test, vi } from "vitest";
 import type { WatchedEvent } from "../src/index.ts";
+import { appendEvent } from "../src/jobEvents.ts";
+import { progressField } from "../src/record.ts";
 import { claimOne, manifestFor, setup } from "./setup.ts";
 
 const signal = new AbortController().signal;
@@ -36,6 +38,29 @@ test("a watch begins with where the job is, shows progress, and ends after the t
   expect(statuses(events).at(0)).toBe("queued");
   expect(statuses(events).at(-1)).toBe("succeeded");
   expect(events.map(({ event }) => event.event)).toContain("progress");
+});
+
+test("progress never goes back for a watch that begins while it is being written", async () => {
+  await using house = await setup();
+  const id = await house.submit();
+  const { room } = await house.claimer();
+  const held = await claimOne(await house.claimer());
+  await held.journal({ instance: "i" });
+  const values = async () => {
+    const watched = await all(house.producer.watch({ tenant: "default", jobId: id, signal }));
+    return watched.flatMap(({ event }) => (event.event === "progress" ? [event.data.value] : []));
+  };
+  // As a holder writes it, but as fast as Redis takes it.
+  const watches: Promise<number[]>[] = [];
+  for (let at = 1; at <= 400; at += 1) {
+    const latest = progress(at / 400);
+    if (at % 4 === 0) watches.push(values());
+    await room.redis.hset(room.names.attempts(id), progressField(held.epoch), JSON.stringify(latest));
+    await appendEvent(room, id, { event: "progress", data: { ...latest, attempt: held.epoch } });
+  }
+  await held.end({ kind: "succeeded", manifest: manifestFor(held) });
+  const seen = await Promise.all(watches);
+  expect(seen.filter((list) => list.some((value, at) => value < (list[at - 1] ?? 0)))).toEqual([]);
 });
 
 test("a client that comes back with the last id it saw gets everything after it, and nothing twice", async () => {
