@@ -16,20 +16,22 @@ interface TidyOptions {
 /**
  * Takes prompts of ours out of the instance's history that their attempts could not: their worker died, or lost its lock,
  * or ComfyUI did not hear. Those of jobs that go on stay, for somebody may go on from them.
- * @returns true when there is nothing of ours left but what this worker holds
+ * @returns true when there is nothing of ours left
  */
 export async function tidyHistory({ comfyui, isHeld, standing, signal }: TidyOptions): Promise<boolean> {
   if (isBroken("no_forget")) return true; // for a test: it stays
   const finished = await comfyui.finished(NEWEST, { signal });
-  const left = finished.flatMap(({ promptId, extraData }) => {
-    const mark = markOf(extraData);
-    return mark === undefined || (mark !== "canary" && isHeld(mark.job_id)) ? [] : [{ promptId, mark }];
-  });
   let isTidy = true;
-  for (const { promptId, mark } of left) {
-    const { kind } = mark === "canary" ? { kind: "ended" } : await standing(mark.job_id);
-    if (kind === "ended" || kind === "unknown") await comfyui.forget(promptId);
-    else isTidy = false;
+  for (const { promptId, extraData } of finished) {
+    const mark = markOf(extraData);
+    if (mark === undefined) continue;
+    const isOver = mark === "canary" || (!isHeld(mark.job_id) && isEnded(await standing(mark.job_id)));
+    if (isOver) await comfyui.forget(promptId);
+    else isTidy = false; // an earlier attempt's, perhaps, at a job that this worker holds again
   }
   return isTidy;
+}
+
+function isEnded({ kind }: Standing): boolean {
+  return kind === "ended" || kind === "unknown";
 }
