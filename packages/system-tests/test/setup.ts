@@ -3,9 +3,10 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { isTerminal, Job, type NewJobBody, type WorkerBeat } from "@comfyq/contract";
+import { isTerminal, type Job, type WorkerBeat } from "@comfyq/contract";
 import { type PrivateRedis, startPrivateRedis } from "@comfyq/queue/testing";
 import { tenantWebhookSecret } from "@comfyq/runtime";
+import { asCustomer, type Customer } from "./customer.ts";
 import { type Running, startProcess } from "./processes.ts";
 import { startTcpProxy, type TcpProxy } from "./tcpProxy.ts";
 import { startWebhookSink, type WebhookSink } from "./webhookSink.ts";
@@ -38,7 +39,7 @@ export interface Lines {
 }
 
 /** The whole product as real processes on this machine, with a folder store, a private Redis and a webhook receiver. */
-export interface System extends AsyncDisposable {
+export interface System extends Customer, AsyncDisposable {
   readonly url: string;
   readonly redis: PrivateRedis;
   readonly sink: WebhookSink;
@@ -57,15 +58,10 @@ export interface System extends AsyncDisposable {
   history(): Promise<readonly HistoryLine[]>;
   /** Asks Redis itself, past every proxy: `redisCommand("CONFIG", "SET", "maxmemory", "1")`. @throws Error with its answer */
   redisCommand(...words: readonly string[]): Promise<string>;
-  get(path: string): Promise<Response>;
-  post(path: string, body?: unknown, headers?: Record<string, string>): Promise<Response>;
-  /** Submits, expecting 201. */
-  submit(body: NewJobBody): Promise<Job>;
-  read(id: string): Promise<Job>;
-  /** Looks until the job is as wanted; goes on while Redis is away (503). @throws Error when it ended otherwise */
-  until(id: string, isWanted: (job: Job) => boolean): Promise<Job>;
   /** Starts the worker of simulator `at` again, after it was stopped. */
   restartWorker(at: number, env?: Readonly<Record<string, string>>): Promise<Running>;
+  /** Starts simulator `at` again at its old address, after it ended: its files are there, its memory is not. */
+  restartSimulator(at: number): Promise<void>;
   /** Starts the API again at its old address, after it was stopped. */
   restartApi(): Promise<Running>;
   restartDispatcher(): Promise<Running>;
@@ -114,7 +110,13 @@ export async function setup(options: SetupOptions = {}): Promise<System> {
     ...options.env,
   };
   const wanted = options.comfyUiUrls ? 0 : (options.workers ?? 1);
-  const simulators = await Promise.all(Array.from({ length: wanted }, (_, at) => startSimulator(at)));
+  const startOne = (at: number, port: string) => {
+    const { simulatorArgs = [] } = options;
+    const own = typeof simulatorArgs === "function" ? simulatorArgs(at) : simulatorArgs;
+    const places = ["--dir", join(dataDir, `comfyui-${at}`), "--history", base.COMFYQ_HISTORY_FILE];
+    return startProcess("simulator", { args: ["--port", port, ...places, ...own] });
+  };
+  const simulators = await Promise.all(Array.from({ length: wanted }, (_, at) => startOne(at, "0")));
   const instances = options.comfyUiUrls ?? simulators.map(({ ready }) => String(ready["url"]));
   const lines = options.proxied ? await layLines(redis.url, instances.length) : undefined;
   const via = (line: TcpProxy | undefined) => (line ? { REDIS_URL: line.url } : {});
@@ -145,20 +147,6 @@ export async function setup(options: SetupOptions = {}): Promise<System> {
       .map((running) => running.log())
       .join("\n");
 
-  function startSimulator(at: number): Promise<Running> {
-    const { simulatorArgs = [] } = options;
-    const own = typeof simulatorArgs === "function" ? simulatorArgs(at) : simulatorArgs;
-    const places = ["--dir", join(dataDir, `comfyui-${at}`), "--history", base.COMFYQ_HISTORY_FILE];
-    return startProcess("simulator", { args: ["--port", "0", ...places, ...own] });
-  }
-  const get = (path: string) => fetch(url + path);
-  const read = async (id: string) => Job.parse(await (await get(`/v1/jobs/${id}`)).json());
-  const post = (path: string, body?: unknown, headers: Record<string, string> = {}) =>
-    fetch(url + path, {
-      method: "POST",
-      headers: { "content-type": "application/json", ...headers },
-      ...(body === undefined ? {} : { body: typeof body === "string" ? body : JSON.stringify(body) }),
-    });
   return {
     url,
     redis,
@@ -183,30 +171,14 @@ export async function setup(options: SetupOptions = {}): Promise<System> {
       return stdout.trim();
     },
     env: base,
-    get,
-    post,
-    read,
-    submit: async (body) => {
-      const answer = await post("/v1/jobs", body);
-      if (answer.status !== 201) throw new Error(`submit answered ${answer.status}: ${await answer.text()}`);
-      return Job.parse(await answer.json());
-    },
-    until: async (id, isWanted) => {
-      for (;;) {
-        const answer = await get(`/v1/jobs/${id}`);
-        if (answer.status !== 503) {
-          const job = Job.parse(await answer.json());
-          if (isWanted(job)) return job;
-          if (isTerminal(job.status))
-            throw new Error(`job ended as ${job.status} instead: ${JSON.stringify(job.error)}\n${troubles()}`);
-        } else await answer.body?.cancel();
-        await new Promise((resolve) => setTimeout(resolve, 25));
-      }
-    },
+    ...asCustomer(url, troubles),
     restartWorker: async (at, env) => {
       const worker = await startWorker(at, env);
       workers[at] = worker;
       return worker;
+    },
+    restartSimulator: async (at) => {
+      simulators[at] = await startOne(at, new URL(String(instances[at])).port);
     },
     restartApi: async () => {
       api = await startApi(new URL(url).port);

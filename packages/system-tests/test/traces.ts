@@ -89,7 +89,7 @@ export async function expectOneSuccess(system: System, jobId: string): Promise<J
       ({ op, ended, outcome }) =>
         op === "settled" && ended === true && (outcome === "succeeded" || outcome === "failed"),
     );
-  await vi.waitFor(async () => expect(await endings()).toHaveLength(1)); // noted a moment after customers see it
+  await vi.waitFor(async () => expect(await endings()).toHaveLength(1), { timeout: 10_000 }); // noted a moment after customers see it
   const seen = await promptsOf(system, jobId);
   const standing = (await Promise.all(system.instances.map(standingAt))).flat();
   expect(standing.filter((promptId) => seen.some((prompt) => prompt.promptId === promptId))).toEqual([]);

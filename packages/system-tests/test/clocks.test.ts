@@ -1,0 +1,58 @@
+import { afterAll, expect, test } from "vitest";
+import { timedJob } from "./lanes.ts";
+import { setup } from "./setup.ts";
+import { attemptsOf, expectOneSuccess, expectToldOnce, historyOf, promptsOf } from "./traces.ts";
+
+/** Runs first in each process: its wall clock is off by CLOCK_OFFSET_MS, and jumps to the next of CLOCK_JUMPS_MS with each SIGUSR2. */
+const SHIFTED_CLOCK = `
+  const Real = Date;
+  let offset = Number(process.env.CLOCK_OFFSET_MS ?? 0);
+  const jumps = (process.env.CLOCK_JUMPS_MS ?? "").split(",").map(Number);
+  process.on("SIGUSR2", () => { offset = jumps.shift() ?? 0; });
+  const now = () => Real.now() + offset;
+  globalThis.Date = new Proxy(Real, {
+    construct: (_, args, target) => Reflect.construct(Real, args.length > 0 ? args : [now()], target),
+    apply: () => new Real(now()).toString(),
+    get: (_, name) => (name === "now" ? now : Reflect.get(Real, name)),
+  });
+`;
+const NODE_OPTIONS = `--import=data:text/javascript,${encodeURIComponent(SHIFTED_CLOCK)}`;
+const HOUR_MS = 3_600_000;
+
+const system = await setup({
+  workers: 2,
+  timeScale: 0.2,
+  env: { NODE_OPTIONS, COMFYQ_DRAIN_S: "0", CLOCK_JUMPS_MS: `${HOUR_MS},${-HOUR_MS},0` },
+});
+afterAll(() => system[Symbol.asyncDispose]());
+
+test("clocks that jump an hour forth and back while jobs run and wait: no lock is lost, nothing expires, each job runs once", async () => {
+  for (const jump of ["an hour ahead", "an hour behind", "right again"]) {
+    const body = () => timedJob(1_000, { expires_in_s: 600, webhook: { url: system.sink.url } });
+    const jobs = await Promise.all([1, 2, 3, 4].map(() => system.submit(body())));
+    const [running] = jobs;
+    await system.until(String(running?.id), ({ stage }) => stage === "rendering");
+    // The other worker keeps its clock.
+    for (const who of [system.api, system.dispatcher, system.workers[0]]) if (who) process.kill(who.pid, "SIGUSR2");
+    jobs.push(await system.submit(body()));
+    for (const { id } of jobs) {
+      await expectOneSuccess(system, id);
+      expect([jump, await attemptsOf(system, id)]).toMatchObject([jump, [{ end: "succeeded" }]]);
+      expect(await promptsOf(system, id)).toMatchObject([{ submitted: 1, started: 1 }]);
+      expect((await historyOf(system, id)).filter(({ op }) => op === "fenced")).toEqual([]);
+      // Until its clock is right, a dispatcher's signatures are too old or too new for anybody to believe them.
+      if (jump === "right again") await expectToldOnce(system, id, "job.succeeded");
+    }
+  }
+}, 60_000);
+
+test("a job that a worker an hour ahead put off for a second does not wait an hour for the others when that one dies", async () => {
+  await Promise.all(system.workers.map((worker) => worker.stop("SIGTERM")));
+  const ahead = { CLOCK_OFFSET_MS: String(HOUR_MS), FAILPOINT: "executing:throw@1" };
+  const doomed = await system.restartWorker(0, ahead);
+  const { id } = await system.submit(timedJob(50));
+  await system.until(id, ({ status, attempts }) => status === "queued" && attempts === 1);
+  await doomed.stop("SIGKILL");
+  await system.restartWorker(1);
+  await expectOneSuccess(system, id);
+}, 60_000);
