@@ -8,6 +8,7 @@ import { judgeFailure } from "./attempt/judgeFailure.ts";
 import { runAttempt } from "./attempt/runAttempt.ts";
 import { stopClock } from "./attempt/stopClock.ts";
 import { stopPrompt } from "./attempt/stopPrompt.ts";
+import { hereOf } from "./config.ts";
 import { orAborted } from "./orAborted.ts";
 import type { Tools } from "./tools.ts";
 
@@ -117,7 +118,7 @@ async function outcomeOfMistake(run: AttemptRun, tools: Tools, cause: unknown): 
 async function decide(run: AttemptRun, tools: Tools, failure: JobFailure): Promise<Outcome> {
   const { earlier, head, signal } = run.job;
   const neighbours = await orAborted(tools.neighbours(), withDeadline(signal, FLEET_MS)).catch(() => []);
-  const tries = { earlier, maxAttempts: head.max_attempts, instance: run.instance, neighbours };
+  const tries = { earlier, maxAttempts: head.max_attempts, ...hereOf(tools.config), neighbours };
   return decideOutcome(failure, tries, Math.random());
 }
 

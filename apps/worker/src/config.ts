@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { hostname } from "node:os";
-import { PoolName } from "@comfyq/contract";
+import { type Place, PoolName } from "@comfyq/contract";
 import { readEnv, readSwitches, SHARED_SETTINGS, stripUrl } from "@comfyq/runtime";
 import * as z from "zod";
 
@@ -117,6 +117,11 @@ export function readConfig(argv: readonly string[]): WorkerConfig {
     restartEnv: { PATH, HOME, COMFYUI_URL: instanceName },
     timeScale: readSwitches().timeScale,
   };
+}
+
+/** Where this worker's attempts run. */
+export function hereOf({ instanceName, instanceKey }: Pick<WorkerConfig, "instanceName" | "instanceKey">): Place {
+  return { instance: instanceName, instance_id: instanceKey };
 }
 
 /** Names that mean "this machine", and so another ComfyUI on every machine. */

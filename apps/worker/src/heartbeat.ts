@@ -2,7 +2,7 @@ import { toMoment, type WorkerBeat } from "@comfyq/contract";
 import { beat, leaveFleet, type QueueRoom } from "@comfyq/queue";
 import { every, type Logger, nowMs, withDeadline } from "@comfyq/runtime";
 import type { Activity } from "./activity.ts";
-import type { WorkerConfig } from "./config.ts";
+import { hereOf, type WorkerConfig } from "./config.ts";
 import { reasonOf } from "./instance/instanceHealth.ts";
 import type { Instance } from "./instance/watchInstance.ts";
 import { orAborted } from "./orAborted.ts";
@@ -33,7 +33,7 @@ export function startHeartbeat({ room, config, instance, activity, log }: Heartb
     return {
       id: config.workerId,
       pool: config.COMFYQ_POOL,
-      instance: config.instanceName,
+      ...hereOf(config),
       state: stateOf(instance, activity),
       reason: reasonOf(instance.standing()) ?? null,
       job_id: activity.renderingJobId,

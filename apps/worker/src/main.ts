@@ -87,6 +87,7 @@ async function openQueue({ service, config, log, comfyui }: Omit<Base, "claimer"
     pool: config.COMFYQ_POOL,
     workerId: config.workerId,
     instance: config.instanceName,
+    instanceId: config.instanceKey,
     onTrouble: (cause) => log.warn({ cause }, "the queue is in trouble"),
     onNotTaken: ({ jobId, verdict }) => {
       const why = verdict.kind === "end" ? verdict.error.code : verdict.why;

@@ -33,6 +33,7 @@ export const Attempt = z
     epoch: z.int().positive().meta({ description: "Rises strictly with every start" }),
     worker: z.string(),
     instance: z.string(),
+    instance_id: z.string().nullish(), // attempts written before it was kept have none
     stage: JobStage,
     started_at: Moment,
     ended_at: Moment.nullable(),

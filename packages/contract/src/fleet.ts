@@ -7,6 +7,10 @@ export const WorkerBeat = z
     id: z.string(),
     pool: z.string(),
     instance: z.string().meta({ description: "ComfyUI's address, without credentials" }),
+    instance_id: z
+      .string()
+      .nullish()
+      .meta({ description: "Tells it from other ComfyUIs with the same address, such as 127.0.0.1 on each machine" }),
     state: z.enum(["starting", "idle", "rendering", "unready", "quarantined", "draining"]),
     reason: z.string().nullable().meta({ description: "Why it takes no jobs, in words" }),
     job_id: z.string().nullable(),
@@ -24,3 +28,15 @@ export type WorkerBeat = z.infer<typeof WorkerBeat>;
 /** The node classes an instance knows: class_type → is it an output node? Source: `/object_info`. */
 export const NodeClasses = z.record(z.string(), z.boolean());
 export type NodeClasses = z.infer<typeof NodeClasses>;
+
+/** Where something runs: an attempt, or a worker. */
+export interface Place {
+  /** ComfyUI's address. */
+  readonly instance: string;
+  readonly instance_id?: string | null | undefined;
+}
+
+/** The same ComfyUI? By id where both have one: many machines call their own 127.0.0.1. */
+export function isSameInstance(a: Place, b: Place): boolean {
+  return a.instance_id && b.instance_id ? a.instance_id === b.instance_id : a.instance === b.instance;
+}

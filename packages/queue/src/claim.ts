@@ -43,6 +43,8 @@ export interface ClaimerOptions extends RoomOptions {
   readonly workerId: string;
   /** This worker's ComfyUI, as the journal and the heartbeats name it. */
   readonly instance: string;
+  /** What tells it from other ComfyUIs of the same address. */
+  readonly instanceId?: string;
   /** Redis troubles between claims, for the log; claiming goes on by itself. */
   readonly onTrouble?: (error: Error) => void;
   /** A job was claimed and left to others, or ended before it began; for the log. */
@@ -128,12 +130,13 @@ async function openWorker(room: QueueRoom, options: ClaimerOptions): Promise<Wor
 
 async function openDesk(room: QueueRoom, options: ClaimerOptions, closing: AbortSignal): Promise<Desk> {
   const { firstDeclineMs, declineMs, elsewherePatienceMs } = room.settings;
-  const { pool, workerId, instance, onNotTaken = () => {}, beforeEnding = async () => {} } = options;
+  const { pool, workerId, instance, instanceId, onNotTaken = () => {}, beforeEnding = async () => {} } = options;
   return {
     room,
     pool,
     workerId,
     instance,
+    instanceId,
     cancels: await listenForCancels(room, options.redisUrl),
     declines: rememberDeclines({
       firstDeclineMs,

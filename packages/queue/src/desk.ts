@@ -23,6 +23,7 @@ export interface Desk {
   readonly pool: string;
   readonly workerId: string;
   readonly instance: string;
+  readonly instanceId: string | undefined;
   readonly cancels: Cancels;
   readonly declines: Declines;
   readonly pulse: Pulse;

@@ -24,7 +24,12 @@ type Found = Exclude<Papers, { unreadable: string }> & { readonly drop: Drop };
 export async function holdJob(desk: Desk, hold: Hold, found: Found): Promise<HeldJob | undefined> {
   const { room, lock, epoch, bullJob } = hold;
   const { record } = found;
-  const page = newPage(room, lock, { epoch, workerId: desk.workerId, instance: desk.instance });
+  const page = newPage(room, lock, {
+    epoch,
+    workerId: desk.workerId,
+    instance: desk.instance,
+    instanceId: desk.instanceId,
+  });
   const sayLastWord = () => {
     const word = page.closeAsGhost(desk.closing).finally(() => desk.lastWords.delete(word));
     desk.lastWords.add(word);

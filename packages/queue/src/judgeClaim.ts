@@ -1,22 +1,21 @@
 import {
   type Attempt,
+  isSameInstance,
   type JobFailure,
   jobFailure,
   mayHaveLeftPrompt,
+  type Place,
   policyOf,
-  type WorkerBeat,
 } from "@comfyq/contract";
 import type { Settings } from "./settings.ts";
 import { expiredFailure } from "./stateOf.ts";
 
-/** What is known of a job at the moment a worker has claimed it and before anything of it is begun. */
-export interface ClaimFacts {
+/** What is known of a job at the moment a worker has claimed it and before anything of it is begun; `instance`: its own. */
+export interface ClaimFacts extends Place {
   /** Its attempts so far, oldest first. Declined starts are none. */
   readonly earlier: readonly Attempt[];
-  /** The ComfyUI of the worker that claimed it, as the journal names it. */
-  readonly instance: string;
   /** Other workers of the pool that live and take jobs. */
-  readonly neighbours: readonly Pick<WorkerBeat, "instance">[];
+  readonly neighbours: readonly Place[];
   readonly cancelWanted: boolean;
   /** Until when it may start, in ms of Redis's clock; undefined when there is no such limit. */
   readonly expiresAtMs: number | undefined;
@@ -66,18 +65,17 @@ function isDeath({ end, error, stage }: Attempt): boolean {
 }
 
 /** Another ComfyUI may still hold a prompt of this job; its worker, if it is there, goes on without rendering again. */
-function hasAnotherHome({ earlier, instance, neighbours, redisWasAway }: ClaimFacts): boolean {
+function hasAnotherHome(here: ClaimFacts): boolean {
+  const { earlier, neighbours, redisWasAway } = here;
   const left = earlier.filter(mayHaveLeftPrompt);
-  if (left.some((attempt) => attempt.instance === instance)) return false; // this is a home, too
-  return left.some((attempt) => redisWasAway || neighbours.some((worker) => worker.instance === attempt.instance));
+  if (left.some((attempt) => isSameInstance(attempt, here))) return false; // this is a home, too
+  return left.some((attempt) => redisWasAway || neighbours.some((worker) => isSameInstance(worker, attempt)));
 }
 
 /** It failed here in a way that depends on the instance, and a neighbour has not failed it so. */
-function hasAnElsewhere({ earlier, instance, neighbours }: ClaimFacts): boolean {
-  const failedAt = new Set(
-    earlier.flatMap((attempt) =>
-      attempt.error && policyOf(attempt.error.code).retry === "elsewhere" ? [attempt.instance] : [],
-    ),
-  );
-  return failedAt.has(instance) && neighbours.some((worker) => !failedAt.has(worker.instance));
+function hasAnElsewhere(here: ClaimFacts): boolean {
+  const { earlier, neighbours } = here;
+  const failed = earlier.filter(({ error }) => error && policyOf(error.code).retry === "elsewhere");
+  const hasFailedAt = (place: Place) => failed.some((attempt) => isSameInstance(attempt, place));
+  return hasFailedAt(here) && neighbours.some((worker) => !hasFailedAt(worker));
 }

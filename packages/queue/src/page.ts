@@ -20,6 +20,7 @@ interface PageOptions {
   readonly epoch: number;
   readonly workerId: string;
   readonly instance: string;
+  readonly instanceId: string | undefined;
 }
 
 /** An unwritten page. The first write opens it and shows the job as running. */
@@ -55,11 +56,12 @@ export function newPage(room: QueueRoom, lock: Lock, options: PageOptions): Page
   };
 }
 
-function blankAttempt({ epoch, workerId, instance }: PageOptions): Attempt {
+function blankAttempt({ epoch, workerId, instance, instanceId }: PageOptions): Attempt {
   return {
     epoch,
     worker: workerId,
     instance,
+    instance_id: instanceId ?? null,
     stage: "preparing",
     started_at: toMoment(nowMs()),
     ended_at: null,

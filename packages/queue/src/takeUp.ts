@@ -82,6 +82,7 @@ async function gatherFacts(
   return {
     earlier,
     instance: desk.instance,
+    instance_id: desk.instanceId,
     neighbours: isNew ? [] : await neighboursOf(room, desk.pool, desk.workerId),
     expiresAtMs,
     nowMs: isNew && expiresAtMs !== undefined ? await redisNowMs(room.redis) : 0,

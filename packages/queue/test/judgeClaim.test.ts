@@ -105,6 +105,13 @@ describe("a job whose prompt may run elsewhere", () => {
     expect(code({ earlier: [left], redisWasAway: true })).toBe("decline");
   });
 
+  test("is left to the worker of its own machine, though every machine calls its ComfyUI by the same address", () => {
+    const earlier = [{ ...left, instance: "here", instance_id: "a:8188" }];
+    const neighbours = [{ instance: "here", instance_id: "a:8188" }];
+    expect(code({ earlier, neighbours, instance_id: "b:8188" })).toBe("decline");
+    expect(code({ earlier, neighbours, instance_id: "a:8188" })).toBe("take");
+  });
+
   test("is taken at once where one of its prompts is", () => {
     const earlier = [left, attempt({ epoch: 2, instance: "here", prompt_id: "q", end: "given_back" })];
     expect(code({ earlier, neighbours: there, redisWasAway: true })).toBe("take");

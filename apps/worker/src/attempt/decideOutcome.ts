@@ -1,4 +1,11 @@
-import { type Attempt, type JobErrorPolicy, type JobFailure, policyOf, type WorkerBeat } from "@comfyq/contract";
+import {
+  type Attempt,
+  isSameInstance,
+  type JobErrorPolicy,
+  type JobFailure,
+  type Place,
+  policyOf,
+} from "@comfyq/contract";
 import type { Outcome } from "@comfyq/queue";
 
 /** Failures that do not count are bounded all the same: a job may not circle for ever (promise I7). */
@@ -7,14 +14,13 @@ export const MOST_UNCOUNTED_FAILURES = 10;
 const FIRST_BACKOFF_MS = 1_000;
 const LONGEST_BACKOFF_MS = 60_000;
 
-export interface TriesSoFar {
+/** What a job has been through. `instance`: where this try failed. */
+export interface TriesSoFar extends Place {
   /** Tries before this one. */
-  readonly earlier: readonly Pick<Attempt, "end" | "counted" | "error" | "instance">[];
+  readonly earlier: readonly (Pick<Attempt, "end" | "counted" | "error"> & Place)[];
   readonly maxAttempts: number;
-  /** Where this one failed. */
-  readonly instance: string;
   /** The other workers of the pool that take jobs. */
-  readonly neighbours: readonly Pick<WorkerBeat, "instance">[];
+  readonly neighbours: readonly Place[];
 }
 
 /**
@@ -45,10 +51,10 @@ function isOver(error: JobFailure, failed: Failed, maxAttempts: number): boolean
 }
 
 /** Is there another instance that has not failed this job in the same way? */
-function hasElsewhere({ code }: JobFailure, { earlier, instance, neighbours }: TriesSoFar): boolean {
-  const failedAt = new Set([instance]);
-  for (const attempt of earlier) if (attempt.error?.code === code) failedAt.add(attempt.instance);
-  return neighbours.some((worker) => !failedAt.has(worker.instance));
+function hasElsewhere({ code }: JobFailure, here: TriesSoFar): boolean {
+  const { earlier, neighbours } = here;
+  const failedAt: Place[] = [here, ...earlier.filter((attempt) => attempt.error?.code === code)];
+  return neighbours.some((worker) => !failedAt.some((place) => isSameInstance(place, worker)));
 }
 
 /** What an instance does not have, it does not have a second later either. */

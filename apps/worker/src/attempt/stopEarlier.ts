@@ -1,7 +1,7 @@
 import { type ComfyUi, connectComfyUi } from "@comfyq/comfyui";
-import { type Attempt, mayHaveLeftPrompt } from "@comfyq/contract";
+import { type Attempt, isSameInstance, mayHaveLeftPrompt } from "@comfyq/contract";
 import { isBroken, type Logger } from "@comfyq/runtime";
-import type { WorkerConfig } from "../config.ts";
+import { hereOf, type WorkerConfig } from "../config.ts";
 
 /** How long an instance is asked to stop a prompt of an earlier attempt. */
 const STOP_MS = 5_000;
@@ -23,9 +23,10 @@ export async function stopEarlier(
   tools: StopTools,
   signal: AbortSignal,
 ): Promise<readonly string[]> {
-  const own = tools.config.instanceName;
-  const here = earlier.filter((attempt) => attempt.instance === own);
-  const elsewhere = earlier.filter((attempt) => attempt.instance !== own).filter(mayHaveLeftPrompt);
+  const own = hereOf(tools.config);
+  const here = earlier.filter((attempt) => isSameInstance(attempt, own));
+  // One of the same address is another machine's own, which cannot be reached from here.
+  const elsewhere = earlier.filter(({ instance }) => instance !== own.instance).filter(mayHaveLeftPrompt);
   // Those that would not stop when they had to (`stop_ms` null) may still run, however their attempt ended.
   const left = here.filter((attempt) => mayHaveLeftPrompt(attempt) || attempt.stop?.stop_ms === null);
   const promptIds = left.flatMap(({ prompt_id }) => prompt_id ?? []);

@@ -1,6 +1,7 @@
 import { isComfyError, type Submitted } from "@comfyq/comfyui";
-import { mayHaveLeftPrompt, type Workflow } from "@comfyq/contract";
+import { isSameInstance, mayHaveLeftPrompt, type Workflow } from "@comfyq/contract";
 import { COMFYQ_NAMESPACE, failPoint, isBroken, newId, noteHistory, uuidV5 } from "@comfyq/runtime";
+import { hereOf } from "../config.ts";
 import { JobError } from "../jobError.ts";
 import type { Tools } from "../tools.ts";
 import { type AttemptRun, assertOurs, historyOf } from "./attempt.ts";
@@ -81,7 +82,7 @@ function mayBeThere(error: unknown): boolean {
 
 async function findLeftPrompt(run: AttemptRun, tools: Tools): Promise<string | undefined> {
   for (const attempt of run.job.earlier.toReversed()) {
-    if (attempt.instance !== run.instance || !mayHaveLeftPrompt(attempt)) continue;
+    if (!isSameInstance(attempt, hereOf(tools.config)) || !mayHaveLeftPrompt(attempt)) continue;
     const found = await tools.comfyui.find(attempt.prompt_id, { signal: run.signal });
     if (found.kind === "running" || found.kind === "pending") return attempt.prompt_id;
     // One that failed or was interrupted meanwhile is nothing to go on from.
