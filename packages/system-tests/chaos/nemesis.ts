@@ -20,19 +20,32 @@ const SHORTEST_MS = 200;
 /** Longer than a lock of the scaled system (2 s), so that its loss is met too. */
 const LONGEST_MS = 5_000;
 
-/** Faults that are only planned on purpose: slowness that a scenario needs. */
-const NEVER_BY_CHANCE: readonly FaultName[] = ["exec_slow"];
-const BY_CHANCE = (Object.keys(FAULT_KINDS) as FaultName[]) // keys of the table
-  .filter((kind) => !NEVER_BY_CHANCE.includes(kind));
+/** How often a kind comes up beside the others, which come up once; 0: never by chance, only where a story needs it. */
+const WEIGHTS: Readonly<Partial<Record<FaultName, number>>> = {
+  fail_point: 8,
+  kill_worker: 3,
+  stop_worker: 3,
+  freeze_worker_redis: 3,
+  kill_simulator: 2,
+  zombie: 2,
+  kill_redis: 2,
+  stop_redis: 2,
+  prompt_answer_lost: 2,
+  exec_slow: 0,
+  history_500: 0,
+};
+const HAT = (Object.keys(FAULT_KINDS) as FaultName[]) // keys of the table
+  .flatMap((kind) => Array.from({ length: WEIGHTS[kind] ?? 1 }, () => kind)) as [FaultName, ...FaultName[]]; // and not empty
 
-/** Pure: one to three faults of a round. Replays the same for the same numbers. */
+/** Pure: one to four faults of a round, often all at one station. Replays the same for the same numbers. */
 export function planFaults(seed: number, round: number, stations: number): readonly FaultPlan[] {
   const dice = throwDice(seed, round, "faults");
-  const plans = Array.from({ length: dice.whole(1, 3) }, () => ({
-    kind: dice.pick(BY_CHANCE as [FaultName, ...FaultName[]]), // the table is not empty
+  const victim = dice.oneIn(2) ? dice.whole(0, stations - 1) : undefined;
+  const plans = Array.from({ length: dice.whole(1, 4) }, () => ({
+    kind: dice.pick(HAT),
     atMs: dice.whole(0, BEGIN_WITHIN_MS),
     lastsMs: dice.whole(SHORTEST_MS, LONGEST_MS),
-    station: dice.whole(0, stations - 1),
+    station: victim ?? dice.whole(0, stations - 1),
     point: dice.pick(FAIL_POINT_NAMES),
   }));
   // Two of a kind would heal each other.

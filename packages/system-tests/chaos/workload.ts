@@ -47,7 +47,7 @@ const JOBS = 12;
 const SUBMIT_WITHIN_MS = 4_000;
 const OFTEN: readonly [JobKind, ...JobKind[]] = [
   "picture",
-  "picture",
+  "long",
   "long",
   "many_files",
   "twins",
@@ -77,7 +77,7 @@ export function planJobs(seed: number, round: number): readonly JobPlan[] {
       kind,
       tenant: dice.pick(["alpha", "alpha", "beta"]),
       atMs: dice.whole(0, SUBMIT_WITHIN_MS),
-      renderMs: kind === "long" ? dice.whole(2_500, 5_000) : dice.whole(100, 1_200),
+      renderMs: kind === "long" ? dice.whole(3_000, 7_000) : dice.whole(100, 1_500),
       webhook: !dice.oneIn(3),
       repeated: dice.oneIn(4),
       cancelAfterMs: dice.oneIn(5) ? dice.whole(0, 2_500) : undefined,
