@@ -47,28 +47,29 @@ async function poisonOf(pool: string): Promise<readonly Job[]> {
   return jobs.filter((job) => job.pool === pool);
 }
 
-/** Its history is 8 MB of JSON, which a small heap cannot hold; the graph itself is small. */
-function heavyJob(pool: string): NewJobBody {
-  const job = timedJob(50, { pool, webhook: { url: system.sink.url } });
+/** Its history is so many MB of JSON, which a small heap cannot hold; the graph itself is small. */
+function heavyJob(pool: string, megabytes: number): NewJobBody {
+  const job = timedJob(50, { pool });
   const text = { class_type: "PrimitiveString", inputs: { value: "x".repeat(250_000) } };
-  const shown = Array.from({ length: 100 }, (_, n) => [
+  const shown = Array.from({ length: megabytes * 4 }, (_, n) => [
     `p${n}`,
     { class_type: "PreviewAny", inputs: { source: ["t", 0] } },
   ]);
   return { ...job, workflow: { ...job.workflow, t: text, ...Object.fromEntries(shown) } };
 }
 
-const SMALL_HEAP = { NODE_OPTIONS: "--max-old-space-size=48" };
+/** It works a while at its limit before it gives up: the lock must outlast that. */
+const SMALL_HEAP = { NODE_OPTIONS: "--max-old-space-size=64", COMFYQ_TIME_SCALE: "0.5" };
 
 describe.concurrent("a worker that runs out of memory", () => {
   test("is started again with more of it, and its job goes on from the same prompt", PATIENCE, () =>
     onLane(async ({ first }) => {
       const pool = newPool();
       const doomed = await system.restartWorker(first, { COMFYQ_POOL: pool, ...SMALL_HEAP });
-      const { id } = await system.submit(heavyJob(pool));
+      const { id } = await system.submit(heavyJob(pool, 15));
       await untilDead(system, doomed, id);
       expect(doomed.log()).toContain("heap out of memory");
-      await system.restartWorker(first, { COMFYQ_POOL: pool });
+      await system.restartWorker(first, { COMFYQ_POOL: pool, COMFYQ_TIME_SCALE: "0.5" });
       // The job itself is as heavy to read: look at its journal.
       const ends = async () => (await attemptsOf(system, id)).map(({ end }) => end);
       await vi.waitFor(async () => expect(await ends()).toContain("succeeded"), { timeout: 30_000, interval: 200 });
@@ -83,13 +84,12 @@ describe.concurrent("a worker that runs out of memory", () => {
       const start = () => system.restartWorker(first, { COMFYQ_POOL: pool, ...SMALL_HEAP });
       await start();
       const stop = keepRunning(() => system.workers[first], start);
-      const { id } = await system.submit(heavyJob(pool));
+      const { id } = await system.submit(heavyJob(pool, 25));
       const others = await Promise.all([1, 2, 3, 4].map(() => system.submit(timedJob(50, { pool }))));
       expect(await system.until(id, isFinished)).toMatchObject({ status: "failed", error: { code: "poison" } });
       expect((await attemptsOf(system, id)).filter(({ end }) => end === null)).toHaveLength(2);
       for (const other of others) await expectOneSuccess(system, other.id);
       expect((await poisonOf(pool)).map((job) => job.id)).toEqual([id]);
-      await expectToldOnce(system, id, "job.failed");
       await stop();
     }),
   );

@@ -24,11 +24,13 @@ interface Stats {
   readonly prompts: readonly (SeenPrompt & { readonly job?: string })[];
 }
 
-/** What all simulators have seen of one job. */
+/** What all simulators that are up have seen of one job. */
 export async function promptsOf({ instances }: System, jobId: string): Promise<readonly SeenPrompt[]> {
   const seen = await Promise.all(
     instances.map(async (instance) => {
-      const { prompts } = await readJson<Stats>(fetch(`${instance}/simulator/stats`));
+      const answer = await fetch(`${instance}/simulator/stats`).catch(() => undefined);
+      if (!answer) return [];
+      const { prompts } = await readJson<Stats>(answer);
       return prompts.filter(({ job }) => job === jobId).map((prompt) => ({ ...prompt, instance }));
     }),
   );
@@ -42,11 +44,11 @@ export async function lostGpuMs(system: System, jobId: string): Promise<number> 
   return wasted.reduce((sum, { busyMs }) => sum + busyMs, 0);
 }
 
-/** Ids of the prompts that one ComfyUI runs or has waiting. */
+/** Ids of the prompts that one ComfyUI runs or has waiting; none while it is down. */
 export async function standingAt(instance: string): Promise<readonly string[]> {
-  const queue = await readJson<Record<"queue_running" | "queue_pending", [number, string][]>>(
-    fetch(`${instance}/queue`),
-  );
+  const answer = await fetch(`${instance}/queue`).catch(() => undefined);
+  if (!answer) return [];
+  const queue = await readJson<Record<"queue_running" | "queue_pending", [number, string][]>>(answer);
   return [...queue.queue_running, ...queue.queue_pending].map(([, promptId]) => promptId);
 }
 

@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
+import { text } from "node:stream/consumers";
 import { WebhookEvent } from "@comfyq/contract";
 import { Webhook } from "standardwebhooks";
 
@@ -25,9 +26,8 @@ export async function startWebhookSink(secret: () => string): Promise<WebhookSin
   const all: Received[] = [];
   let status = 204;
   const server = createServer(async (request, response) => {
-    const chunks: Buffer[] = [];
-    for await (const chunk of request) chunks.push(chunk);
-    const body = Buffer.concat(chunks).toString();
+    const body = await text(request).catch(() => undefined);
+    if (body === undefined) return; // its sender died in the middle
     const headers = Object.fromEntries(Object.entries(request.headers).map(([name, value]) => [name, String(value)]));
     all.push({
       id: headers["webhook-id"] ?? "",
