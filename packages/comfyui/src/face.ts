@@ -100,12 +100,8 @@ export interface QueuedPrompt {
   readonly outputNodeIds: readonly string[];
 }
 
-/** A prompt in the server's history. */
-export interface FinishedPrompt {
-  readonly promptId: string;
-  /** What was sent with it. */
-  readonly extraData: Readonly<Record<string, unknown>>;
-}
+/** A prompt in the server's history, and what was sent with it. */
+export type FinishedPrompt = Pick<QueuedPrompt, "promptId" | "extraData">;
 
 /** Both lists in execution order. */
 export interface Queue {
