@@ -3,8 +3,8 @@ import { beat, leaveFleet, type QueueRoom } from "@comfyq/queue";
 import { every, type Logger, nowMs, withDeadline } from "@comfyq/runtime";
 import type { Activity } from "./activity.ts";
 import { hereOf, type WorkerConfig } from "./config.ts";
+import type { Instance } from "./instance/instance.ts";
 import { reasonOf } from "./instance/instanceHealth.ts";
-import type { Instance } from "./instance/watchInstance.ts";
 import { orAborted } from "./orAborted.ts";
 
 interface HeartbeatOptions {

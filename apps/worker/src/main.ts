@@ -24,9 +24,10 @@ import { stopEarlier } from "./attempt/stopEarlier.ts";
 import { readConfig, type WorkerConfig } from "./config.ts";
 import { type Heartbeat, startHeartbeat } from "./heartbeat.ts";
 import { readCanary } from "./instance/canary.ts";
+import type { Instance } from "./instance/instance.ts";
 import { reasonOf } from "./instance/instanceHealth.ts";
 import { createStallPatience } from "./instance/stallPatience.ts";
-import { type Instance, watchInstance } from "./instance/watchInstance.ts";
+import { watchInstance } from "./instance/watchInstance.ts";
 import type { Tools } from "./tools.ts";
 import { type LoopOptions, workLoop } from "./workLoop.ts";
 

@@ -3,8 +3,8 @@ import type { WorkerBeat } from "@comfyq/contract";
 import type { Logger, SafeFetch } from "@comfyq/runtime";
 import type { Storage } from "@comfyq/storage";
 import type { WorkerConfig } from "./config.ts";
+import type { Instance } from "./instance/instance.ts";
 import type { StallPatience } from "./instance/stallPatience.ts";
-import type { Instance } from "./instance/watchInstance.ts";
 
 /** What every step of an attempt works with; built once in main.ts and handed down. */
 export interface Tools {

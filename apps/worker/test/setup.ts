@@ -14,8 +14,9 @@ import type { Activity } from "../src/activity.ts";
 import { stopEarlier } from "../src/attempt/stopEarlier.ts";
 import { readConfig } from "../src/config.ts";
 import { startHeartbeat } from "../src/heartbeat.ts";
+import type { Instance } from "../src/instance/instance.ts";
 import { createStallPatience } from "../src/instance/stallPatience.ts";
-import { type Instance, watchInstance } from "../src/instance/watchInstance.ts";
+import { watchInstance } from "../src/instance/watchInstance.ts";
 import type { Tools } from "../src/tools.ts";
 import { workLoop } from "../src/workLoop.ts";
 

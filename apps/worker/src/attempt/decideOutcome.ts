@@ -30,13 +30,17 @@ export interface TriesSoFar extends Place {
 export function decideOutcome(error: JobFailure, tries: TriesSoFar, dice: number): Outcome {
   const policy = policyOf(error.code);
   if (policy.retry === "never") return { kind: "failed", error };
-  // The instance is away, not the job broken: back to the front of the queue, for whoever is well.
-  if (error.code === "comfyui_unreachable") return boundedGiveBack(error, tries);
+  // The instance is away or its worker unfit, not the job broken: back to the front of the queue, for whoever is well.
+  if (isPlaceAway(error.code)) return boundedGiveBack(error, tries);
   const failed = tries.earlier.filter((attempt) => attempt.end === "failed");
   const isElsewhere = hasElsewhere(error, tries);
   if (isOver(error, failed, tries.maxAttempts) || (isLackOf(error) && !isElsewhere)) return { kind: "failed", error };
   const isToWait = policy.retry === "backoff" || (policy.retry === "elsewhere" && !isElsewhere && !isFreed(error));
   return { kind: "retry", error, counted: policy.counts, afterMs: isToWait ? backoffMs(failed.length, dice) : 0 };
+}
+
+function isPlaceAway(code: JobFailure["code"]): boolean {
+  return code === "comfyui_unreachable" || code === "worker_unfit";
 }
 
 type Failed = TriesSoFar["earlier"];

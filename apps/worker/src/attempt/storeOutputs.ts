@@ -1,11 +1,12 @@
 import { ComfyError, isComfyError, type OutputFile, type PromptOutputs, type Rendered } from "@comfyq/comfyui";
-import { attemptPrefix, type Manifest, type OutputType, type StoredFile, type StoredValue } from "@comfyq/contract";
+import { attemptPrefix, type Manifest, type OutputType, type StoredFile } from "@comfyq/contract";
 import { failPoint, isBroken } from "@comfyq/runtime";
 import { contentTypeOf, StorageError, type StoredObject, safeKeySegment } from "@comfyq/storage";
 import { JobError } from "../jobError.ts";
 import type { Tools } from "../tools.ts";
 import { type AttemptRun, historyOf } from "./attempt.ts";
 import { withoutJobFolder } from "./filenamePrefix.ts";
+import { storeValues } from "./storeValues.ts";
 import { untilStored } from "./untilStored.ts";
 
 export type StoredOutputs = Manifest["outputs"];
@@ -20,7 +21,7 @@ const PARALLEL = 3;
  */
 export async function storeOutputs(run: AttemptRun, rendered: Rendered, tools: Tools): Promise<StoredOutputs> {
   const files = nameFiles(wantedFiles(rendered.outputs));
-  const values = nameValues(rendered.outputs);
+  const { values } = rendered.outputs;
   if (files.length + values.length === 0)
     throw new JobError("no_outputs", "ComfyUI finished, but no node returned a file or value; add a Save node");
   const stored: (StoredFile | undefined)[] = files.map(() => undefined);
@@ -29,7 +30,8 @@ export async function storeOutputs(run: AttemptRun, rendered: Rendered, tools: T
     for (const [at, file] of queue) stored[at] = await storeFile(run, file, tools);
   };
   await Promise.all(Array.from({ length: Math.min(PARALLEL, files.length) }, carry));
-  return [...stored.filter((file) => file !== undefined), ...values];
+  const taken = new Set(files.map(({ name }) => name));
+  return [...stored.filter((file) => file !== undefined), ...(await storeValues(run, { values, taken }, tools))];
 }
 
 interface NamedFile extends OutputFile {
@@ -60,15 +62,6 @@ export function nameFiles(files: readonly OutputFile[]): NamedFile[] {
     taken.add(name);
     return { ...file, name };
   });
-}
-
-function nameValues({ values }: PromptOutputs): StoredValue[] {
-  return values.map(({ node_id, key, index, value }) => ({
-    node_id,
-    name: `${node_id}.${key}.${index}`,
-    type: "value",
-    value,
-  }));
 }
 
 async function storeFile(run: AttemptRun, file: NamedFile, tools: Tools): Promise<StoredFile> {

@@ -32,8 +32,17 @@ export function toJobError(error: unknown): JobFailure {
   if (error instanceof ComfyError) return fromComfyError(error);
   if (error instanceof StorageError) return jobFailure("output_push_failed", error.message);
   const message = error instanceof Error ? error.message : String(error);
+  if (isOwnDisk(error))
+    return jobFailure("worker_unfit", `The worker cannot write to its own disk (${message}); make room, or set TMPDIR`);
   return jobFailure("internal", `The worker failed unexpectedly (${message}); its log has the rest`);
 }
+
+/** What the system says of a disk that takes nothing: no fault of the job, and the next one would fail alike. */
+function isOwnDisk(error: unknown): boolean {
+  return error instanceof Error && "code" in error && DISK_CODES.includes(error.code);
+}
+
+const DISK_CODES: readonly unknown[] = ["ENOSPC", "EDQUOT", "EROFS", "EACCES", "EMFILE", "ENFILE"];
 
 function fromComfyError({ code, message, facts }: ComfyError): JobFailure {
   const node = facts.failure ?? facts.stuckNode;

@@ -115,9 +115,12 @@ function afterAbsence({ away, leftovers }: Health): Leftovers {
   return away === undefined ? leftovers : UNKNOWN;
 }
 
+/** After these it is asked again before anything is claimed for it. */
+const TAKE_AWAY: readonly JobFailure["code"][] = ["comfyui_unreachable", "prompt_lost", "worker_unfit"];
+
 function afterFailure(health: Health, { code, message }: JobFailure, now: Circumstances): Health {
   // Forgotten prompts mean a restart: what it knows has to be asked again, as after an absence.
-  const away = code === "comfyui_unreachable" || code === "prompt_lost" ? isAway(health, message, now) : {};
+  const away = TAKE_AWAY.includes(code) ? isAway(health, message, now) : {};
   if (policyOf(code).sickens !== true) return { ...health, ...away };
   const sickInRow = health.sickInRow + 1;
   const next = { ...health, ...away, sickInRow };

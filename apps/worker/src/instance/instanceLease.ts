@@ -4,6 +4,8 @@ import { orAborted } from "../orAborted.ts";
 
 /** How often a worker that came second looks whether the other is gone. */
 const LOOK_EVERY_MS = 1_000;
+/** Of the lease's length, for how long after a confirmation nobody else can have it. */
+const SURE_FOR = 0.8;
 /** Longest wait for one answer of Redis. */
 const ANSWER_MS = 5_000;
 
@@ -35,7 +37,8 @@ export function keepInstanceLease({ room, claim, onAnswer }: LeaseOptions): Inst
     onAnswer(holder === undefined ? "us" : { holder });
     return holder;
   };
-  const isSurelyOurs = () => monotonicMs() - confirmedAtMs < instanceLeaseMs;
+  // With a margin, as a job's lock is fenced: between this look and what follows from it time passes.
+  const isSurelyOurs = () => monotonicMs() - confirmedAtMs < instanceLeaseMs * SURE_FOR;
   const keep = async () => {
     while (!released.signal.aborted) {
       await ask(ANSWER_MS).catch(() => {}); // no answer changes nothing: without Redis nothing is claimed either

@@ -6,6 +6,7 @@ import type { Activity } from "../activity.ts";
 import type { WorkerConfig } from "../config.ts";
 import { orAborted } from "../orAborted.ts";
 import { canaryWorkflow, flyCanary } from "./canary.ts";
+import type { Instance } from "./instance.ts";
 import {
   applyHealthEvent,
   type Health,
@@ -22,34 +23,6 @@ import { type InstanceFacts, learnInstance } from "./learnInstance.ts";
 import { sharedReason, sortLeftovers } from "./leftovers.ts";
 import { restartInstance } from "./restartInstance.ts";
 import { tidyHistory } from "./tidyHistory.ts";
-
-/** The one ComfyUI of this process, as its loop and its attempts see it. */
-export interface Instance {
-  /** Undefined until it has answered once. */
-  facts(): InstanceFacts | undefined;
-  /** May jobs be claimed for it, and if not, why. */
-  standing(): Standing;
-  /** Waits until jobs may be claimed. @throws the signal's reason */
-  untilWell(signal: AbortSignal): Promise<void>;
-  /** Jobs that wait and whose prompts are there: to be claimed before all others. */
-  toRejoin(): readonly string[];
-  /** A prompt was rendered to its end there. */
-  noteRendered(): void;
-  /** An attempt failed there; the failure's code says whether the instance is to blame. */
-  noteFailure(failure: JobFailure): void;
-  /** A prompt may have been left behind there: nothing is claimed until somebody has looked. @param condemned stop it */
-  lookAgain(condemned?: string): void;
-  /** A prompt that has ended may have been left in its history: it is taken out by and by. */
-  tidyLater(): void;
-  /** True when another worker drives it by now, because this process slept. Then what runs there is the other's. */
-  isAnothers(): Promise<boolean>;
-  /** Runs a canary, while no job of ours is there. @returns why it failed; undefined when it ran */
-  flyCanary(signal: AbortSignal): Promise<string | undefined>;
-  /** Undefined when the operator gave no command. Restarts it; true when it answers again in time. */
-  readonly restart: ((signal: AbortSignal) => Promise<boolean>) | undefined;
-  /** Lets another worker have it. */
-  release(): Promise<void>;
-}
 
 export interface InstanceOptions {
   readonly comfyui: ComfyUi;
@@ -109,7 +82,8 @@ class WatchedInstance implements Instance {
   }
 
   facts = () => this.#facts;
-  standing = () => standingOf(this.#health);
+  /** A lease that was not confirmed for long may be another's by now: nothing is claimed until Redis has been asked again. */
+  standing = () => standingOf(this.#isSurelyOurs() ? this.#health : { ...this.#health, driver: { kind: "unasked" } });
   toRejoin = () => (this.#health.leftovers.kind === "rejoin" ? this.#health.leftovers.jobIds : []);
   noteRendered = () => this.#note({ kind: "rendered" });
 
@@ -119,7 +93,7 @@ class WatchedInstance implements Instance {
   }
 
   noteFailure(failure: JobFailure): void {
-    if (failure.code === "comfyui_unreachable") this.#rest();
+    if (failure.code === "comfyui_unreachable" || failure.code === "worker_unfit") this.#rest();
     this.#note({ kind: "failed", failure });
   }
 
@@ -199,7 +173,10 @@ class WatchedInstance implements Instance {
       this.#lease ??= keepInstanceLease({
         room: claimer.room,
         claim: { key: config.instanceKey, token: newId(), holder: `worker ${config.workerId} on ${config.machine}` },
-        onAnswer: (by) => this.#note({ kind: "driven", by }),
+        onAnswer: (by) => {
+          this.#note({ kind: "driven", by });
+          this.#wake(); // a lease that had not been confirmed for long is, without any news
+        },
       });
   }
 
@@ -273,6 +250,15 @@ class WatchedInstance implements Instance {
     return isBack;
   }
 
+  #wake(): void {
+    this.#changed.resolve();
+    this.#changed = Promise.withResolvers();
+  }
+
+  #isSurelyOurs(): boolean {
+    return this.#lease === undefined || this.#health.driver.kind !== "us" || this.#lease.isSurelyOurs();
+  }
+
   #rest(): void {
     this.#restUntilMs = monotonicMs() + REST_MS * this.#options.config.timeScale;
   }
@@ -290,8 +276,7 @@ class WatchedInstance implements Instance {
     if (standing.kind === "well") log.info("instance is well");
     else if (standing.kind === "starting") log.debug({ reason: standing.reason }, "instance is being looked at");
     else log.warn({ state: standing.kind, reason: standing.reason }, "instance takes no jobs");
-    this.#changed.resolve();
-    this.#changed = Promise.withResolvers();
+    this.#wake();
     onChange();
   }
 }
