@@ -1,4 +1,4 @@
-import { readdir } from "node:fs/promises";
+import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Workflow } from "@comfyq/contract";
 import { expect, test, vi } from "vitest";
@@ -264,4 +264,26 @@ test("whatever came of them, nothing of ended jobs stays in ComfyUI's history or
   for (const id of jobs) await house.until(id, isEnded);
   await eventually(async () => (await historyOf(simulator.url)).length === 0);
   expect(await readdir(join(house.files, "store", "jobs"))).toEqual([jobs[0]]);
+});
+
+test("a large value becomes a file, and small ones stay in the job", async () => {
+  const house = await setup();
+  const simulator = await house.simulator();
+  await house.worker(simulator.url);
+  const text = "x".repeat(100_000);
+  const show = (source: string): Workflow[string] => ({ class_type: "PreviewAny", inputs: { source: [source, 0] } });
+  const workflow: Workflow = {
+    "1": { class_type: "PrimitiveString", inputs: { value: text } },
+    "2": show("1"),
+    "3": { class_type: "PrimitiveString", inputs: { value: "small" } },
+    "4": show("3"),
+  };
+  const { outputs } = await house.until(await house.submit(workflow), isEnded);
+  expect(outputs.map(({ node_id, type }) => [node_id, type])).toEqual([
+    ["2", "text"],
+    ["4", "value"],
+  ]);
+  const [large] = outputs;
+  const key = large && "key" in large ? large.key : "";
+  expect(await readFile(join(house.files, "store", key), "utf8")).toBe(text);
 });
