@@ -50,12 +50,17 @@ function endOf(facts: ClaimFacts, poisonDeaths: number): JobFailure | undefined 
   // The sweeper ends most of these while they wait; it may be down.
   if (facts.earlier.length === 0 && facts.expiresAtMs !== undefined && facts.expiresAtMs <= facts.nowMs)
     return expiredFailure();
-  const deaths = facts.earlier.filter(isDeath).length;
-  if (deaths < poisonDeaths) return undefined;
+  const deaths = facts.earlier.filter(isDeath);
+  if (deaths.reduce((sum, death) => sum + suspicionOf(death), 0) < poisonDeaths) return undefined;
   return jobFailure(
     "poison",
-    `Its worker or its ComfyUI died ${deaths} times while running it; look at the attempts, then submit it again`,
+    `Its worker or its ComfyUI died ${deaths.length} times while running it; look at the attempts, then submit it again`,
   );
+}
+
+/** While a job is stored its worker renders the next one, which is more likely to have killed it. */
+function suspicionOf({ stage }: Attempt): number {
+  return stage === "storing" ? 0.5 : 1;
 }
 
 /** Did the worker die in this attempt (it never said how it ended), or ComfyUI while it had the prompt? */

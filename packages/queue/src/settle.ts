@@ -72,7 +72,7 @@ async function moveOnce({ bullJob, lock: { token } }: Hold, outcome: Outcome): P
       await bullJob.moveToFailed(new Error(JSON.stringify(outcome.error)), token, false);
       return;
     case "retry":
-      await bullJob.moveToDelayed(nowMs() + outcome.afterMs, token);
+      await bullJob.moveToDelayed((await redisNowMs(room.redis)) + outcome.afterMs, token);
       return;
     case "give_back":
       await bullJob.moveToWait(token);

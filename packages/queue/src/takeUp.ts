@@ -112,7 +112,7 @@ async function decline(desk: Desk, { room, lock, bullJob }: Hold, availability: 
     whileOurs(lock, async () => {
       if (!(await setPriority(room, lock, 0))) return false;
       try {
-        await bullJob.moveToDelayed(nowMs() + waitMs, lock.token);
+        await bullJob.moveToDelayed((await redisNowMs(room.redis)) + waitMs, lock.token);
         return true;
       } catch (error) {
         if (isLockLost(error)) return false;

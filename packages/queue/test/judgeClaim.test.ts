@@ -71,6 +71,13 @@ describe("jobs that nobody should begin", () => {
     expect(verdict.kind === "end" && verdict.error.message).toContain("died 4 times");
   });
 
+  test("a death while its files were stored is half a suspicion: its worker was rendering another job by then", () => {
+    const stored = attempt({ stage: "storing" });
+    expect(code({ earlier: [stored, attempt({ epoch: 2 })] })).toBe("take");
+    expect(code({ earlier: [stored, stored, stored] })).toBe("take");
+    expect(code({ earlier: [stored, stored, stored, stored] })).toBe("poison");
+  });
+
   test("giving back, being refused by a ComfyUI that was away before, and common failures are no deaths", () => {
     const harmless = [
       attempt({ end: "given_back" }),

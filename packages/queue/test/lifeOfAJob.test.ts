@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { jobFailure, NewJob } from "@comfyq/contract";
 import { expect, test } from "vitest";
-import { claimOne, GRAPH, manifestFor, nodeFailed, setup } from "./setup.ts";
+import { claimOne, GRAPH, manifestFor, nodeFailed, setup, untilSomebodyWaits } from "./setup.ts";
 
 test("a job is queued, claimed, and succeeded with its manifest's outputs", async () => {
   await using house = await setup();
@@ -68,6 +68,7 @@ test("a job given back is claimed at once by a waiting worker, and the try does 
   const one = await claimOne(await house.claimer("one"));
   const two = await house.claimer("two");
   const waiting = claimOne(two);
+  await untilSomebodyWaits(two);
   await one.end({ kind: "give_back", reason: "draining" });
   const held = await waiting;
   expect(held.id).toBe(id);

@@ -83,6 +83,15 @@ export async function claimAmong(...claimers: readonly Claimer[]): Promise<HeldJ
   return held;
 }
 
+/** Resolves when a worker waits for a job and nothing that happened before will wake it. */
+export async function untilSomebodyWaits({ room }: Claimer): Promise<void> {
+  const marker = room.names.bull(room.names.jobsQueue("default"), "marker");
+  for (;;) {
+    const blocked = /^blocked_clients:(\d+)/m.exec(await room.redis.info("clients"))?.[1];
+    if (Number(blocked) > 0 && (await room.redis.exists(marker)) === 0) return;
+  }
+}
+
 /** Tells the fleet that this worker lives, as its heartbeat would. */
 export async function beatAs(claimer: Claimer, workerId: string, facts: Partial<WorkerBeat> = {}): Promise<void> {
   const now = new Date().toISOString();

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { expect, test, vi } from "vitest";
 import { sweepExpired } from "../src/index.ts";
 import { openLine } from "./line.ts";
-import { claimOne, endLock, manifestFor, nodeFailed, setup } from "./setup.ts";
+import { claimOne, endLock, manifestFor, nodeFailed, setup, untilSomebodyWaits } from "./setup.ts";
 
 test("a job waits, is held by its epoch, waits again for another try, and has ended", async () => {
   await using house = await setup();
@@ -110,6 +110,7 @@ test("a worker that waits is woken for a job that another names first, and then 
   const waiting = claimOne(await house.claimer("waiting"));
   const id = await house.submit({ run_at: new Date(Date.now() + 3_600_000).toISOString() });
   const naming = await house.claimer("naming");
+  await untilSomebodyWaits(naming);
   await naming.stopClaiming();
   expect(await naming.claim({ first: [id] })).toBeUndefined();
   expect((await waiting).id).toBe(id);
