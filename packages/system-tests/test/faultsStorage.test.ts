@@ -144,17 +144,25 @@ test(
 );
 
 test(
-  "a bucket that stays forbidden fails the job as output_push_failed, after one render, and the others go on",
+  "a bucket that stays forbidden for longer than one attempt has patience costs no render either",
   { timeout: 90_000 },
   () =>
     withWorker(async (pool) => {
+      const at = POOLS.indexOf(pool);
+      await system.workers[at]?.stop("SIGTERM");
+      await system.restartWorker(at, { COMFYQ_STORE_PATIENCE_S: "1" });
       const { id } = await system.submit(job(pool));
       const trouble = strike(id, { kind: "error", code: "AccessDenied", on: ["PutObject"] });
-      const failed = await system.until(id, isFinished);
+      await system.until(id, ({ attempts }) => attempts >= 3);
+      expect(await attemptsOf(system, id)).toMatchObject([
+        { end: "failed", counted: false, error: { code: "output_push_failed", blame: "platform" } },
+        { end: "failed", counted: false },
+        { end: null },
+      ]);
       trouble.remove();
-      expect(failed).toMatchObject({ status: "failed", error: { code: "output_push_failed", blame: "platform" } });
-      expect(await promptsOf(system, id)).toMatchObject([{ submitted: 1, started: 1 }]);
-      await expectOneRender((await system.submit(job(pool))).id);
+      expect(await system.until(id, isFinished)).toMatchObject({ status: "succeeded", error: null });
+      expect(await promptsOf(system, id)).toMatchObject([{ submitted: 1, started: 1, outcome: "success" }]);
+      await expectToldOnce(system, id, "job.succeeded");
     }),
 );
 

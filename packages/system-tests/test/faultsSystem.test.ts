@@ -113,6 +113,7 @@ test.concurrent(
       expect(await system.until(id, isFinished)).toMatchObject({ status: "failed", error: { code: "poison" } });
       for (const other of others) await expectOneSuccess(system, other.id);
       expect((await poisonOf(pool)).map((job) => job.id)).toEqual([id]);
+      await expectToldOnce(system, id, "job.failed");
       expect((await historyOf(system, id)).filter(({ op }) => op === "crashed")).toHaveLength(2);
       await stop();
       await system.restartSimulator(first);
