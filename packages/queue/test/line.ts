@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { connect, createServer, type Socket } from "node:net";
 
 /** What of a line may freeze: everything, or only what Redis is asked, or only what it answers. */
-export type Frozen = "all" | "requests" | "answers";
+type Frozen = "all" | "requests" | "answers";
 
 /** A line between one process and its Redis, which can freeze: connections stay open, and nothing passes. */
 export interface Line extends AsyncDisposable {
