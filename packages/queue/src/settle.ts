@@ -7,6 +7,7 @@ import { appendEvent } from "./jobEvents.ts";
 import { type Lock, whileOurs } from "./keepLock.ts";
 import type { Outcome } from "./outcome.ts";
 import { within } from "./persist.ts";
+import { putOff } from "./putOff.ts";
 import type { QueueRoom } from "./room.ts";
 import { failedStatus } from "./stateOf.ts";
 
@@ -63,7 +64,7 @@ async function move(hold: Hold, outcome: Outcome): Promise<boolean> {
   return true;
 }
 
-async function moveOnce({ bullJob, lock: { token } }: Hold, outcome: Outcome): Promise<void> {
+async function moveOnce({ room, bullJob, lock: { token, pool } }: Hold, outcome: Outcome): Promise<void> {
   switch (outcome.kind) {
     case "succeeded":
       await bullJob.moveToCompleted(outcome.manifest, token, false);
@@ -72,7 +73,7 @@ async function moveOnce({ bullJob, lock: { token } }: Hold, outcome: Outcome): P
       await bullJob.moveToFailed(new Error(JSON.stringify(outcome.error)), token, false);
       return;
     case "retry":
-      await bullJob.moveToDelayed((await redisNowMs(room.redis)) + outcome.afterMs, token);
+      await putOff(room, { bullJob, pool, token }, outcome.afterMs);
       return;
     case "give_back":
       await bullJob.moveToWait(token);

@@ -1,6 +1,5 @@
 import { type Attempt, type JobFailure, jobFailure } from "@comfyq/contract";
 import type { Job as BullJob } from "bullmq";
-import { nowMs } from "./clock.ts";
 import type { Desk, Drop } from "./desk.ts";
 import { neighboursOf } from "./fleet.ts";
 import type { DropReason, HeldJob } from "./heldJob.ts";
@@ -10,6 +9,7 @@ import { keepLock, whileOurs } from "./keepLock.ts";
 import { setPriority } from "./lockScripts.ts";
 import { type Papers, readPapers } from "./papers.ts";
 import { orAborted } from "./persist.ts";
+import { putOff } from "./putOff.ts";
 import { redisNowMs } from "./redisClock.ts";
 import { type Hold, isLockLost, settle } from "./settle.ts";
 
@@ -112,7 +112,7 @@ async function decline(desk: Desk, { room, lock, bullJob }: Hold, availability: 
     whileOurs(lock, async () => {
       if (!(await setPriority(room, lock, 0))) return false;
       try {
-        await bullJob.moveToDelayed((await redisNowMs(room.redis)) + waitMs, lock.token);
+        await putOff(room, { bullJob, pool: lock.pool, token: lock.token }, waitMs);
         return true;
       } catch (error) {
         if (isLockLost(error)) return false;

@@ -34,6 +34,24 @@ test("a job whose worker was killed is claimed by another, as the next epoch", a
   expect(await held.end({ kind: "succeeded", manifest: manifestFor(held) })).toBe(true);
 }, 60_000);
 
+test("a job that a worker an hour ahead put off for a moment does not wait an hour for the others", async () => {
+  await using house = await setup();
+  const id = await house.submit();
+  const script = `
+    const real = Date.now;
+    Date.now = () => real() + 3_600_000;
+    const { openClaimer } = await import(${JSON.stringify(new URL("../src/index.ts", import.meta.url).href)});
+    const claimer = await openClaimer({ redisUrl: ${JSON.stringify(house.redis.url)}, pool: "default", workerId: "ahead", instance: "i" });
+    let held; while (!held) held = await claimer.claim();
+    const error = { code: "internal", message: "x", blame: "platform", retryable: true };
+    process.stdout.write(String(await held.end({ kind: "retry", error, counted: true, afterMs: 500 })));
+    process.kill(process.pid, "SIGKILL");`;
+  const ahead = spawn(process.execPath, ["--conditions=@comfyq/source", "--input-type=module", "-e", script]);
+  const [said] = await once(ahead.stdout, "data");
+  expect(String(said)).toBe("true");
+  expect(await claimOne(await house.claimer())).toMatchObject({ id, earlier: [{ end: "failed", worker: "ahead" }] });
+}, 30_000);
+
 /** As if another worker held the job by now. */
 async function takeLockAway({ room }: Claimer, jobId: string): Promise<void> {
   await room.redis.set(`${room.names.bull(room.names.jobsQueue("default"), jobId)}:lock`, "another");
