@@ -13,13 +13,16 @@ import { patiently } from "./patiently.ts";
  * mend; what ComfyUI failed with, after the same patience
  */
 export async function untilStored<T>(run: AttemptRun, tools: Tools, step: () => Promise<T>): Promise<T> {
-  // Broken for a test: no patience at all, so that a blink of the store costs a render.
-  const patienceMs = isBroken("rerender_on_store_failure") ? -1 : tools.config.COMFYQ_STORE_PATIENCE_S * 1_000;
+  // Broken for a test: no patience, and nobody goes on from the prompt, so that a blink of the store costs a render.
+  const isHasty = isBroken("rerender_on_store_failure");
+  const patienceMs = isHasty ? -1 : tools.config.COMFYQ_STORE_PATIENCE_S * 1_000;
   try {
     return await patiently(run, tools.log, { what: "storing", patienceMs, mayPass, step });
   } catch (error) {
     if (!(error instanceof StorageError) || run.signal.aborted) throw error;
-    throw new JobError("output_push_failed", `The store cannot be used: ${error.message}`, { cause: error });
+    throw new JobError(isHasty ? "internal" : "output_push_failed", `The store cannot be used: ${error.message}`, {
+      cause: error,
+    });
   }
 }
 
