@@ -66,70 +66,93 @@ const WORKER_ENV = {
   COMFYQ_CANARY_S: "6",
 };
 
+/** Ends what was started, the last thing first. Safe to repeat. */
+type Closers = (() => Promise<unknown>)[];
+
+async function closeAll(closers: Closers): Promise<void> {
+  for (let close = closers.pop(); close; close = closers.pop()) await close();
+}
+
+/** What every fleet that is not closed has started. */
+const open = new Set<Closers>();
+
+/** Ends whatever was started and not closed, a fleet that was still starting included. */
+export async function closeFleets(): Promise<void> {
+  await Promise.all([...open].map(closeAll));
+}
+
 /** Starts everything and waits until it is ready. */
 export async function startFleet(options: FleetOptions): Promise<Fleet> {
   const dir = await mkdtemp(join(tmpdir(), "comfyq-chaos-"));
+  const closers: Closers = [];
+  open.add(closers);
+  const ground = await layGround(dir, options.breaks ?? "", closers);
+  const { redis, history, env } = ground;
+  const start: Start = (who) => {
+    const actor = startActor({ ...who, history, onTrouble: options.onTrouble });
+    closers.push(() => actor.close());
+    return actor;
+  };
+  const port = await freePort();
+  const url = `http://127.0.0.1:${port}`;
+  const apiToRedis = await lay(redis.url, closers);
+  const apiEnv = { ...env, REDIS_URL: apiToRedis.url, COMFYQ_PORT: String(port) };
+  const api = start({ name: "api", kind: "api", env: apiEnv });
+  const dispatcherEnv = { ...env, REDIS_URL: redis.url, COMFYQ_PUBLIC_URL: url };
+  const dispatcher = start({ name: "dispatcher", kind: "dispatcher", env: dispatcherEnv });
+  const at = Array.from({ length: options.workers }, (_, index) => index);
+  const stations = await Promise.all(at.map((index) => startStation({ index, ...ground, closers, start })));
+  const actors = [api, dispatcher, ...stations.flatMap(({ worker, simulator }) => [worker, simulator])];
+  await Promise.all(actors.map((actor) => actor.whenUp()));
+  const close = async () => {
+    await closeAll(closers);
+    open.delete(closers);
+  };
+  return { ...ground, url, api, apiToRedis, dispatcher, stations, actors, [Symbol.asyncDispose]: close };
+}
+
+type Ground = Pick<Fleet, "dir" | "spoolDir" | "history" | "redis" | "s3" | "store" | "receiver" | "keys"> & {
+  /** What all processes of the product are told. */
+  readonly env: Readonly<Record<string, string>>;
+};
+
+/** What the processes stand on: folders, Redis, the store, the customers' receiver, keys. */
+async function layGround(dir: string, breaks: string, closers: Closers): Promise<Ground> {
   const spoolDir = join(dir, "spool");
   await mkdir(spoolDir);
   const history = openHistory(join(dir, "history.jsonl"));
   const master = newSecret("whm");
-  const [redis, s3, receiver, keys] = await Promise.all([
-    startPrivateRedis(),
-    startFakeS3({ buckets: [BUCKET], ...S3_LOGIN }),
-    startReceiver(history, master),
-    writeKeys(dir),
-  ]);
-  const env = {
-    ...sharedEnv({ dir, spoolDir, history, breaks: options.breaks ?? "", s3Url: s3.url }),
-    COMFYQ_WEBHOOK_SECRET: master,
-  };
-  const start = (who: Pick<ActorOptions, "name" | "kind" | "env" | "args">) =>
-    startActor({ ...who, history, onTrouble: options.onTrouble });
-  const port = await freePort();
-  const url = `http://127.0.0.1:${port}`;
-  const apiToRedis = await startTcpProxy(redis.url);
-  const api = start({
-    name: "api",
-    kind: "api",
-    env: { ...env, REDIS_URL: apiToRedis.url, COMFYQ_PORT: String(port) },
-  });
-  const dispatcher = start({
-    name: "dispatcher",
-    kind: "dispatcher",
-    env: { ...env, REDIS_URL: redis.url, COMFYQ_PUBLIC_URL: url },
-  });
-  const at = Array.from({ length: options.workers }, (_, index) => index);
-  const stations = await Promise.all(
-    at.map((index) => startStation({ index, env, dir, redisUrl: redis.url, history }, start)),
-  );
-  const actors = [api, dispatcher, ...stations.flatMap(({ worker, simulator }) => [worker, simulator])];
-  const lines = [apiToRedis, ...stations.flatMap(({ toRedis, toComfyUi }) => [toRedis, toComfyUi])];
+  const redis = await startPrivateRedis();
+  closers.push(() => redis.close());
+  const s3 = await startFakeS3({ buckets: [BUCKET], ...S3_LOGIN });
+  closers.push(() => s3.close());
+  const receiver = await startReceiver(history, master);
+  closers.push(() => receiver.close());
   const store = openStorage(`s3://${BUCKET}`, { endpoint: s3.url, region: "us-east-1", credentials: S3_LOGIN });
-  await Promise.all(actors.map((actor) => actor.whenUp()));
-  return {
-    url, api, apiToRedis, dispatcher, stations, redis, s3, store, receiver, history, dir, spoolDir, keys, actors,
-    [Symbol.asyncDispose]: async () => {
-      await Promise.all(actors.map((actor) => actor.close()));
-      await Promise.all([receiver.close(), store.close(), s3.close(), ...lines.map((line) => line.close())]);
-      await redis.close();
-    },
-  }; // biome-ignore format: a list of parts
+  closers.push(() => store.close());
+  const keys = await writeKeys(dir);
+  const env = { ...sharedEnv({ dir, spoolDir, history, breaks, s3Url: s3.url }), COMFYQ_WEBHOOK_SECRET: master };
+  return { dir, spoolDir, history, redis, s3, store, receiver, keys, env };
 }
 
-interface StationPlan {
-  readonly index: number;
-  readonly env: Readonly<Record<string, string>>;
-  readonly dir: string;
-  readonly redisUrl: string;
-  readonly history: HistoryFile;
+async function lay(target: string, closers: Closers): Promise<TcpProxy> {
+  const line = await startTcpProxy(target);
+  closers.push(() => line.close());
+  return line;
 }
 
 type Start = (who: Pick<ActorOptions, "name" | "kind" | "env" | "args">) => Actor;
 
-async function startStation({ index, env, dir, redisUrl, history }: StationPlan, start: Start): Promise<Station> {
+interface StationPlan extends Ground {
+  readonly index: number;
+  readonly closers: Closers;
+  readonly start: Start;
+}
+
+async function startStation({ index, env, dir, redis, history, closers, start }: StationPlan): Promise<Station> {
   const port = await freePort();
   const simulatorUrl = `http://127.0.0.1:${port}`;
-  const [toRedis, toComfyUi] = await Promise.all([startTcpProxy(redisUrl), startTcpProxy(simulatorUrl)]);
+  const [toRedis, toComfyUi] = await Promise.all([lay(redis.url, closers), lay(simulatorUrl, closers)]);
   const flags = ["--port", String(port), "--dir", join(dir, `comfyui-${index}`), "--history", history.path];
   const simulator = start({ name: `simulator:${port}`, kind: "simulator", env: {}, args: flags });
   await simulator.whenUp(); // a worker that meets nobody looks again only after a second

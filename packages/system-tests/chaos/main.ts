@@ -2,7 +2,7 @@ import { writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { type Fleet, removeTraces, startFleet } from "./fleet.ts";
+import { closeFleets, type Fleet, removeTraces, startFleet } from "./fleet.ts";
 import { planFaults } from "./nemesis.ts";
 import { proveChecker } from "./proveChecker.ts";
 import { describeBreaches, openTally } from "./report.ts";
@@ -123,4 +123,15 @@ async function keepEvidence(fleet: Fleet, { seed }: Settings, { round, result }:
   say(`  again:   npm run chaos -- --seed ${seed} --round ${round} --rounds 1`);
 }
 
-process.exitCode = await main();
+/** Nothing that was started outlives this process. */
+for (const signal of ["SIGINT", "SIGTERM"] as const)
+  process.once(signal, () => {
+    say("stopping");
+    void closeFleets().finally(() => process.exit(130));
+  });
+
+try {
+  process.exitCode = await main();
+} finally {
+  await closeFleets();
+}
