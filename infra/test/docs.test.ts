@@ -7,6 +7,7 @@ import { readText, root } from "./composeFile.ts";
 const PAGES: Readonly<Record<string, number>> = {
   "infra/README.md": 40,
   "infra/docs/ARCHITECTURE.md": 200,
+  "infra/docs/faults.md": 100,
   "infra/docs/operations.md": 120,
   "infra/examples/README.md": 40,
 };
@@ -39,5 +40,29 @@ describe.each(Object.entries(PAGES))("%s", (page, mostLines) => {
     const named = readText(page).match(/\b(COMFYQ|COMFYUI|S3)_[A-Z_]*[A-Z]\b/g) ?? [];
     const unknown = named.filter((name) => !sources.some((source) => source.includes(name)));
     expect(unknown.filter((name) => name !== "COMFYQ_TENANT_SECRET")).toEqual([]); // the reader's own, in an example
+  });
+});
+
+describe("infra/docs/faults.md", () => {
+  const rows = [...readText("infra/docs/faults.md").matchAll(/^\| (\d+)(?:–(\d+))? +\|(.*)$/gm)];
+
+  test("has each of the 74 faults once, in order", () => {
+    const numbers = rows.flatMap(([, first, last]) => {
+      const from = Number(first);
+      return Array.from({ length: Number(last ?? first) - from + 1 }, (_, at) => from + at);
+    });
+    expect(numbers).toEqual(Array.from({ length: 74 }, (_, at) => at + 1));
+  });
+
+  test("names a test that exists, or says that there is none and why", () => {
+    const isThere = (name: string) => {
+      const [room, file] = name.split("/");
+      return ["apps", "packages"].some((floor) => existsSync(join(root, floor, `${room}/test/${file}.test.ts`)));
+    };
+    const bad = rows.filter(([, , , text = ""]) => {
+      const named = [...text.matchAll(/`([\w.-]+\/[\w.-]+)`/g)].map((match) => match[1] ?? "");
+      return named.length === 0 ? !/\| none: \w/.test(text) : !named.every(isThere);
+    });
+    expect(bad.map(([row]) => row)).toEqual([]);
   });
 });
