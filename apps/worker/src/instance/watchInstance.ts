@@ -15,7 +15,6 @@ import {
   NEW_INSTANCE,
   nextCure,
   reasonOf,
-  type Standing,
   standingOf,
 } from "./instanceHealth.ts";
 import { type InstanceLease, keepInstanceLease } from "./instanceLease.ts";
