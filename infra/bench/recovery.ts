@@ -1,4 +1,3 @@
-import type { Attempt } from "@comfyq/contract";
 import { sampling } from "../../packages/system-tests/test/graphs.ts";
 import { readJson, type System, setup } from "../../packages/system-tests/test/setup.ts";
 
@@ -8,6 +7,13 @@ import { readJson, type System, setup } from "../../packages/system-tests/test/s
  * Run: `npm run -s bench:recovery`. Takes ten minutes: the lock's ten seconds are what is measured.
  */
 const ROUNDS = 20;
+
+interface Attempt {
+  readonly epoch: number;
+  readonly worker: string;
+  readonly instance: string;
+  readonly prompt_id: string | null;
+}
 
 interface Line {
   readonly bench: string;
