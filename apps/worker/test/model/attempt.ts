@@ -1,13 +1,15 @@
 import type { AttemptEnd, JobErrorCode } from "@comfyq/contract";
 import { jobFailure } from "@comfyq/contract";
 import type { Outcome } from "@comfyq/queue";
-import { judge, lockIt, neighboursOf, placeOf } from "./claiming.ts";
+import { judge, lockIt, neighboursOf } from "./claiming.ts";
 import { strikes } from "./comfyui.ts";
 import { noteHealth } from "./instanceWatch.ts";
 import { canAsk, hears, isOurs, letGo, lose } from "./lock.ts";
 import { isLocked, settle, writePage } from "./queue.ts";
 import { post, stopFor, submitOrRejoin, watch } from "./rendering.ts";
-import type { Held, Stage, Worker, World } from "./state.ts";
+import { type Held, placeOf, type Stage, type Worker, type World } from "./state.ts";
+
+const REST_MS = 3_000;
 
 /**
  * Where an attempt stands after a step. `again`: whom it needs is away. `lost`: the job is another's by now. `gone`: it was
@@ -60,8 +62,9 @@ export function journal(
 export function fail(code: JobErrorCode, world: World, worker: Worker, held: Held): Outcome {
   const error = jobFailure(code, code);
   noteHealth(world, worker, { kind: "failed", failure: error });
+  if (code === "comfyui_unreachable" || code === "worker_unfit") worker.restUntilMs = world.nowMs + REST_MS;
   const { job, earlier } = held;
-  const here = placeOf(worker);
+  const here = placeOf(worker.instance);
   const tries = { earlier, maxAttempts: job.maxAttempts, ...here, neighbours: neighboursOf(world, worker) };
   const outcome = world.parts.decideOutcome(error, tries, world.dice());
   world.promises.onFailure(worker, held, { code, isFinal: outcome.kind === "failed" });

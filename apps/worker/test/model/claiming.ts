@@ -5,7 +5,7 @@ import { isWell, noteHealth } from "./instanceWatch.ts";
 import { canAsk, hears, isOurs } from "./lock.ts";
 import { decline, earlierTries, isLocked, renew, writePage } from "./queue.ts";
 import { stopEarlier } from "./rendering.ts";
-import type { Held, Worker, World } from "./state.ts";
+import { type Held, placeOf, type Worker, type World } from "./state.ts";
 
 /** The first renewal, asked for until the lock must have run out: a lease counts from a question of our own. */
 export function lockIt(world: World, worker: Worker, held: Held): Next {
@@ -39,7 +39,7 @@ export function judge(world: World, worker: Worker, held: Held): Next {
 function claimFacts(world: World, worker: Worker, held: Held): ClaimFacts {
   return {
     earlier: held.earlier,
-    instance: worker.instance.name,
+    ...placeOf(worker.instance),
     neighbours: neighboursOf(world, worker),
     cancelWanted: held.job.cancelWanted,
     expiresAtMs: held.job.expiresAtMs,
@@ -59,11 +59,7 @@ export function neighboursOf(world: World, worker: Worker): readonly Place[] {
   return world.workers
     .filter((other) => other !== worker && other.told === "takes jobs")
     .filter((other) => world.nowMs - other.heardAtMs < world.parts.settings.beatTtlMs)
-    .map(placeOf);
-}
-
-export function placeOf({ instance: { name } }: Worker): Place {
-  return { instance: name, instance_id: name };
+    .map(({ instance }) => placeOf(instance));
 }
 
 function putAside(world: World, worker: Worker, held: Held): Next {
@@ -93,7 +89,7 @@ function newPage({ name: worker, instance }: Worker, epoch: number): Attempt {
   return {
     epoch,
     worker,
-    instance: instance.name,
+    instance: instance.address,
     instance_id: instance.name,
     stage: "preparing",
     started_at: "2026-01-01T00:00:00.000Z",

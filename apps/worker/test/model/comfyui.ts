@@ -16,6 +16,7 @@ const STEP_OF: ReadonlyMap<Fate, { readonly code: JobErrorCode; readonly step: E
       ["input_too_large", "preparing"],
       ["input_unreachable", "preparing"],
       ["internal", "preparing"],
+      ["worker_unfit", "preparing"],
       ["workflow_rejected", "posting"],
       ["model_missing", "posting"],
       ["node_class_missing", "posting"],

@@ -66,7 +66,7 @@ export const HOUSE_EVENTS = {
   },
 } as const satisfies Record<string, (world: World) => void>;
 
-export interface Asked {
+interface Asked {
   readonly nature: Nature;
   readonly maxAttempts: number;
   readonly expiresInMs: number | undefined;

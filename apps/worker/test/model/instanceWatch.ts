@@ -25,6 +25,7 @@ export function noteHealth(world: World, worker: Worker, event: HealthEvent): vo
 export function lookAfter(world: World, worker: Worker): void {
   const { instance } = worker;
   askWhoDrives(world, worker);
+  if (world.nowMs < worker.restUntilMs) return;
   if (instance.state !== "up") {
     noteHealth(world, worker, { kind: "away", reason: "no answer" });
     cure(world, worker);

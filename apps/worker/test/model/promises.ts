@@ -3,8 +3,8 @@ import type { Outcome } from "@comfyq/queue";
 import type { HealthEvent } from "../../src/instance/instanceHealth.ts";
 
 import { Customer } from "./customer.ts";
-import { hears } from "./lock.ts";
-import { isWaiting, statusOf } from "./queue.ts";
+import { isAttended, isOrphan, isThere } from "./orphans.ts";
+import { statusOf } from "./queue.ts";
 import type { Held, Instance, Job, Prompt, Worker, World } from "./state.ts";
 
 /** The longest that a GPU may work for nobody. */
@@ -104,7 +104,7 @@ export class Promises {
 
   onInstanceFault(world: World, instance: Instance): void {
     for (const job of world.jobs)
-      if ([...job.journal.values()].some((page) => page.instance === instance.name)) this.#allow(job);
+      if ([...job.journal.values()].some((page) => page.instance_id === instance.name)) this.#allow(job);
   }
 
   /** A try that says nothing of its end: its worker died, or cannot say it before it does. */
@@ -138,7 +138,7 @@ export class Promises {
     const { instance } = worker;
     const left = earlier
       .filter(mayHaveLeftPrompt)
-      .find((page) => page.instance === instance.name && isThere(instance, page.prompt_id));
+      .find((page) => page.instance_id === instance.name && isThere(instance, page.prompt_id));
     if (left) this.#left.set(token, left.prompt_id);
     const deaths = sum(this.#of(job).deaths);
     if (deaths >= POISON) this.#note("I7", `job ${job.id} begins after ${deaths} deaths`);
@@ -169,7 +169,7 @@ export class Promises {
       this.#note("I11", `${instance.prompts.length} prompts of ours at ${instance.name}`);
     for (const other of world.instances) {
       const again =
-        other !== instance &&
+        other.address !== instance.address &&
         other.state === "up" &&
         !other.isZombie &&
         other.prompts.find(({ jobId }) => jobId === job.id);
@@ -274,36 +274,4 @@ function suspicionOf({ stage }: Attempt): number {
 
 function sum(parts: ReadonlyMap<number, number>): number {
   return [...parts.values()].reduce((total, part) => total + part, 0);
-}
-
-/** It runs there, or ended well: there is nothing to render again. */
-function isThere({ prompts, history }: Instance, promptId: string): boolean {
-  return prompts.some(({ id }) => id === promptId) || history.get(promptId) === "ok";
-}
-
-/** Can anybody stop a prompt there at all? */
-function isAttended(world: World, instance: Instance): boolean {
-  if (instance.state !== "up" || instance.isZombie) return false;
-  return world.workers.some(
-    (worker) =>
-      worker.instance === instance &&
-      worker.state === "runs" &&
-      !worker.isDraining &&
-      hears(world, worker) &&
-      worker.health.driver.kind === "us",
-  );
-}
-
-/** Its job has ended, or goes on without it. */
-function isOrphan(world: World, instance: Instance, prompt: Prompt): boolean {
-  const job = world.jobs.find(({ id }) => id === prompt.jobId);
-  if (!job || job.end) return true;
-  if (isWaiting(job)) return false;
-  return (
-    !world.workers.some((worker) =>
-      worker.held.some(
-        (held) => held.job === job && worker.instance === instance && (held.promptId ?? prompt.id) === prompt.id,
-      ),
-    ) && Math.max(0, ...job.journal.keys()) > prompt.epoch
-  );
 }

@@ -1,9 +1,9 @@
-import { JobErrorCode, jobFailure, mayHaveLeftPrompt } from "@comfyq/contract";
+import { isSameInstance, JobErrorCode, jobFailure, mayHaveLeftPrompt } from "@comfyq/contract";
 import { fail, journal, type Next, succeeded } from "./attempt.ts";
 import { stopPrompt, strikes } from "./comfyui.ts";
 import { flyCanary, noteHealth, restartBy } from "./instanceWatch.ts";
 import { isOurs } from "./lock.ts";
-import type { Fate, Held, Worker, World } from "./state.ts";
+import { type Fate, type Held, placeOf, type Worker, type World } from "./state.ts";
 
 /** Silence after which a render counts as stuck, and the longest render. */
 const STALL_MS = 20_000;
@@ -58,7 +58,7 @@ function noteSubmitted(world: World, worker: Worker, held: Held): Next {
 function findLeftPrompt({ instance }: Worker, { earlier }: Held): string | undefined {
   return earlier
     .filter(mayHaveLeftPrompt)
-    .filter((page) => page.instance === instance.name)
+    .filter((page) => isSameInstance(page, placeOf(instance)))
     .map((page) => page.prompt_id)
     .findLast(
       (promptId) => instance.prompts.some(({ id }) => id === promptId) || instance.history.get(promptId) === "ok",
@@ -69,9 +69,12 @@ function findLeftPrompt({ instance }: Worker, { earlier }: Held): string | undef
 export function stopEarlier(world: World, { instance }: Worker, { earlier }: Held): boolean {
   let isClear = true;
   for (const page of earlier) {
-    const at = world.instances.find(({ name }) => name === page.instance);
-    const isStuckHere = at === instance && page.stop?.stop_ms === null;
-    if (at === undefined || page.prompt_id === null || !(mayHaveLeftPrompt(page) || isStuckHere)) continue;
+    const at = world.instances.find((one) => isSameInstance(page, placeOf(one)));
+    const isHere = at === instance;
+    const isStuckHere = isHere && page.stop?.stop_ms === null;
+    // One of the same address is another machine's own, which cannot be reached from here.
+    if (at === undefined || (!isHere && page.instance === instance.address)) continue;
+    if (page.prompt_id === null || !(mayHaveLeftPrompt(page) || isStuckHere)) continue;
     if (!stopPrompt(at, page.prompt_id) && at === instance) isClear = false;
   }
   return isClear;

@@ -1,4 +1,4 @@
-import type { Attempt, JobErrorCode, TerminalStatus } from "@comfyq/contract";
+import type { Attempt, JobErrorCode, Place, TerminalStatus } from "@comfyq/contract";
 import type { Outcome } from "@comfyq/queue";
 import type { Lease } from "@comfyq/queue/testing";
 import { type Health, NEW_INSTANCE } from "../../src/instance/instanceHealth.ts";
@@ -46,6 +46,8 @@ export interface Prompt {
 /** One ComfyUI: everything of it is lost when it restarts. */
 export interface Instance {
   readonly name: string;
+  /** As the journal names it. Machines that each have one of their own may all call it 127.0.0.1. */
+  readonly address: string;
   state: "up" | "down" | "unreachable";
   /** When it comes up again by itself. */
   backAtMs: number | undefined;
@@ -118,6 +120,8 @@ export interface Worker {
   held: Held[];
   health: Health;
   actAtMs: number;
+  /** After some troubles it leaves its instance alone for a while. */
+  restUntilMs: number;
   lookedThroughAtMs: number;
   /** Until when it may be sure that nobody else drives its ComfyUI. */
   drivesUntilMs: number;
@@ -180,9 +184,10 @@ export function newJob(id: string, asked: Pick<Job, "nature" | "maxAttempts" | "
   };
 }
 
-export function newInstance(name: string): Instance {
+export function newInstance(name: string, address: string): Instance {
   return {
     name,
+    address,
     state: "up",
     backAtMs: undefined,
     isZombie: false,
@@ -207,6 +212,7 @@ export function newWorker(name: string, instance: Instance): Worker {
     held: [],
     health: NEW_INSTANCE,
     actAtMs: 0,
+    restUntilMs: 0,
     lookedThroughAtMs: Number.NEGATIVE_INFINITY,
     drivesUntilMs: 0,
     heardAtMs: 0,
@@ -229,4 +235,9 @@ export function isRendering({ held }: Worker): boolean {
 /** Has it claimed a job that is not begun? */
 export function isClaiming({ held }: Worker): boolean {
   return held.some(({ page }) => page === undefined);
+}
+
+/** How an instance is told from others. */
+export function placeOf({ address, name }: Instance): Place {
+  return { instance: address, instance_id: name };
 }

@@ -69,6 +69,7 @@ export const story: fc.Arbitrary<Story> = fc
     setup: fc.record({
       gpus: fc.integer({ min: 1, max: 3 }),
       spare: fc.constantFrom(0, 0, 1),
+      isLoopback: fc.boolean(),
       canRestart: fc.boolean(),
       dice: fc.nat({ max: 1_000 }),
     }),

@@ -5,7 +5,7 @@ import type { Story } from "./stories.ts";
 const submit: Event = { submit: { nature: { fate: "ok", times: 1 }, maxAttempts: 1, expiresInMs: undefined } };
 
 function fleet(gpus: number, spare: number, events: readonly Event[]): Story {
-  return { setup: { gpus, spare, canRestart: false, dice: 0 }, events };
+  return { setup: { gpus, spare, isLoopback: false, canRestart: false, dice: 0 }, events };
 }
 
 /** A worker sleeps after its claim was granted; when it wakes its lock has only a few seconds left, and then its line is cut. */

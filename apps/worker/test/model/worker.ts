@@ -26,7 +26,7 @@ export function runWorker(world: World, worker: Worker): void {
   if (isAwake(worker) && hears(world, worker)) beat(world, worker);
 }
 
-export function isAwake({ state }: Worker): boolean {
+function isAwake({ state }: Worker): boolean {
   return state === "runs";
 }
 

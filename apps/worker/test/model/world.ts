@@ -16,12 +16,16 @@ export interface Setup {
   readonly gpus: number;
   /** Second workers at the first ComfyUIs: they wait until they may drive. */
   readonly spare: number;
+  /** Every machine has its own, at the same address: nobody reaches another's. */
+  readonly isLoopback: boolean;
   readonly canRestart: boolean;
   readonly dice: number;
 }
 
-export function createWorld({ gpus, spare, canRestart, dice }: Setup, parts: Parts): World {
-  const instances = Array.from({ length: gpus }, (_, at) => newInstance(`gpu-${at}`));
+export function createWorld({ gpus, spare, isLoopback, canRestart, dice }: Setup, parts: Parts): World {
+  const instances = Array.from({ length: gpus }, (_, at) =>
+    newInstance(`gpu-${at}`, isLoopback ? "127.0.0.1" : `gpu-${at}`),
+  );
   let seed = dice;
   return {
     nowMs: 0,
