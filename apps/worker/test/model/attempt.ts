@@ -17,6 +17,13 @@ const REST_MS = 3_000;
  */
 export type Next = Stage | Outcome | "again" | "lost" | "gone";
 
+/** One step's surroundings. */
+export interface Try {
+  readonly world: World;
+  readonly worker: Worker;
+  readonly held: Held;
+}
+
 type Step = (world: World, worker: Worker, held: Held) => Next;
 
 /** The worker's runAttempt, cut where it can be killed. */
@@ -36,7 +43,7 @@ const STEPS: Readonly<Record<Stage, Step>> = {
 /** Does the next step of one attempt. */
 export function stepAttempt(world: World, worker: Worker, held: Held): void {
   const isStopped = held.hearsCancel && held.page && held.outcome === undefined && held.stage !== "sealing";
-  const next = isStopped ? stopFor("canceled", world, worker, held) : STEPS[held.stage](world, worker, held);
+  const next = isStopped ? stopFor("canceled", { world, worker, held }) : STEPS[held.stage](world, worker, held);
   if (next === "lost") lose(world, worker, held);
   else if (next === "gone") letGo(world, worker, held);
   else if (typeof next === "object") Object.assign(held, { outcome: next, stage: "settling" });
@@ -59,7 +66,7 @@ export function journal(
 }
 
 /** What becomes of a try that failed with this code, here and now. */
-export function fail(code: JobErrorCode, world: World, worker: Worker, held: Held): Outcome {
+export function fail(code: JobErrorCode, { world, worker, held }: Try): Outcome {
   const error = jobFailure(code, code);
   noteHealth(world, worker, { kind: "failed", failure: error });
   if (code === "comfyui_unreachable" || code === "worker_unfit") worker.restUntilMs = world.nowMs + REST_MS;
@@ -77,7 +84,7 @@ function store(world: World, worker: Worker, held: Held): Next {
   const written = journal(world, worker, { held, stage: "storing" });
   if (written !== "written") return written;
   const struck = strikes(held.job, "storing");
-  if (struck) return fail(struck, world, worker, held);
+  if (struck) return fail(struck, { world, worker, held });
   held.hasFiles = world.parts.rules.storesBeforeSealing;
   return "stored";
 }

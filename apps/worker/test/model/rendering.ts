@@ -1,5 +1,5 @@
 import { isSameInstance, JobErrorCode, jobFailure, mayHaveLeftPrompt } from "@comfyq/contract";
-import { fail, journal, type Next, succeeded } from "./attempt.ts";
+import { fail, journal, type Next, succeeded, type Try } from "./attempt.ts";
 import { stopPrompt, strikes } from "./comfyui.ts";
 import { flyCanary, noteHealth, restartBy } from "./instanceWatch.ts";
 import { isOurs } from "./lock.ts";
@@ -23,7 +23,7 @@ export function submitOrRejoin(world: World, worker: Worker, held: Held): Next {
     world.promises.sees("found its manifest");
     return succeeded(held);
   }
-  if (worker.instance.state !== "up") return fail("comfyui_unreachable", world, worker, held);
+  if (worker.instance.state !== "up") return fail("comfyui_unreachable", { world, worker, held });
   const left = rules.looksForLeftPrompt && rules.rejoins ? findLeftPrompt(worker, held) : undefined;
   if (left !== undefined) {
     world.promises.sees("rejoined");
@@ -32,7 +32,7 @@ export function submitOrRejoin(world: World, worker: Worker, held: Held): Next {
   }
   if (rules.looksForLeftPrompt && !stopEarlier(world, worker, held)) {
     noteHealth(world, worker, { kind: "look_again" });
-    return fail("comfyui_unreachable", world, worker, held);
+    return fail("comfyui_unreachable", { world, worker, held });
   }
   return prepare(world, worker, held);
 }
@@ -40,7 +40,7 @@ export function submitOrRejoin(world: World, worker: Worker, held: Held): Next {
 function prepare(world: World, worker: Worker, held: Held): Next {
   const { job, epoch } = held;
   const struck = strikes(job, "preparing");
-  if (struck) return fail(struck, world, worker, held);
+  if (struck) return fail(struck, { world, worker, held });
   const { looksForLeftPrompt } = world.parts.rules;
   held.promptId = looksForLeftPrompt ? `${job.id}:${epoch}` : `${job.id}:${epoch}:${world.nowMs}`;
   return noteSubmitted(world, worker, held);
@@ -89,7 +89,7 @@ export function post(world: World, worker: Worker, held: Held): Next {
     // A ComfyUI that has not met this job cannot have died of it.
     const facts = world.parts.rules.forgetsRefusals ? { prompt_id: null, stage: "preparing" as const } : {};
     const written = journal(world, worker, { held, ...facts });
-    return written === "written" ? fail(refusal, world, worker, held) : written;
+    return written === "written" ? fail(refusal, { world, worker, held }) : written;
   }
   Object.assign(held, { mayRun: true, wasTaken: true });
   instance.prompts.push({ id: promptId, jobId: job.id, epoch, startedAtMs: undefined, fate: "ok" });
@@ -101,20 +101,20 @@ export function watch(world: World, worker: Worker, held: Held): Next {
   const { instance } = worker;
   if (instance.state !== "up") {
     held.awaySinceMs ??= world.nowMs;
-    return world.nowMs - held.awaySinceMs < AWAY_MS ? "again" : fail("comfyui_unreachable", world, worker, held);
+    return world.nowMs - held.awaySinceMs < AWAY_MS ? "again" : fail("comfyui_unreachable", { world, worker, held });
   }
   held.awaySinceMs = undefined;
   const prompt = instance.prompts.find(({ id }) => id === held.promptId);
-  if (!prompt) return afterRender(instance.history.get(held.promptId ?? ""), world, worker, held);
+  if (!prompt) return afterRender(instance.history.get(held.promptId ?? ""), { world, worker, held });
   const forMs = world.nowMs - held.renderSinceMs;
   const isSilent = instance.isZombie || prompt.fate === "silence";
-  if (isSilent && forMs >= STALL_MS) return stopFor("stalled", world, worker, held);
-  return forMs >= TIMEOUT_MS ? stopFor("timeout", world, worker, held) : "again";
+  if (isSilent && forMs >= STALL_MS) return stopFor("stalled", { world, worker, held });
+  return forMs >= TIMEOUT_MS ? stopFor("timeout", { world, worker, held }) : "again";
 }
 
-function afterRender(fate: Fate | undefined, world: World, worker: Worker, held: Held): Next {
+function afterRender(fate: Fate | undefined, { world, worker, held }: Try): Next {
   held.mayRun = false;
-  if (fate !== "ok") return fail(codeOf(fate), world, worker, held);
+  if (fate !== "ok") return fail(codeOf(fate), { world, worker, held });
   noteHealth(world, worker, { kind: "rendered" });
   return "rendered";
 }
@@ -128,7 +128,7 @@ function codeOf(fate: Fate | undefined): JobErrorCode {
  * Canceled, out of time, or silent: the prompt is interrupted until it is gone, then its ComfyUI is restarted, then one
  * waits; after a silence not for long, and a canary says whether the workflow is to blame, or the instance.
  */
-export function stopFor(code: "canceled" | "timeout" | "stalled", world: World, worker: Worker, held: Held): Next {
+export function stopFor(code: "canceled" | "timeout" | "stalled", { world, worker, held }: Try): Next {
   const { promptId } = held;
   held.stopSinceMs ??= world.nowMs;
   const forMs = world.nowMs - held.stopSinceMs;
@@ -143,5 +143,5 @@ export function stopFor(code: "canceled" | "timeout" | "stalled", world: World, 
   if (held.page) held.page = { ...held.page, stop };
   if (code !== "stalled") return { kind: "failed", error: jobFailure(code, code) };
   const isWell = isGone && !isLate && flyCanary(world, worker);
-  return fail(isWell ? "stalled" : "comfyui_zombie", world, worker, held);
+  return fail(isWell ? "stalled" : "comfyui_zombie", { world, worker, held });
 }
