@@ -50,7 +50,9 @@ export function newPage(room: QueueRoom, lock: Lock, options: PageOptions): Page
         const page = z.record(z.string(), z.unknown()).safeParse(readJson(kept ?? "")).data;
         // Its end may have been written, and even have come true without our hearing it.
         if (!page || page["end"] !== null) return;
-        const end = { end: "given_back" satisfies AttemptEnd, ended_at: toMoment(nowMs()), counted: false };
+        // What it had found out stands, though it came too late to decide: a ComfyUI that died of this job is to be counted.
+        const { error } = facts;
+        const end = { end: "given_back" satisfies AttemptEnd, ended_at: toMoment(nowMs()), counted: false, error };
         await correctPage(room, lock.jobId, { field, text: JSON.stringify({ ...page, ...end }) });
       }).catch(() => {}), // the process closes: the attempt then looks like a death, which it nearly is
   };

@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
-import type { Progress } from "@comfyq/contract";
+import { jobFailure, type Progress } from "@comfyq/contract";
 import { expect, test, vi } from "vitest";
 import type { Claimer, HeldJob } from "../src/index.ts";
 import { openLine } from "./line.ts";
@@ -58,6 +58,23 @@ test("a worker cut off from Redis stops before its lock can end, and its ghost c
   expect(next.isOurs()).toBe(true);
   expect(await next.end({ kind: "succeeded", manifest: manifestFor(next) })).toBe(true);
   expect(await house.producer.read("default", id)).toMatchObject({ status: "succeeded", sealed_epoch: 2 });
+}, 60_000);
+
+test("a ComfyUI that died of a job while Redis was away is remembered, although the attempt could not be ended", async () => {
+  await using house = await setup(FAST);
+  await using line = await openLine(house.redis.url);
+  const other = await house.claimer("other");
+  const id = await house.submit();
+  const lost = await claimOne(await house.claimer("lost", { redisUrl: line.url }));
+  await lost.journal({ prompt_id: "p", stage: "rendering" });
+  line.freeze("all");
+  const error = jobFailure("prompt_lost", "ComfyUI was restarted");
+  expect(await lost.end({ kind: "retry", error, counted: false, afterMs: 0 })).toBe(false);
+  // Later than the lock: what was under way when the line froze comes too late as well.
+  await vi.waitFor(async () => expect(await other.room.redis.exists(lockOf(other, id))).toBe(0), { timeout: 10_000 });
+  line.thaw();
+  await vi.waitFor(async () => expect((await attempts(house, id))?.at(0)?.end).toBe("given_back"), { timeout: 10_000 });
+  expect(await attempts(house, id)).toMatchObject([{ epoch: 1, counted: false, error: { code: "prompt_lost" } }]);
 }, 60_000);
 
 test("a process that slept knows that its job may be another's before any of its timers has fired", async () => {
