@@ -23,7 +23,7 @@ export const FAULT_KINDS = {
   kill_redis: free,
   stop_redis: free,
   kill_simulator: free,
-  stop_simulator: { mayCostRender: false, cutsOff: true },
+  stop_simulator: { mayCostRender: true, cutsOff: true }, // asleep for longer than a stall
   fail_point: free,
   // lines
   freeze_worker_redis: free,

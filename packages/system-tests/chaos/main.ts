@@ -1,8 +1,10 @@
-import { writeFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { check } from "./checker/check.ts";
 import { closeFleets, type Fleet, removeTraces, startFleet } from "./fleet.ts";
+import { parseHistory } from "./history.ts";
 import { planFaults } from "./nemesis.ts";
 import { proveChecker } from "./proveChecker.ts";
 import { describeBreaches, openTally } from "./report.ts";
@@ -11,6 +13,7 @@ import { planJobs } from "./workload.ts";
 
 const HELP = `npm run chaos -- [--minutes N] [--seed S] [--round K] [--rounds N] [--breaks a,b] [--workers N] [--keep]
 npm run chaos -- --prove-checker [--only name]
+npm run chaos -- --judge FILE
 
 Plays rounds of customers and faults against real processes, and judges I1 to I12 after each.
 --minutes       how long (1)
@@ -20,7 +23,8 @@ Plays rounds of customers and faults against real processes, and judges I1 to I1
 --breaks        COMFYQ_BREAKS for all processes: parts broken on purpose
 --workers       workers, each with its simulator (3)
 --keep          leaves the run's folder, with the history and all, where it is
---prove-checker runs every broken build and shows that the checker names its invariant`;
+--prove-checker runs every broken build and shows that the checker names its invariant
+--judge         judges a history that was kept`;
 
 const say = (line: string) => process.stdout.write(`${line}\n`);
 
@@ -45,6 +49,7 @@ async function main(): Promise<number> {
       workers: { type: "string", default: "3" },
       keep: { type: "boolean", default: false },
       only: { type: "string" },
+      judge: { type: "string" },
       "prove-checker": { type: "boolean", default: false },
       help: { type: "boolean", default: false },
     },
@@ -53,6 +58,7 @@ async function main(): Promise<number> {
     say(HELP);
     return 0;
   }
+  if (values.judge !== undefined) return judge(values.judge);
   if (values["prove-checker"]) return (await proveChecker({ say, only: values.only })) ? 0 : 1;
   return run({
     seed: Number(values.seed),
@@ -63,6 +69,15 @@ async function main(): Promise<number> {
     workers: Number(values.workers),
     keep: values.keep,
   });
+}
+
+/** @returns the exit code: 1 when something was violated */
+async function judge(path: string): Promise<number> {
+  const judgements = check(parseHistory(await readFile(path, "utf8")));
+  const tally = openTally();
+  tally.add(judgements);
+  say(`${tally.table()}\n${describeBreaches(judgements)}`);
+  return tally.isClean() ? 0 : 1;
 }
 
 /** Rounds until the time is over. @returns the exit code: 1 when something was violated */

@@ -40,6 +40,13 @@ function unexplained(facts: Facts, before: Stay | undefined, render: Stay): Brea
     (fault) => fault.simulator === before.simulator && faultKind(fault.kind).mayCostRender,
   );
   const wasBroken = broken.some(({ fromMs, toMs }) => fromMs <= during.toMs && toMs >= during.fromMs);
-  if (workerDied || fenced || before.how === "lost" || wasBroken) return undefined;
+  // Also after its end: a history that nobody has read yet dies with it.
+  const ends = [...facts.of("booted"), ...facts.of("crashed"), ...facts.of("process_ended")];
+  const comfyuiDied = ends.some((line) => nameOf(line) === before.simulator && isDuring(line));
+  if (workerDied || fenced || comfyuiDied || wasBroken) return undefined;
   return { why: "it was rendered again, and nothing explains why", lines: [before.started, render.started] };
+}
+
+function nameOf(line: Line): string {
+  return line.op === "process_ended" ? line.name : String(line.actor);
 }
