@@ -20,11 +20,16 @@ async function cancel(room: QueueRoom, tenant: string, jobId: string): Promise<J
   const job = await readJob(room, tenant, jobId);
   if (!job || job.status === "canceled") return job;
   if (isTerminal(job.status) && room.breaks.has("cancel_overrules_end")) return overruleEnd(room, job);
-  if (isTerminal(job.status))
-    throw new QueueError("conflict", `Job ${jobId} has already ended as ${job.status}; there is nothing to cancel`);
+  if (isTerminal(job.status)) throw tooLate(job);
   const wanted: WantedJob = { id: jobId, pool: job.pool, atMs: nowMs(), reason: "cancel_requested_at_ms" };
   if (!(await withdrawJob(room, wanted)) && !(await tellTheWorker(room, wanted))) return cancel(room, tenant, jobId); // it has ended meanwhile: as what?
-  return readJob(room, tenant, jobId);
+  const after = await readJob(room, tenant, jobId);
+  if (after && isTerminal(after.status) && after.status !== "canceled") throw tooLate(after); // before its worker heard
+  return after;
+}
+
+function tooLate({ id, status }: JobFacts): QueueError {
+  return new QueueError("conflict", `Job ${id} has already ended as ${status}; there is nothing to cancel`);
 }
 
 /** What must never be: there to see that the checker of promise I2 notices. */
