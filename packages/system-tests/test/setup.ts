@@ -31,7 +31,7 @@ export interface SetupOptions {
 }
 
 /** The lines to Redis that a test can break. */
-export interface Lines {
+interface Lines {
   readonly api: TcpProxy;
   readonly dispatcher: TcpProxy;
   /** In the order of the workers. */

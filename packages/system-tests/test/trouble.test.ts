@@ -1,6 +1,5 @@
 import type { Attempt } from "@comfyq/contract";
-import { startFakeS3 } from "@comfyq/fake-s3";
-import { afterAll, expect, onTestFinished, test, vi } from "vitest";
+import { afterAll, expect, test, vi } from "vitest";
 import { example, sampling } from "./graphs.ts";
 import { isFinished, readJson, type System, setup } from "./setup.ts";
 
@@ -84,52 +83,3 @@ test("a model that this ComfyUI lacks is the instance's fault, and says which fi
   expect(failed).toMatchObject({ status: "failed", error: { code: "model_missing", blame: "instance" } });
   expect(failed.error?.message).toContain("absent.safetensors");
 });
-
-test("a stopped worker gives its job back, and a stop leaves no attempt without an end", async () => {
-  const seenBefore = await promptsSeen(system);
-  const { id } = await system.submit({ workflow: sampling(60) });
-  await system.until(id, ({ stage }) => stage === "rendering");
-  expect(await system.workers[0]?.stop("SIGTERM")).toBe(0);
-  expect(await system.read(id)).toMatchObject({ status: "queued", attempts: 1 });
-  await system.restartWorker(0);
-  expect(await system.until(id, isFinished)).toMatchObject({ status: "succeeded", attempts: 2 });
-  expect(await promptsSeen(system)).toBe(seenBefore + 1);
-}, 60_000);
-
-test("a worker that dies after sealing, before it could say so, has finished: nothing is rendered again", async () => {
-  const seenBefore = await promptsSeen(system);
-  await system.workers[0]?.stop("SIGTERM");
-  const doomed = await system.restartWorker(0, { COMFYQ_FAIL_POINTS: "1", FAILPOINT: "sealed:kill9@1" });
-  const { id } = await system.submit({ workflow: sampling(1), webhook: { url: system.sink.url } });
-  expect(await doomed.ended()).toBeNull(); // by a signal
-  expect((await system.read(id)).status).toBe("running");
-  await system.restartWorker(0);
-  expect(await system.until(id, isFinished)).toMatchObject({ status: "succeeded", attempts: 2 });
-  expect(await promptsSeen(system)).toBe(seenBefore + 1);
-  await vi.waitFor(() => expect(system.sink.received(id).map(({ event }) => event.type)).toEqual(["job.succeeded"]));
-}, 60_000);
-
-test("a bucket that is away for a while costs no second render, and the link works", async () => {
-  const s3 = await startFakeS3({ buckets: ["results"], accessKeyId: "key", secretAccessKey: "secret" });
-  onTestFinished(() => s3.close());
-  await using system = await setup({
-    env: {
-      S3_BUCKET: "results",
-      S3_PREFIX: "comfy",
-      S3_ENDPOINT: s3.url,
-      AWS_REGION: "us-east-1",
-      AWS_ACCESS_KEY_ID: "key",
-      AWS_SECRET_ACCESS_KEY: "secret",
-    },
-  });
-  const seenBefore = await promptsSeen(system);
-  const { id } = await system.submit({ workflow: sampling(20) });
-  await system.until(id, ({ stage }) => stage === "rendering");
-  s3.faults.add({ kind: "error", code: "SlowDown", times: 5 });
-  const job = await system.until(id, isFinished);
-  expect(job).toMatchObject({ status: "succeeded", attempts: 1 });
-  expect(await promptsSeen(system)).toBe(seenBefore + 1);
-  const link = String(job.outputs[0]?.url);
-  expect(link).toContain("X-Amz-Signature");
-  expect((await fetch(link)).status).toBe(200);
-}, 60_000);
