@@ -45,7 +45,7 @@ function fateOfRender(job: Job): Fate {
 /** The head of the queue runs; a zombie runs nothing. @returns `kills_worker` when the render takes its worker along */
 export function runPrompts(world: World, instance: Instance): Fate | undefined {
   const { backAtMs } = instance;
-  if (backAtMs !== undefined && backAtMs <= world.nowMs) comeUp(instance);
+  if (backAtMs !== undefined && backAtMs <= world.nowMs) comeUp(world, instance);
   const [head] = instance.prompts;
   if (!head || instance.state === "down" || instance.isZombie) return undefined;
   if (head.startedAtMs === undefined) begin(world, instance, head);
@@ -97,9 +97,9 @@ export function crash(world: World, instance: Instance): void {
   instance.backAtMs = world.isSupervised ? world.nowMs + RESTART_MS : undefined;
 }
 
-export function comeUp(instance: Instance): void {
-  instance.state = "up";
-  instance.backAtMs = undefined;
+export function comeUp({ nowMs }: World, instance: Instance): void {
+  if (instance.state === "up") return;
+  Object.assign(instance, { state: "up", backAtMs: undefined, upSinceMs: nowMs });
 }
 
 /** The operator's restart command, or the operator. */

@@ -31,7 +31,7 @@ export const WORKER_EVENTS = {
 /** Things that happen to one ComfyUI. `away`: it runs on, and nobody reaches it. `forget`: queue and history are lost. */
 export const INSTANCE_EVENTS = {
   crash,
-  back: (_world, instance) => comeUp(instance),
+  back: comeUp,
   away: (_world, instance) => {
     if (instance.state === "up") instance.state = "unreachable";
   },

@@ -168,11 +168,10 @@ export class Promises {
     if (instance.prompts.length > 1)
       this.#note("I11", `${instance.prompts.length} prompts of ours at ${instance.name}`);
     for (const other of world.instances) {
-      const again =
-        other.address !== instance.address &&
-        other.state === "up" &&
-        !other.isZombie &&
-        other.prompts.find(({ jobId }) => jobId === job.id);
+      // One that came back a moment ago could not be reached before; then its own worker has to stop what it runs.
+      const isReachable = other.state === "up" && !other.isZombie && world.nowMs - other.upSinceMs > ORPHAN_MS;
+      if (!isReachable || other.address === instance.address) continue;
+      const again = other.prompts.find(({ jobId }) => jobId === job.id);
       if (again)
         this.#note("I4", `job ${job.id} is rendered at ${instance.name} while ${again.id} runs at ${other.name}`);
     }

@@ -49,8 +49,9 @@ export interface Instance {
   /** As the journal names it. Machines that each have one of their own may all call it 127.0.0.1. */
   readonly address: string;
   state: "up" | "down" | "unreachable";
-  /** When it comes up again by itself. */
+  /** When it comes up again by itself, and when it last did. */
   backAtMs: number | undefined;
+  upSinceMs: number;
   /** Answers, and runs nothing. */
   isZombie: boolean;
   /** A broken CUDA context: every render fails until a restart. */
@@ -190,6 +191,7 @@ export function newInstance(name: string, address: string): Instance {
     address,
     state: "up",
     backAtMs: undefined,
+    upSinceMs: Number.NEGATIVE_INFINITY,
     isZombie: false,
     isSick: false,
     driver: undefined,

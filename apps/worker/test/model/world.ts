@@ -146,7 +146,7 @@ function tellEnds(world: World): void {
 export function quiesce(world: World): void {
   Object.assign(world, { isSupervised: true, redisIsUp: true, storeIsUp: true, sweeperIsUp: true });
   for (const instance of world.instances) {
-    if (instance.state === "unreachable") comeUp(instance);
+    if (instance.state === "unreachable") comeUp(world, instance);
     if (instance.state === "down" || instance.isZombie || instance.isSick) restart(world, instance);
   }
   for (const worker of world.workers) worker.failPoint = undefined;
