@@ -51,7 +51,7 @@ const TIDY_EVERY_MS = 30_000;
 const REST_MS = 3_000;
 /** Longest wait for Redis's answer about one leftover, and for the list of classes to be written. */
 const ANSWER_MS = 5_000;
-/** Longest wait for the word whose instance it is, when a GPU may have to be stopped. */
+/** Longest wait for the word whose instance it is, when a GPU may have to be stopped: fence and this must fit into a lock. */
 const OWNER_MS = 1_000;
 
 /** Watches one ComfyUI for as long as the process lives. It starts as in trouble, until it has answered. */
@@ -107,7 +107,7 @@ class WatchedInstance implements Instance {
 
   async isAnothers(): Promise<boolean> {
     if (this.#lease === undefined || this.#lease.isSurelyOurs()) return false;
-    return (await this.#lease.ask(OWNER_MS)) !== undefined;
+    return (await this.#lease.ask(OWNER_MS * this.#options.config.timeScale)) !== undefined;
   }
 
   flyCanary(signal: AbortSignal): Promise<string | undefined> {
