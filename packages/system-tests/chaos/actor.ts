@@ -42,90 +42,101 @@ const RESTART_MS = 200;
 /** How much of its log is kept, in characters. */
 const LOG_LENGTH = 200_000;
 
-interface Life {
-  pid: number | undefined;
-  /** Undefined until it is ready. */
-  running: Running | undefined;
-  isWanted: boolean;
-  isClosed: boolean;
-  /** Of its lives before this one. */
-  log: string;
-  /** Lives so far. */
-  count: number;
-}
-
 /** Starts a process and keeps it running. */
 export function startActor(options: ActorOptions): Actor {
-  const { name } = options;
-  const life: Life = { pid: undefined, running: undefined, isWanted: true, isClosed: false, log: "", count: 0 };
-  let nextEnv: Readonly<Record<string, string>> = {};
-  let up = Promise.withResolvers<void>();
-  let wake = Promise.withResolvers<void>();
-  const kill = (signal: NodeJS.Signals) => {
-    if (life.pid === undefined) return;
-    try {
-      process.kill(life.pid, signal);
-    } catch {} // it ended a moment ago
-  };
-  const oneLife = async () => {
-    const env = { ...options.env, ...nextEnv };
-    nextEnv = {};
-    const onSpawn = (pid: number) => {
-      life.pid = pid;
-      life.count += 1;
-      if (!life.isWanted) kill("SIGKILL");
-    };
-    const onReady = (running: Running) => {
-      life.running = running;
-      up.resolve();
-    };
-    const { code, log } = await liveOnce(options, { env, onSpawn, onReady });
-    const pid = life.pid ?? 0;
-    Object.assign(life, { pid: undefined, running: undefined, log: (life.log + log).slice(-LOG_LENGTH) });
-    up = Promise.withResolvers();
-    options.history.note("harness", { op: "process_ended", pid, name, kind: options.kind, wanted: !life.isWanted });
-    if (life.isWanted && code !== null) options.onTrouble(`${name} ended by itself (${code}): ${tail(log)}`);
-  };
-  const loop = (async () => {
-    for (;;) {
-      while (!life.isWanted && !life.isClosed) await wake.promise;
-      if (life.isClosed) return;
-      await oneLife();
-      if (life.isWanted) await new Promise((resolve) => setTimeout(resolve, RESTART_MS));
-    }
-  })();
-  const gone = async () => {
-    while (life.pid !== undefined) await new Promise((resolve) => setTimeout(resolve, 10));
-  };
+  const life = new Lives(options);
+  const loop = life.goOn();
   return {
-    name,
+    name: options.name,
     pid: () => life.pid,
     lives: () => life.count,
     stop: async (signal) => {
-      life.isWanted = false;
-      kill(signal);
-      await gone();
+      life.want(false);
+      life.kill(signal);
+      while (life.pid !== undefined) await pause(LOOK_EVERY_MS);
     },
     start: (env = {}) => {
-      nextEnv = env;
-      life.isWanted = true;
-      wake.resolve();
-      wake = Promise.withResolvers();
+      life.nextEnv = env;
+      life.want(true);
     },
-    signal: kill,
+    signal: (signal) => life.kill(signal),
     whenUp: async () => {
-      while (life.pid === undefined) await new Promise((resolve) => setTimeout(resolve, 10));
-      await up.promise;
+      while (life.running === undefined) await pause(LOOK_EVERY_MS);
     },
     log: () => life.log + (life.running?.log() ?? ""),
     close: async () => {
-      life.isWanted = false;
       life.isClosed = true;
-      wake.resolve();
-      kill("SIGKILL");
+      life.want(false);
+      life.kill("SIGKILL");
       await loop;
     },
   };
+}
+
+const LOOK_EVERY_MS = 10;
+
+/** The lives of one process, one after the other. */
+class Lives {
+  pid: number | undefined;
+  /** Undefined until it is ready. */
+  running: Running | undefined;
+  isClosed = false;
+  /** What its earlier lives logged. */
+  log = "";
+  count = 0;
+  nextEnv: Readonly<Record<string, string>> = {};
+  #isWanted = true;
+  #wake = Promise.withResolvers<void>();
+  readonly #options: ActorOptions;
+
+  constructor(options: ActorOptions) {
+    this.#options = options;
+  }
+
+  want(isWanted: boolean): void {
+    this.#isWanted = isWanted;
+    this.#wake.resolve();
+    this.#wake = Promise.withResolvers();
+  }
+
+  kill(signal: NodeJS.Signals): void {
+    if (this.pid === undefined) return;
+    try {
+      process.kill(this.pid, signal);
+    } catch {} // it ended a moment ago
+  }
+
+  /** Lives whenever it is wanted, until it is closed. */
+  async goOn(): Promise<void> {
+    while (!this.isClosed) {
+      if (!this.#isWanted) await this.#wake.promise;
+      else if (await this.#liveOnce()) await pause(RESTART_MS);
+    }
+  }
+
+  /** From its start to its end. @returns is it still wanted? */
+  async #liveOnce(): Promise<boolean> {
+    const { name, kind, history, onTrouble } = this.#options;
+    const env = { ...this.#options.env, ...this.nextEnv };
+    this.nextEnv = {};
+    const onSpawn = (pid: number) => {
+      this.pid = pid;
+      this.count += 1;
+      history.note("harness", { op: "process_started", pid, name, kind });
+      if (!this.#isWanted) this.kill("SIGKILL");
+    };
+    const onReady = (running: Running) => {
+      this.running = running;
+    };
+    const { code, log } = await liveOnce(this.#options, { env, onSpawn, onReady });
+    const pid = this.pid ?? 0;
+    this.log = (this.log + log).slice(-LOG_LENGTH);
+    history.note("harness", { op: "process_ended", pid, name, kind, wanted: !this.#isWanted });
+    this.pid = undefined;
+    this.running = undefined;
+    if (this.#isWanted && code !== null) onTrouble(`${name} ended by itself (${code}): ${tail(log)}`);
+    return this.#isWanted;
+  }
 }
 
 interface LifePlan {
@@ -134,17 +145,13 @@ interface LifePlan {
   readonly onReady: (running: Running) => void;
 }
 
-/** From its start to its end. @returns its exit code (null: by a signal; undefined: before it was ready) and its log */
+/** @returns its exit code (null: by a signal; undefined: before it was ready) and its log */
 async function liveOnce(
-  { kind, name, args, history }: ActorOptions,
+  { kind, args }: ActorOptions,
   { env, onSpawn, onReady }: LifePlan,
 ): Promise<{ readonly code: number | null | undefined; readonly log: string }> {
-  const noteStart = (pid: number) => {
-    history.note("harness", { op: "process_started", pid, name, kind });
-    onSpawn(pid);
-  };
   try {
-    const running = await startProcess(kind, { env, ...(args ? { args } : {}), onSpawn: noteStart });
+    const running = await startProcess(kind, { env, ...(args ? { args } : {}), onSpawn });
     onReady(running);
     return { code: await running.ended(), log: running.log() };
   } catch (error) {
@@ -154,4 +161,8 @@ async function liveOnce(
 
 function tail(log: string): string {
   return log.trimEnd().split("\n").slice(-4).join("\n").slice(-800);
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
 }

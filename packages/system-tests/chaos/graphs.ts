@@ -96,5 +96,5 @@ const MAKERS: Readonly<Record<JobKind, (plan: JobPlan, bytes: number) => Made>> 
   poison: broken("SimCrash"),
   invalid: broken("ThereIsNoSuchNode"),
   impossible: (plan, bytes) => ({ workflow: { "1": sleep(plan, -5), "2": files(bytes, 1, ["1", 0]) }, sizes: [] }),
-  overdue: (plan, bytes) => ({ workflow: { "1": sleep(plan, 4_000), "2": files(bytes, 1, ["1", 0]) }, sizes: [] }),
+  overdue: (plan, bytes) => ({ workflow: { "1": sleep(plan, 4_000), "2": files(bytes, 1, ["1", 0]) }, sizes: [bytes] }),
 };

@@ -411,7 +411,7 @@ const EXCUSED: readonly (readonly [what: string, invariant: Invariant, verdict: 
         "I12",
         "holds",
         life(
-          [],
+          ["settled"],
           row,
           [5.1, SIMULATOR, "queued", second],
           [5.2, SIMULATOR, "started", second],

@@ -28,23 +28,28 @@ function unexplained(facts: Facts, before: Stay | undefined, render: Stay): Brea
   if (!before?.started || !render.started) return undefined;
   const during = { fromMs: before.started.t, toMs: render.started.t };
   const isDuring = ({ t }: Line) => t >= during.fromMs && t <= during.toMs;
-  const pids = facts.about(render.job, "claimed").map(({ actor }) => actor);
-  const workerDied = facts.of("process_ended").some((line) => pids.includes(line.pid) && isDuring(line));
-  const lostLock = [
-    ...facts.about(render.job, "fenced"),
-    ...facts.about(render.job, "settled").filter(({ ended }) => !ended), // Redis came back too late to hear of its end
-  ];
-  const fenced = lostLock.some(isDuring);
+  // Also after its end: a history that nobody has read yet dies with it.
+  const ends = [...facts.of("booted"), ...facts.of("crashed"), ...facts.of("process_ended")];
+  const comfyuiDied = ends.some((line) => nameOf(line) === before.simulator && isDuring(line));
   const broken = faultSpans(
     facts,
     (fault) => fault.simulator === before.simulator && faultKind(fault.kind).mayCostRender,
   );
   const wasBroken = broken.some(({ fromMs, toMs }) => fromMs <= during.toMs && toMs >= during.fromMs);
-  // Also after its end: a history that nobody has read yet dies with it.
-  const ends = [...facts.of("booted"), ...facts.of("crashed"), ...facts.of("process_ended")];
-  const comfyuiDied = ends.some((line) => nameOf(line) === before.simulator && isDuring(line));
-  if (workerDied || fenced || comfyuiDied || wasBroken) return undefined;
+  if (comfyuiDied || wasBroken || lostItsWorker(facts, before, render)) return undefined;
   return { why: "it was rendered again, and nothing explains why", lines: [before.started, render.started] };
+}
+
+/** Did an attempt between these two renders die, or lose its lock? One that slept says so only when it wakes, later. */
+function lostItsWorker(facts: Facts, before: Stay, render: Stay): boolean {
+  const isBetween = ({ epoch }: { readonly epoch: number }) => epoch >= before.epoch && epoch < render.epoch;
+  const settled = facts.about(render.job, "settled").filter(isBetween);
+  if (facts.about(render.job, "fenced").some(isBetween) || settled.some(({ ended }) => !ended)) return true;
+  return facts
+    .about(render.job, "claimed")
+    .filter(isBetween)
+    .filter(({ epoch }) => !settled.some((line) => line.epoch === epoch))
+    .some(({ actor, t }) => facts.of("process_ended").some((line) => line.pid === actor && line.t >= t));
 }
 
 function nameOf(line: Line): string {

@@ -4,11 +4,22 @@ import type { Act, Acts, Struck } from "./act.ts";
 
 const ANSWER_MS = 2_000;
 
-/** Asks the simulator itself, past the line that can be broken; one that is away just now cannot be made worse. */
-async function tell({ station }: Struck, method: "POST" | "DELETE", path: string, body?: object): Promise<void> {
+/** Asks the simulator itself, past the line that can be broken. @returns did it answer? */
+async function tell({ station }: Struck, method: "POST" | "DELETE", path: string, body?: object): Promise<boolean> {
   const signal = AbortSignal.timeout(ANSWER_MS);
   const request = { method, signal, ...(body ? { body: JSON.stringify(body) } : {}) };
-  await fetch(`${station.simulatorUrl}/simulator/${path}`, request).catch(() => undefined);
+  const answer = await fetch(`${station.simulatorUrl}/simulator/${path}`, request).catch(() => undefined);
+  return answer !== undefined;
+}
+
+/** What another fault may need to pass. */
+const PATIENCE_MS = 10_000;
+
+/** Tells it again while it is away: a fault that was not taken back would strike after it was healed. */
+async function insist(struck: Struck, method: "POST" | "DELETE", path: string, body?: object): Promise<void> {
+  const untilMs = performance.now() + PATIENCE_MS;
+  while (!(await tell(struck, method, path, body)) && performance.now() < untilMs)
+    await new Promise((resolve) => setTimeout(resolve, 100));
 }
 
 /** What `POST /simulator/faults` takes. */
@@ -19,7 +30,7 @@ function inject(...faults: readonly SimulatorFault[]): Act {
   return async (struck) => {
     await tell(struck, "POST", "faults", faults);
     return async () => {
-      for (const { kind } of faults) await tell(struck, "DELETE", `faults?kind=${kind}`);
+      for (const { kind } of faults) await insist(struck, "DELETE", `faults?kind=${kind}`);
     };
   };
 }
@@ -29,8 +40,8 @@ function injectUntilRestart(fault: SimulatorFault): Act {
   return async (struck) => {
     await tell(struck, "POST", "faults", fault);
     return async () => {
-      await tell(struck, "DELETE", `faults?kind=${fault.kind}`);
-      await tell(struck, "POST", "restart", {});
+      await insist(struck, "DELETE", `faults?kind=${fault.kind}`);
+      await insist(struck, "POST", "restart", {});
     };
   };
 }
