@@ -11,7 +11,7 @@ import { spool } from "../src/attempt/spool.ts";
 process.env["TMPDIR"] = await mkdtemp(join(tmpdir(), "spool-test-"));
 const spooled = () => readdir(tmpdir());
 
-test("an input is kept on disk with its hash, can be read twice, and is gone afterwards", async () => {
+test("an input is kept on disk with its hash, can be read twice, and has no name that a killed worker could leave", async () => {
   const bytes = Buffer.alloc(300_000, "abc");
   const before = await spooled();
   {
@@ -21,10 +21,21 @@ test("an input is kept on disk with its hash, can be read twice, and is gone aft
     });
     expect(file.sha256).toBe(createHash("sha256").update(bytes).digest("hex"));
     expect(file.sizeBytes).toBe(bytes.length);
+    expect(await spooled()).toEqual(before);
     expect((await buffer(file.open())).equals(bytes)).toBe(true);
     expect((await buffer(file.open())).equals(bytes)).toBe(true);
   }
   expect(await spooled()).toEqual(before);
+});
+
+test("two readers of one input at the same time get the same bytes, and one that stops does not stop the other", async () => {
+  const bytes = Buffer.alloc(3_000_000, "abcd");
+  await using file = await spool(Readable.from([bytes]), { label: "x", maxBytes: 1e7 });
+  const cut = file.open();
+  cut.once("data", () => cut.destroy());
+  const [first, second] = await Promise.all([buffer(file.open()), buffer(file.open())]);
+  expect(first.equals(bytes) && second.equals(bytes)).toBe(true);
+  expect((await buffer(file.open())).equals(bytes)).toBe(true);
 });
 
 test("an input over its limit is refused with the setting's name, and nothing is left", async () => {

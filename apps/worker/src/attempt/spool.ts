@@ -1,10 +1,8 @@
-import { createHash } from "node:crypto";
-import { createReadStream, createWriteStream } from "node:fs";
-import { mkdtemp, rm } from "node:fs/promises";
+import { createHash, randomUUID } from "node:crypto";
+import { type FileHandle, open, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Readable } from "node:stream";
-import { pipeline } from "node:stream/promises";
+import { Readable } from "node:stream";
 import { isBroken, SafeFetchError } from "@comfyq/runtime";
 import { JobError } from "../jobError.ts";
 import { inputError } from "./openSource.ts";
@@ -27,32 +25,49 @@ interface SpoolOptions {
  * @throws JobError `input_too_large`, or what the source failed with
  */
 export async function spool(body: Readable, { label, maxBytes }: SpoolOptions): Promise<SpooledFile> {
-  const dir = await mkdtemp(join(tmpdir(), "comfyq-input-"));
-  const path = join(dir, "bytes");
-  // Broken for a test: nothing is ever removed.
-  const remove = async () => (isBroken("no_forget") ? undefined : rm(dir, { recursive: true, force: true }));
+  const file = await openNameless();
   const hash = createHash("sha256");
   let sizeBytes = 0;
   try {
-    await pipeline(
-      body,
-      async function* (chunks: AsyncIterable<Buffer>) {
-        for await (const chunk of chunks) {
-          sizeBytes += chunk.length;
-          if (sizeBytes > maxBytes)
-            throw new JobError(
-              "input_too_large",
-              `Input ${label} is larger than ${maxBytes} bytes (COMFYQ_MAX_INPUT_BYTES)`,
-            );
-          hash.update(chunk);
-          yield chunk;
-        }
-      },
-      createWriteStream(path),
-    );
+    const chunks: AsyncIterable<Buffer> = body;
+    for await (const chunk of chunks) {
+      sizeBytes += chunk.length;
+      if (sizeBytes > maxBytes)
+        throw new JobError(
+          "input_too_large",
+          `Input ${label} is larger than ${maxBytes} bytes (COMFYQ_MAX_INPUT_BYTES)`,
+        );
+      hash.update(chunk);
+      await file.writeFile(chunk); // goes on where the last one ended
+    }
   } catch (cause) {
-    await remove();
+    await file.close();
     throw cause instanceof SafeFetchError ? inputError(label, cause) : cause;
   }
-  return { sha256: hash.digest("hex"), sizeBytes, open: () => createReadStream(path), [Symbol.asyncDispose]: remove };
+  return {
+    sha256: hash.digest("hex"),
+    sizeBytes,
+    open: () => Readable.from(bytesOf(file), { objectMode: false }),
+    [Symbol.asyncDispose]: () => file.close(),
+  };
+}
+
+/** A file without a name is gone with whoever holds it: a killed worker leaves nothing on the disk. */
+async function openNameless(): Promise<FileHandle> {
+  const path = join(tmpdir(), `comfyq-input-${randomUUID()}`);
+  const file = await open(path, "wx+", 0o600);
+  if (!isBroken("no_forget")) await rm(path); // broken for a test: it stays
+  return file;
+}
+
+const READ_BYTES = 262_144;
+
+/** From the beginning, whoever else reads; the handle's own streams would close it when they end. */
+async function* bytesOf(file: FileHandle): AsyncGenerator<Buffer> {
+  for (let position = 0; ; ) {
+    const { bytesRead, buffer } = await file.read(Buffer.allocUnsafe(READ_BYTES), 0, READ_BYTES, position);
+    if (bytesRead === 0) return;
+    position += bytesRead;
+    yield buffer.subarray(0, bytesRead);
+  }
 }
