@@ -40,16 +40,18 @@ function unexplained(facts: Facts, before: Stay | undefined, render: Stay): Brea
   return { why: "it was rendered again, and nothing explains why", lines: [before.started, render.started] };
 }
 
-/** Did an attempt between these two renders die, or lose its lock? One that slept says so only when it wakes, later. */
+/** Did an attempt between these renders die, lose its lock (one that slept says so when it wakes, later), or drain away? */
 function lostItsWorker(facts: Facts, before: Stay, render: Stay): boolean {
   const isBetween = ({ epoch }: { readonly epoch: number }) => epoch >= before.epoch && epoch < render.epoch;
   const settled = facts.about(render.job, "settled").filter(isBetween);
   if (facts.about(render.job, "fenced").some(isBetween) || settled.some(({ ended }) => !ended)) return true;
-  return facts
-    .about(render.job, "claimed")
-    .filter(isBetween)
-    .filter(({ epoch }) => !settled.some((line) => line.epoch === epoch))
-    .some(({ actor, t }) => facts.of("process_ended").some((line) => line.pid === actor && line.t >= t));
+  const attempts = facts.about(render.job, "claimed").filter(isBetween);
+  return attempts.some(({ epoch, actor, t }) => {
+    const end = settled.find((line) => line.epoch === epoch);
+    if (end && end.outcome !== "give_back") return false;
+    const untilMs = end ? render.queued.t : Number.POSITIVE_INFINITY;
+    return facts.of("process_ended").some((line) => line.pid === actor && line.t >= t && line.t <= untilMs);
+  });
 }
 
 function nameOf(line: Line): string {
