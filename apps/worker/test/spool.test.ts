@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { expect, test } from "vitest";
-import { spool } from "../src/attempt/spool.ts";
+import { spool } from "../src/inputs/spool.ts";
 
 // A temporary folder of our own: other workers spool into the shared one at the same time.
 process.env["TMPDIR"] = await mkdtemp(join(tmpdir(), "spool-test-"));

@@ -1,5 +1,6 @@
 import type { HeldJob } from "@comfyq/queue";
 import { type HistoryFacts, isBroken } from "@comfyq/runtime";
+import type { Patient } from "../patiently.ts";
 
 /** One try, as its steps see it. */
 export interface AttemptRun {
@@ -39,6 +40,11 @@ export type StopReason = "canceled" | "lock_lost" | "timeout" | "drained";
 export function assertOurs({ job, signal }: Pick<AttemptRun, "job" | "signal">): void {
   if (!isBroken("no_fence")) job.isOurs(); // aborts the signal when it is not
   signal.throwIfAborted();
+}
+
+/** What is tried again for this attempt, is while the job is ours. */
+export function patientOf(run: AttemptRun): Patient {
+  return { jobId: run.job.id, signal: run.signal, check: () => assertOurs(run) };
 }
 
 /** What every line of a test's history says of an attempt. */

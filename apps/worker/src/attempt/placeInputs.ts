@@ -1,18 +1,9 @@
-import { isComfyError } from "@comfyq/comfyui";
 import { parseParamPath, type Workflow } from "@comfyq/contract";
-import { failPoint } from "@comfyq/runtime";
+import { stageInput } from "../inputs/stageInput.ts";
 import { JobError } from "../jobError.ts";
 import type { Tools } from "../tools.ts";
-import { type AttemptRun, historyOf } from "./attempt.ts";
+import { type AttemptRun, historyOf, patientOf } from "./attempt.ts";
 import { withJobFolder } from "./filenamePrefix.ts";
-import { openSource } from "./openSource.ts";
-import { patiently } from "./patiently.ts";
-import { spool } from "./spool.ts";
-
-/** Where our uploads stand in ComfyUI's input folder; named by content, so equal bytes are one file. */
-const UPLOAD_FOLDER = "comfyq";
-/** How long an upload that fails is tried again; the input stays on our disk meanwhile. */
-const UPLOAD_PATIENCE_MS = 120_000;
 
 /**
  * Brings every input of the job onto the instance and returns the graph as it will run: inputs named as ComfyUI knows
@@ -22,9 +13,10 @@ const UPLOAD_PATIENCE_MS = 120_000;
 export async function placeInputs(run: AttemptRun, tools: Tools): Promise<Workflow> {
   const { job, signal } = run;
   const graph = withJobFolder(job.request.workflow, job);
+  const staging = { ...patientOf(run), tenant: job.tenant, facts: historyOf(run) };
   const placed = new Map<string, string>();
   const place = async (source: string, label: string): Promise<string> => {
-    const name = placed.get(source) ?? (await placeOne(run, { source, label }, tools));
+    const name = placed.get(source) ?? (await stageInput({ source, label }, staging, tools));
     placed.set(source, name);
     return name;
   };
@@ -37,34 +29,6 @@ export async function placeInputs(run: AttemptRun, tools: Tools): Promise<Workfl
     renameInputs(graph, destination.replace(/^\/input\//, ""), await place(source, destination));
   }
   return graph;
-}
-
-interface InputWish {
-  readonly source: string;
-  /** As the customer wrote it: `10.inputs.image` or `/input/pose.png`. */
-  readonly label: string;
-}
-
-async function placeOne(run: AttemptRun, wish: InputWish, tools: Tools): Promise<string> {
-  const maxBytes = tools.config.COMFYQ_MAX_INPUT_BYTES;
-  const source = await openSource(wish, { tenant: run.job.tenant, signal: run.signal }, tools);
-  await failPoint("inputs_downloading", historyOf(run));
-  await using file = await spool(source.body, { label: wish.label, maxBytes });
-  const uploaded = await patiently(run, tools.log, {
-    what: "uploading an input",
-    patienceMs: UPLOAD_PATIENCE_MS,
-    mayPass: (error) => isComfyError(error, "unreachable", "busy", "protocol", "rate_limited"),
-    step: () =>
-      tools.comfyui.upload({
-        body: file.open(),
-        name: `${file.sha256}${source.extension}`,
-        subfolder: UPLOAD_FOLDER,
-        contentType: source.contentType,
-        signal: run.signal,
-      }),
-  });
-  await failPoint("uploaded", historyOf(run));
-  return uploaded.subfolder === "" ? uploaded.name : `${uploaded.subfolder}/${uploaded.name}`;
 }
 
 function writeInput(graph: Workflow, path: string, name: string): void {

@@ -2,9 +2,9 @@ import { isComfyError } from "@comfyq/comfyui";
 import { isBroken } from "@comfyq/runtime";
 import { StorageError, type StorageErrorCode } from "@comfyq/storage";
 import { JobError } from "../jobError.ts";
+import { patiently } from "../patiently.ts";
 import type { Tools } from "../tools.ts";
-import type { AttemptRun } from "./attempt.ts";
-import { patiently } from "./patiently.ts";
+import { type AttemptRun, patientOf } from "./attempt.ts";
 
 /**
  * Tries one step of storing again while the store, or the ComfyUI that has the file, is only away: finished work is worth
@@ -17,7 +17,7 @@ export async function untilStored<T>(run: AttemptRun, tools: Tools, step: () => 
   const isHasty = isBroken("rerender_on_store_failure");
   const patienceMs = isHasty ? -1 : tools.config.COMFYQ_STORE_PATIENCE_S * 1_000;
   try {
-    return await patiently(run, tools.log, { what: "storing", patienceMs, mayPass, step });
+    return await patiently(patientOf(run), tools.log, { what: "storing", patienceMs, mayPass, step });
   } catch (error) {
     if (!(error instanceof StorageError) || run.signal.aborted) throw error;
     throw new JobError(isHasty ? "internal" : "output_push_failed", `The store cannot be used: ${error.message}`, {

@@ -1,8 +1,15 @@
 import { type Logger, monotonicMs, sleep } from "@comfyq/runtime";
-import { type AttemptRun, assertOurs } from "./attempt.ts";
 
 const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 10_000;
+
+/** For which job something is done, and until when. */
+export interface Patient {
+  readonly jobId: string;
+  readonly signal: AbortSignal;
+  /** Asked before every try. @throws when nothing more may be done for this job */
+  readonly check: () => void;
+}
 
 interface Patience<T> {
   /** What is done, for the log. */
@@ -14,24 +21,24 @@ interface Patience<T> {
 }
 
 /**
- * Tries one step again while what it needs is only away. Before every try it makes sure that the job is still ours.
- * @throws what the step threw, when patience runs out or waiting does not help; the signal's reason
+ * Tries one step again while what it needs is only away. Before every try it makes sure that it may still be done.
+ * @throws what the step threw, when patience runs out or waiting does not help; what `check` threw; the signal's reason
  */
 export async function patiently<T>(
-  run: AttemptRun,
+  { jobId, signal, check }: Patient,
   log: Logger,
   { what, patienceMs, mayPass, step }: Patience<T>,
 ): Promise<T> {
   const startedAtMs = monotonicMs();
   for (let waitMs = FIRST_WAIT_MS; ; waitMs = Math.min(waitMs * 2, LONGEST_WAIT_MS)) {
-    assertOurs(run);
+    check();
     try {
       return await step();
     } catch (error) {
-      run.signal.throwIfAborted();
+      signal.throwIfAborted();
       if (!mayPass(error) || monotonicMs() - startedAtMs > patienceMs) throw error;
-      log.warn({ jobId: run.job.id, what, cause: error, waitMs }, "a step failed, trying again");
-      await sleep(waitMs, run.signal);
+      log.warn({ jobId, what, cause: error, waitMs }, "a step failed, trying again");
+      await sleep(waitMs, signal);
     }
   }
 }

@@ -25,11 +25,13 @@ interface Limits {
   readonly signal: AbortSignal;
 }
 
+type OpenTools = Pick<Tools, "store" | "fetchInput">;
+
 /**
  * Opens a data URI, an asset of the job's tenant, or a URL (guarded: no private networks).
  * @throws JobError `input_unavailable` | `input_unreachable` | `input_too_large`
  */
-export async function openSource(wish: SourceWish, limits: Limits, tools: Tools): Promise<Source> {
+export async function openSource(wish: SourceWish, limits: Limits, tools: OpenTools): Promise<Source> {
   if (wish.source.startsWith("data:")) return openDataUri(wish);
   if (wish.source.startsWith("asset:")) return openAsset(wish, limits, tools);
   return openUrl(wish, limits, tools);
@@ -42,7 +44,7 @@ function openDataUri({ source, label }: SourceWish): Source {
   return { body: Readable.from([bytes]), contentType, extension: extensionFor(contentType) };
 }
 
-async function openAsset({ source, label }: SourceWish, { tenant, signal }: Limits, tools: Tools): Promise<Source> {
+async function openAsset({ source, label }: SourceWish, { tenant, signal }: Limits, tools: OpenTools): Promise<Source> {
   const keys = assetKeys(tenant, source.slice("asset:".length));
   try {
     const description = await tools.store.get(keys.description, { signal });
@@ -60,7 +62,7 @@ async function openAsset({ source, label }: SourceWish, { tenant, signal }: Limi
   }
 }
 
-async function openUrl({ source, label }: SourceWish, { signal }: Limits, tools: Tools): Promise<Source> {
+async function openUrl({ source, label }: SourceWish, { signal }: Limits, tools: OpenTools): Promise<Source> {
   try {
     const answer = await tools.fetchInput(source, { signal });
     if (answer.status !== 200) {
