@@ -113,6 +113,17 @@ test("a copy has the bytes and the type of its source, also after the source is 
   expect([await got.Body?.transformToString(), got.ContentType]).toEqual(["bytes", "text/plain"]);
 });
 
+test("a copy bound to another version of its source is refused", async () => {
+  await using system = await setup();
+  const { ETag } = await system.put("from", "bytes");
+  const copy = (CopySourceIfMatch: string | undefined) =>
+    system.s3.send(
+      new CopyObjectCommand({ Bucket: BUCKET, Key: "to", CopySource: `${BUCKET}/from`, CopySourceIfMatch }),
+    );
+  expect(await refusal(copy('"another"'))).toEqual({ name: "PreconditionFailed", status: 412 });
+  await copy(ETag);
+});
+
 test("deleting takes the bytes away, many at once, and deleting what is gone is no error", async () => {
   await using system = await setup();
   for (const key of ["a&b", "c", "d"]) await system.put(key, key);

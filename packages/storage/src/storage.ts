@@ -101,6 +101,14 @@ export interface Storage {
     body: Uint8Array | string,
     options: PutIfAbsentOptions,
   ): Promise<{ readonly created: boolean }>;
+  /**
+   * Makes a second object of the same bytes and type, replacing what stood there, and confirms its size. The store does it
+   * itself (a hard link in a folder, CopyObject in a bucket); objects over 5 GB in a bucket pass through this process.
+   * Removing or replacing either one later does not touch the other.
+   * @returns the copy
+   * @throws StorageError `not_found`
+   */
+  copy(fromKey: string, toKey: string, options?: { readonly signal?: AbortSignal | undefined }): Promise<ObjectFacts>;
   /** @throws StorageError `not_found` | `range_not_satisfiable` */
   get(key: string, options?: GetOptions): Promise<FetchedObject>;
   /** `undefined` when there is no such object; a missing bucket is an error, not an absence. */

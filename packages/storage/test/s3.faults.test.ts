@@ -292,3 +292,30 @@ test("a body of bytes is sent again by the SDK, a streamed one is left to the ca
   const streamed = s3.storage.put("a", Readable.from([randomBytes(2_000_000)]), { ...PNG, sizeBytes: 2_000_000 });
   expect(await failure(streamed)).toMatchObject({ code: "unavailable", retryable: true });
 });
+
+test("a store that has no CopyObject gets the bytes from us", async () => {
+  await using s3 = await openTestS3();
+  await s3.storage.put("a", "x", PNG);
+  s3.fake.faults.add({ kind: "error", code: "NotImplemented", on: ["CopyObject"] });
+  expect(await s3.storage.copy("a", "b")).toMatchObject({ key: "b", totalBytes: 1, contentType: "image/png" });
+  expect(await readText(s3.storage, "b")).toBe("x");
+});
+
+test("a copy that the bucket refuses, or makes of half the object, is told", async () => {
+  await using s3 = await openTestS3();
+  await s3.storage.put("a", "0123456789", PNG);
+  const refused = s3.fake.faults.add({ kind: "error", code: "AccessDenied", on: ["CopyObject"], times: 1 });
+  expect((await failure(s3.storage.copy("a", "b"))).code).toBe("forbidden");
+  expect(refused.hits).toBe(1);
+  const failed = s3.fake.faults.add({
+    kind: "error",
+    code: "InternalError",
+    as200: true,
+    on: ["CopyObject"],
+    times: 1,
+  });
+  expect((await failure(s3.storage.copy("a", "b"))).code).toBe("unavailable");
+  expect(failed.hits).toBe(1);
+  s3.fake.faults.add({ kind: "truncate", toBytes: 4, on: ["HeadObject"], keyPrefix: "some/prefix/b" });
+  expect((await failure(s3.storage.copy("a", "b"))).code).toBe("size_mismatch");
+});

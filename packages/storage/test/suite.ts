@@ -17,6 +17,7 @@ export function storageSuite(name: string, open: Open): void {
     sealing(open);
     reading(open);
     listing(open);
+    copying(open);
     removing(open);
     keys(open);
   });
@@ -155,6 +156,43 @@ function listing(open: Open): void {
   });
 }
 
+function copying(open: Open): void {
+  test("a copy has the same bytes and type, and outlives what it was copied from", async () => {
+    await using store = await open();
+    const bytes = randomBytes(300_000);
+    await store.storage.put("jobs/1/ünï +&.bin", bytes, { contentType: "image/webp" });
+    const copy = await store.storage.copy("jobs/1/ünï +&.bin", "jobs/2/b.png");
+    expect(copy).toMatchObject({ key: "jobs/2/b.png", totalBytes: 300_000, contentType: "image/webp" });
+    await store.storage.put("jobs/1/ünï +&.bin", "another", PNG);
+    await store.storage.remove("jobs/1/ünï +&.bin");
+    const got = await store.storage.get("jobs/2/b.png");
+    expect(got.contentType).toBe("image/webp");
+    expect((await buffer(got.body)).equals(bytes)).toBe(true);
+  });
+
+  test("a copy replaces what stood there, also when it is made again", async () => {
+    await using store = await open();
+    await store.storage.put("from", "new", PNG);
+    await store.storage.put("to", "old and longer", { contentType: "text/plain" });
+    for (const _ of [1, 2]) await store.storage.copy("from", "to");
+    expect([await readText(store.storage, "to"), (await store.storage.head("to"))?.contentType]).toEqual([
+      "new",
+      "image/png",
+    ]);
+    expect(await store.storage.copy("from", "from")).toMatchObject({ key: "from", totalBytes: 3 });
+  });
+
+  test("what is not there cannot be copied, and a copy that is aborted says so", async () => {
+    await using store = await open();
+    await store.storage.put("to", "stays", PNG);
+    expect((await failure(store.storage.copy("nothing", "to"))).code).toBe("not_found");
+    const signal = AbortSignal.abort(new Error("enough"));
+    expect((await failure(store.storage.copy("to", "b", { signal }))).code).toBe("aborted");
+    expect(await readText(store.storage, "to")).toBe("stays");
+    expect(await store.storage.head("b")).toBeUndefined();
+  });
+}
+
 function removing(open: Open): void {
   test("removing takes the object away and may be repeated", async () => {
     await using store = await open();
@@ -217,6 +255,8 @@ function keys(open: Open): void {
     const calls = [
       storage.put(key, "x", PNG),
       storage.putIfAbsent(key, "x", PNG),
+      storage.copy(key, "a"),
+      storage.copy("a", key),
       storage.get(key),
       storage.head(key),
       storage.link(key),

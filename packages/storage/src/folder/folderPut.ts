@@ -62,7 +62,8 @@ export async function folderPutIfAbsent(
   }
 }
 
-async function withDraft<T>(place: FolderPlace, work: (draft: string) => Promise<T>): Promise<T> {
+/** Work with a path of a file to be; what is left there at the end is removed. */
+export async function withDraft<T>(place: FolderPlace, work: (draft: string) => Promise<T>): Promise<T> {
   const draft = await place.newDraft();
   try {
     return await work(draft);

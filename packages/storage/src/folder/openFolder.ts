@@ -4,6 +4,7 @@ import { safeContentType } from "../contentTypeOf.ts";
 import { lastSegment, linkTtlSeconds, type StorageSettings } from "../settings.ts";
 import type { LinkOptions, Storage, StorageLink } from "../storage.ts";
 import { storageError } from "../storageError.ts";
+import { folderCopy } from "./folderCopy.ts";
 import { folderGet, folderHead } from "./folderGet.ts";
 import { signFolderLink } from "./folderLink.ts";
 import { folderList, folderRemove, folderSweep } from "./folderList.ts";
@@ -19,6 +20,7 @@ export function openFolder(root: string, settings: StorageSettings): Storage {
     place: place.place,
     put: (key, body, options) => folderPut({ place, key, idleTimeoutMs }, body, options),
     putIfAbsent: (key, body, options) => folderPutIfAbsent({ place, key, idleTimeoutMs }, body, options),
+    copy: (from, to, options = {}) => folderCopy(place, { from, to, ...options }),
     get: (key, options = {}) => folderGet({ place, key, idleTimeoutMs }, options),
     head: async (key) => folderHead(place, checkKey(key)),
     link: async (key, options = {}) => folderLink(place, settings, { key: checkKey(key), options }),

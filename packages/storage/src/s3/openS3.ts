@@ -5,6 +5,7 @@ import { checkStorage } from "../checkStorage.ts";
 import { safeContentType } from "../contentTypeOf.ts";
 import { lastSegment, linkTtlSeconds, type StorageSettings } from "../settings.ts";
 import type { LinkOptions, Storage, StorageLink } from "../storage.ts";
+import { s3Copy } from "./s3Copy.ts";
 import { s3Error } from "./s3Error.ts";
 import { s3Get, s3Head } from "./s3Get.ts";
 import { s3List, s3Remove, s3RemovePrefix, s3Sweep } from "./s3List.ts";
@@ -20,6 +21,7 @@ export function openS3({ bucket, prefix }: { bucket: string; prefix: string }, s
     place: place.place,
     put: (key, body, options) => s3Put(place, key, { body, options }),
     putIfAbsent: (key, body, options) => s3PutIfAbsent(place, key, { body, options }),
+    copy: (from, to, options = {}) => s3Copy(place, { from, to, ...options }),
     get: (key, options = {}) => s3Get(place, key, options),
     head: (key, options = {}) => s3Head(place, key, options),
     link: (key, options = {}) => s3Link(place, key, options),
