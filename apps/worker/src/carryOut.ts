@@ -48,6 +48,7 @@ export async function carryOut(held: HeldJob, tools: Tools, surroundings: Surrou
   if (run.mayRun || isUntouched(run)) tools.instance.lookAgain();
   run.leaveGpu();
   clock.close();
+  tools.inputs.forgetJob(held.id);
   const ended =
     outcome !== undefined && (await held.end(outcome).catch((cause: unknown) => notEnded(run, tools, cause)));
   const told = { outcome: outcome?.kind ?? "dropped", code: failureOf(outcome)?.code, ended };

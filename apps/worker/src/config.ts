@@ -96,6 +96,8 @@ export type WorkerConfig = z.output<typeof WorkerEnv> & {
   readonly restartEnv: Readonly<Record<string, string>>;
   /** How long waits are, against the real ones. 1 but in tests. */
   readonly timeScale: number;
+  /** One job after the other, as simple handlers do. False but in benchmarks. */
+  readonly isNaive: boolean;
 };
 
 /** Reads the environment and flags. @throws EnvError with every mistake */
@@ -104,6 +106,7 @@ export function readConfig(argv: readonly string[]): WorkerConfig {
   const address = createHash("sha256").update(env.COMFYUI_URL).digest("hex").slice(0, 8);
   const instanceName = stripUrl(env.COMFYUI_URL).replace(/\/$/, "");
   const { PATH = "", HOME = "" } = process.env;
+  const { timeScale, isNaive } = readSwitches();
   return {
     ...env,
     workerId:
@@ -115,7 +118,8 @@ export function readConfig(argv: readonly string[]): WorkerConfig {
     instanceName,
     instanceKey: env.COMFYQ_INSTANCE_ID ?? instanceKeyOf(instanceName),
     restartEnv: { PATH, HOME, COMFYUI_URL: instanceName },
-    timeScale: readSwitches().timeScale,
+    timeScale,
+    isNaive,
   };
 }
 

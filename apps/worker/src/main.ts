@@ -23,6 +23,7 @@ import type { Activity } from "./activity.ts";
 import { stopEarlier } from "./attempt/stopEarlier.ts";
 import { readConfig, type WorkerConfig } from "./config.ts";
 import { type Heartbeat, startHeartbeat } from "./heartbeat.ts";
+import { createInputs } from "./inputs/inputs.ts";
 import { readCanary } from "./instance/canary.ts";
 import type { Instance } from "./instance/instance.ts";
 import { reasonOf } from "./instance/instanceHealth.ts";
@@ -38,6 +39,8 @@ const LEAVING_MS = 2_000;
 /** Longest silence of an input's source. */
 const INPUT_IDLE_MS = 30_000;
 
+type Supplies = Pick<Tools, "store" | "fetchInput" | "inputs">;
+
 interface Base {
   readonly service: Service;
   readonly config: WorkerConfig;
@@ -45,6 +48,7 @@ interface Base {
   readonly claimer: Claimer;
   readonly comfyui: ComfyUi;
   readonly activity: Activity;
+  readonly supplies: Supplies;
 }
 
 async function start(service: Service, config: WorkerConfig, log: Logger): Promise<void> {
@@ -57,7 +61,8 @@ async function start(service: Service, config: WorkerConfig, log: Logger): Promi
     isClaiming: false,
     draining: false,
   };
-  const base: Base = { service, config, log, claimer, comfyui, activity };
+  const supplies = openSupplies({ service, config, log, comfyui });
+  const base: Base = { service, config, log, claimer, comfyui, activity, supplies };
   const instance = await startInstance(base);
   const tools = openTools(base, instance);
   startWork(service, { claimer, tools, activity });
@@ -76,7 +81,12 @@ async function start(service: Service, config: WorkerConfig, log: Logger): Promi
   printReady(config.COMFYQ_PRINT_READY, ready);
 }
 
-async function openQueue({ service, config, log, comfyui }: Omit<Base, "claimer" | "activity">): Promise<Claimer> {
+async function openQueue({
+  service,
+  config,
+  log,
+  comfyui,
+}: Omit<Base, "claimer" | "activity" | "supplies">): Promise<Claimer> {
   const { timeScale, breaks } = readSwitches();
   const claimer = await openClaimer({
     redisUrl: config.REDIS_URL,
@@ -114,7 +124,8 @@ function openComfyUi(service: Service, config: WorkerConfig, log: Logger): Comfy
 }
 
 /** Watches the instance and tells the fleet of it, until the last job is let go. */
-async function startInstance({ service, config, log, claimer, comfyui, activity }: Base): Promise<Instance> {
+async function startInstance(base: Base): Promise<Instance> {
+  const { service, config, log, claimer, comfyui, activity, supplies } = base;
   const canary = config.COMFYQ_CANARY_WORKFLOW;
   let heartbeat: Heartbeat | undefined;
   const instance = watchInstance({
@@ -124,7 +135,10 @@ async function startInstance({ service, config, log, claimer, comfyui, activity 
     activity,
     log,
     canary: canary === undefined ? undefined : await readCanary(canary),
-    onLearned: ({ fingerprint, classes }) => publishClasses(claimer.room, fingerprint, classes),
+    onLearned: ({ fingerprint, classes }) => {
+      supplies.inputs.forgetAll(); // it may have come back with an empty disk
+      return publishClasses(claimer.room, fingerprint, classes);
+    },
     onChange: () => void heartbeat?.beatNow().catch(() => {}), // the next regular beat tells the same
     signal: service.signal,
   });
@@ -134,7 +148,8 @@ async function startInstance({ service, config, log, claimer, comfyui, activity 
   return instance;
 }
 
-function openTools({ service, config, log, claimer, comfyui }: Base, instance: Instance): Tools {
+/** What an attempt works with but for the instance, which tells it when it was away. */
+function openSupplies({ service, config, log, comfyui }: Omit<Base, "supplies" | "claimer" | "activity">): Supplies {
   const store = openStorage(storageUrl(config), storageOptions(config));
   service.onStop("close the store", () => store.close());
   const fetchInput = createSafeFetch({
@@ -143,8 +158,12 @@ function openTools({ service, config, log, claimer, comfyui }: Base, instance: I
     timeoutMs: config.COMFYQ_INPUT_TIMEOUT_S * 1_000,
     idleTimeoutMs: INPUT_IDLE_MS,
   });
+  return { store, fetchInput, inputs: createInputs({ config, comfyui, store, fetchInput, log }) };
+}
+
+function openTools({ config, log, claimer, comfyui, supplies }: Base, instance: Instance): Tools {
   const patience = createStallPatience(claimer.room, config);
-  return { config, comfyui, instance, patience, store, fetchInput, neighbours: () => claimer.neighbours(), log };
+  return { config, comfyui, instance, patience, ...supplies, neighbours: () => claimer.neighbours(), log };
 }
 
 type Work = Omit<LoopOptions, "stopping" | "draining" | "leaving">;

@@ -3,6 +3,7 @@ import type { WorkerBeat } from "@comfyq/contract";
 import type { Logger, SafeFetch } from "@comfyq/runtime";
 import type { Storage } from "@comfyq/storage";
 import type { WorkerConfig } from "./config.ts";
+import type { Inputs } from "./inputs/inputs.ts";
 import type { Instance } from "./instance/instance.ts";
 import type { StallPatience } from "./instance/stallPatience.ts";
 
@@ -14,6 +15,7 @@ export interface Tools {
   readonly patience: StallPatience;
   readonly store: Storage;
   readonly fetchInput: SafeFetch;
+  readonly inputs: Inputs;
   /** The other live workers of the pool. */
   readonly neighbours: () => Promise<readonly WorkerBeat[]>;
   readonly log: Logger;

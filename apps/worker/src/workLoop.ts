@@ -36,13 +36,16 @@ export async function workLoop(options: LoopOptions): Promise<void> {
       continue;
     }
     activity.renderingJobId = job.id;
-    const onGpuFree = () => {
+    const freeGpu = () => {
       activity.renderingJobId = null;
       slot.release();
     };
+    const { isNaive } = options.tools.config;
+    const onGpuFree = isNaive ? () => {} : freeGpu;
     const work = carryOut(job, options.tools, { ...options, onGpuFree }).finally(() => {
       held.delete(work);
       activity.held.delete(job.id);
+      if (isNaive) freeGpu();
     });
     held.add(work);
   }

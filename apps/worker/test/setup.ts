@@ -14,6 +14,7 @@ import type { Activity } from "../src/activity.ts";
 import { stopEarlier } from "../src/attempt/stopEarlier.ts";
 import { readConfig } from "../src/config.ts";
 import { startHeartbeat } from "../src/heartbeat.ts";
+import { createInputs } from "../src/inputs/inputs.ts";
 import type { Instance } from "../src/instance/instance.ts";
 import { createStallPatience } from "../src/instance/stallPatience.ts";
 import { watchInstance } from "../src/instance/watchInstance.ts";
@@ -142,6 +143,14 @@ async function openWorker(
     draining: false,
   };
   const [stopping, draining, leaving] = [new AbortController(), new AbortController(), new AbortController()];
+  const store = openStorage(join(files, "store"));
+  const fetchInput = createSafeFetch({
+    allowHosts: ["127.0.0.1:*"],
+    maxBytes: 1e6,
+    timeoutMs: 5_000,
+    idleTimeoutMs: 5_000,
+  });
+  const inputs = createInputs({ config, comfyui, store, fetchInput, log });
   const watched = watchInstance({
     comfyui,
     claimer,
@@ -149,21 +158,17 @@ async function openWorker(
     activity,
     log,
     canary: undefined,
-    onLearned: ({ fingerprint, classes }) => publishClasses(claimer.room, fingerprint, classes),
+    onLearned: ({ fingerprint, classes }) => {
+      inputs.forgetAll();
+      return publishClasses(claimer.room, fingerprint, classes);
+    },
     onChange: () => {},
     signal: stopping.signal,
   });
   const heartbeat = startHeartbeat({ room: claimer.room, config, instance: watched, activity, log });
-  const store = openStorage(join(files, "store"));
   const patience = createStallPatience(claimer.room, config);
-  const fetchInput = createSafeFetch({
-    allowHosts: ["127.0.0.1:*"],
-    maxBytes: 1e6,
-    timeoutMs: 5_000,
-    idleTimeoutMs: 5_000,
-  });
   const neighbours = () => claimer.neighbours();
-  const tools: Tools = { config, comfyui, instance: watched, patience, store, fetchInput, neighbours, log };
+  const tools: Tools = { config, comfyui, instance: watched, patience, store, fetchInput, inputs, neighbours, log };
   const signals = { stopping: stopping.signal, draining: draining.signal, leaving: leaving.signal };
   const loop = workLoop({ claimer, tools, activity, ...signals });
   const close = async () => {

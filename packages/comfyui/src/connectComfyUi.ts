@@ -9,7 +9,7 @@ import { readJob } from "./readJob.ts";
 import { readObjectInfo } from "./readObjectInfo.ts";
 import { submitPrompt } from "./submitPrompt.ts";
 import { uploadFile } from "./uploadFile.ts";
-import { viewFile } from "./viewFile.ts";
+import { holdsFile, viewFile } from "./viewFile.ts";
 import { watchPrompt } from "./watchPrompt.ts";
 import { PATHS, SystemStats } from "./wire/index.ts";
 
@@ -32,6 +32,8 @@ export function connectComfyUi(options: ConnectOptions): ComfyUi {
     cancel: (promptId, cancelling) => cancelPrompt(promptId, cancelling, client),
     upload: (upload) => uploadFile(upload, client),
     view: (file, { signal } = {}) => viewFile(file, http, signal),
+    holds: async (file, sizeBytes, { signal } = {}) =>
+      dialect === "local" && (await holdsFile({ file, sizeBytes }, http, signal)),
     forget: (promptId) => command(client, { path: PATHS.history, json: { delete: [promptId] } }),
     queue: ({ signal } = {}) => readQueue({ http, signal }),
     history: (promptId, { signal } = {}) => readHistory(promptId, { http, dialect, signal }),

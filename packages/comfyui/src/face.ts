@@ -1,4 +1,4 @@
-import type { Readable } from "node:stream";
+import type { FileAddress, Upload, Uploaded, ViewedFile } from "./files.ts";
 import type { FileType, HistoryEntry, Job, NodeErrors, ObjectInfo, SystemStats, Workflow } from "./wire/index.ts";
 
 /** `local`: a ComfyUI server. `cloud`: Comfy Cloud v1, or whatever speaks like it (§6.1). */
@@ -217,40 +217,6 @@ export interface Cancelled {
   readonly stuckNode?: NodeStarted;
 }
 
-/** One file for the server. */
-export interface Upload {
-  readonly body: Readable | Uint8Array;
-  readonly name: string;
-  readonly subfolder?: string;
-  /** Default `input`. */
-  readonly type?: FileType;
-  readonly overwrite?: "replace" | "rename";
-  readonly contentType?: string;
-  readonly signal?: AbortSignal;
-}
-
-/** Where the server put it. It renames on collision, so use this name. */
-export interface Uploaded {
-  readonly name: string;
-  readonly subfolder: string;
-  readonly type: FileType;
-}
-
-/** Where a file lies on the server; `type` is `output` when absent. */
-export interface FileAddress {
-  readonly filename: string;
-  readonly subfolder?: string;
-  readonly type?: FileType;
-}
-
-/** An open file. */
-export interface ViewedFile {
-  /** Read it to the end or destroy it. It fails when fewer bytes come than were announced, or none for `idleMs`. */
-  readonly body: Readable;
-  readonly contentType: string;
-  readonly sizeBytes?: number;
-}
-
 /**
  * One ComfyUI, local or Comfy Cloud. Every call takes or makes a deadline, and every failure is a `ComfyError`, except
  * that an aborted signal throws its own reason.
@@ -278,6 +244,11 @@ export interface ComfyUi {
   upload(upload: Upload): Promise<Uploaded>;
   /** @throws ComfyError `not_found` | `unsafe_path` | `unreachable` | `busy` */
   view(file: FileAddress, options?: { signal?: AbortSignal }): Promise<ViewedFile>;
+  /**
+   * Has the server this file, of just this length? Cheap: no bytes are sent. Always false on Comfy Cloud, which does not say.
+   * @throws ComfyError `unsafe_path` | `unreachable` | `busy`
+   */
+  holds(file: FileAddress, sizeBytes: number, options?: { signal?: AbortSignal }): Promise<boolean>;
   /** Deletes the prompt's history entry (not its files). Does nothing when there is none. */
   forget(promptId: string): Promise<void>;
   queue(options?: { signal?: AbortSignal }): Promise<Queue>;

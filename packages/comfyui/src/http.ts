@@ -7,7 +7,7 @@ import { parseJson } from "./wire/index.ts";
 
 /** One request. `path` is one of `PATHS`, or below it. */
 export interface Call {
-  readonly method: "GET" | "POST";
+  readonly method: "GET" | "HEAD" | "POST";
   readonly path: string;
   readonly query?: Readonly<Record<string, string>>;
   readonly json?: unknown;

@@ -8,4 +8,6 @@ export {
   type NodeFailure,
 } from "./errors.ts";
 export type * from "./face.ts";
+export type * from "./files.ts";
 export { collectOutputs } from "./outputs.ts";
+export { missingFiles } from "./refusal.ts";

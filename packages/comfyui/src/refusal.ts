@@ -90,6 +90,14 @@ function missingName(error: PromptFault, node: { node_id: string; class_type: st
   return file ? { kind: "file", ...node, ...input, name: file } : undefined;
 }
 
+/** Input files that are not on the server, of a refused prompt or of the outputs dropped from an accepted one. */
+export function missingFiles(nodeErrors: NodeErrors): readonly string[] {
+  const faults = Object.entries(nodeErrors).flatMap(([node_id, { class_type, errors }]) =>
+    errors.map((error) => missingName(error, { node_id, class_type })),
+  );
+  return faults.flatMap((fault) => (fault?.kind === "file" ? [fault.name] : []));
+}
+
 const HAS_EXTENSION = /\.[a-z0-9]{2,12}$/i;
 const MEDIA =
   /\.(png|jpe?g|webp|gif|bmp|tiff?|avif|mp4|webm|mov|mkv|avi|wav|mp3|flac|ogg|opus|m4a|glb|gltf|obj|txt|json)$/i;

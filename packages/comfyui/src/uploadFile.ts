@@ -3,7 +3,7 @@ import { Readable } from "node:stream";
 import type { Client } from "./client.ts";
 import { createDeadline, type Deadline } from "./clock.ts";
 import { ComfyError } from "./errors.ts";
-import type { Upload, Uploaded } from "./face.ts";
+import type { Upload, Uploaded } from "./files.ts";
 import { errorOfStatus } from "./http.ts";
 import { checkFolder, checkName } from "./safePath.ts";
 import { PATHS, parseJson, UploadAnswer } from "./wire/index.ts";

@@ -1,5 +1,5 @@
 import { ComfyError } from "./errors.ts";
-import type { FileAddress, ViewedFile } from "./face.ts";
+import type { FileAddress, ViewedFile } from "./files.ts";
 import { errorOfStatus, type Http, type StreamedAnswer } from "./http.ts";
 import { checkFolder, checkName } from "./safePath.ts";
 import { PATHS } from "./wire/index.ts";
@@ -18,6 +18,21 @@ export async function viewFile(file: FileAddress, http: Http, signal?: AbortSign
   if (answer.status === 404)
     throw new ComfyError("not_found", `${what} is not on the server (any more).`, { facts: { httpStatus: 404 } });
   throw errorOfStatus(answer, what);
+}
+
+/**
+ * Does the server have this file, of just this length? Asks for its head only. Comfy Cloud shows no length: there the answer
+ * is no.
+ * @throws ComfyError `unsafe_path` | `unreachable` | `busy`
+ */
+export async function holdsFile(
+  { file, sizeBytes }: { readonly file: FileAddress; readonly sizeBytes: number },
+  http: Http,
+  signal?: AbortSignal,
+): Promise<boolean> {
+  const answer = await http.send({ method: "HEAD", path: PATHS.view, query: addressOf(file), signal });
+  const { "content-length": length, "content-encoding": encoding } = answer.headers;
+  return answer.status === 200 && encoding === undefined && length === String(sizeBytes);
 }
 
 function addressOf({ filename, subfolder = "", type = "output" }: FileAddress) {

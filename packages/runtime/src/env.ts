@@ -90,6 +90,11 @@ export interface Switches {
   readonly breaks: ReadonlySet<string>;
   /** COMFYQ_TIME_SCALE: locks and heartbeats this much shorter, e.g. 0.2. 1 without COMFYQ_FAIL_POINTS. */
   readonly timeScale: number;
+  /**
+   * COMFYQ_NAIVE=1: one job after the other from its inputs to its settlement, as simple handlers do; what benchmarks compare
+   * with. False without COMFYQ_FAIL_POINTS.
+   */
+  readonly isNaive: boolean;
   /** COMFYQ_HISTORY_FILE: where the test's history is written. Undefined without COMFYQ_FAIL_POINTS. */
   readonly historyFile: string | undefined;
 }
@@ -97,7 +102,7 @@ export interface Switches {
 /** Reads the switches as they stand now. */
 export function readSwitches(): Switches {
   const { COMFYQ_DIE_WITH_PARENT, COMFYQ_FAIL_POINTS, FAILPOINT } = process.env;
-  const { COMFYQ_BREAKS, COMFYQ_TIME_SCALE, COMFYQ_HISTORY_FILE } = process.env;
+  const { COMFYQ_BREAKS, COMFYQ_TIME_SCALE, COMFYQ_HISTORY_FILE, COMFYQ_NAIVE } = process.env;
   const isTest = COMFYQ_FAIL_POINTS === "1";
   return {
     dieWithParent: COMFYQ_DIE_WITH_PARENT || undefined,
@@ -105,6 +110,7 @@ export function readSwitches(): Switches {
     failPoints: FAILPOINT ?? "",
     breaks: new Set(isTest && COMFYQ_BREAKS ? COMFYQ_BREAKS.split(",") : []),
     timeScale: isTest && COMFYQ_TIME_SCALE ? Number(COMFYQ_TIME_SCALE) : 1,
+    isNaive: isTest && COMFYQ_NAIVE === "1",
     historyFile: (isTest && COMFYQ_HISTORY_FILE) || undefined,
   };
 }

@@ -1,5 +1,4 @@
 import { parseParamPath, type Workflow } from "@comfyq/contract";
-import { stageInput } from "../inputs/stageInput.ts";
 import { JobError } from "../jobError.ts";
 import type { Tools } from "../tools.ts";
 import { type AttemptRun, historyOf, patientOf } from "./attempt.ts";
@@ -16,7 +15,7 @@ export async function placeInputs(run: AttemptRun, tools: Tools): Promise<Workfl
   const staging = { ...patientOf(run), tenant: job.tenant, facts: historyOf(run) };
   const placed = new Map<string, string>();
   const place = async (source: string, label: string): Promise<string> => {
-    const name = placed.get(source) ?? (await stageInput({ source, label }, staging, tools));
+    const name = placed.get(source) ?? (await tools.inputs.stage({ source, label }, staging));
     placed.set(source, name);
     return name;
   };

@@ -1,4 +1,4 @@
-import { isComfyError, type Submitted } from "@comfyq/comfyui";
+import { isComfyError, missingFiles, type Submitted } from "@comfyq/comfyui";
 import { isSameInstance, mayHaveLeftPrompt, type Workflow } from "@comfyq/contract";
 import { COMFYQ_NAMESPACE, failPoint, isBroken, newId, noteHistory, uuidV5 } from "@comfyq/runtime";
 import { hereOf } from "../config.ts";
@@ -11,14 +11,26 @@ import { stopEarlier } from "./stopEarlier.ts";
 /**
  * Finds the prompt that an earlier attempt left on this instance, or submits a new one; never blindly a second one.
  * The `prompt_id` stands in the journal before ComfyUI hears it.
- * @param prepare makes the graph ready to be sent; not called when there is a prompt to go on from
+ * @param prepare makes the graph ready to be sent; not called when there is a prompt to go on from, and called again when
+ * ComfyUI has lost an input
  * @returns the id to watch
  */
 export async function submitOrRejoin(run: AttemptRun, prepare: () => Promise<Workflow>, tools: Tools): Promise<string> {
   const left = isBroken("submit_blindly") ? undefined : await findLeftPrompt(run, tools); // broken for a test: nobody looks
   if (left !== undefined) return rejoin(run, left, tools);
   await clearTheWay(run, tools);
-  return submit(run, await prepare(), tools);
+  const workflow = await prepare();
+  try {
+    return await submit(run, workflow, tools);
+  } catch (error) {
+    if (!isOfLostInput(error, tools)) throw error;
+    return submit(run, await prepare(), tools); // somebody tidied up there; once is enough
+  }
+}
+
+/** Does ComfyUI lack a file that this worker took to be there? Then it is forgotten, and brought again. */
+function isOfLostInput(error: unknown, { inputs }: Tools): boolean {
+  return isComfyError(error, "rejected") && inputs.forgetFiles(missingFiles(error.facts.nodeErrors ?? {}));
 }
 
 async function rejoin(run: AttemptRun, promptId: string, tools: Tools): Promise<string> {
@@ -41,6 +53,8 @@ async function submit(run: AttemptRun, workflow: Workflow, tools: Tools): Promis
   const submitted = await send(run, { promptId, workflow }, tools);
   await failPoint("submitted", historyOf(run));
   if (submitted.promptId !== promptId) await job.journal({ prompt_id: submitted.promptId });
+  if (tools.inputs.forgetFiles(missingFiles(submitted.nodeErrors)))
+    throw new JobError("interrupted", "An input is not on the instance any more; it is brought again, and all is run");
   refusePartialRun(submitted.nodeErrors);
   return submitted.promptId;
 }

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { extname } from "node:path";
 import { Readable } from "node:stream";
 import { json } from "node:stream/consumers";
@@ -7,9 +8,17 @@ import { StorageError } from "@comfyq/storage";
 import { JobError } from "../jobError.ts";
 import type { Tools } from "../tools.ts";
 
-/** An input's bytes, opened. */
+/** What bytes are, known without reading them. */
+export interface Known {
+  readonly sha256: string;
+  readonly sizeBytes: number;
+}
+
+/** Where an input's bytes come from; call `open`, or nothing is read. */
 export interface Source {
-  readonly body: Readable;
+  /** Once. */
+  open(): Promise<Readable>;
+  readonly known?: Known;
   /** With its dot; what ComfyUI's loaders go by. `.bin` when nothing tells. */
   readonly extension: string;
   readonly contentType: string;
@@ -41,20 +50,31 @@ function openDataUri({ source, label }: SourceWish): Source {
   const data = parseDataUri(source);
   if (!data) throw new JobError("input_unavailable", `Input ${label} is no data URI; write data:<type>;base64,<bytes>`);
   const { contentType, bytes } = data;
-  return { body: Readable.from([bytes]), contentType, extension: extensionFor(contentType) };
+  return {
+    open: async () => Readable.from([bytes]),
+    known: { sha256: createHash("sha256").update(bytes).digest("hex"), sizeBytes: bytes.length },
+    contentType,
+    extension: extensionFor(contentType),
+  };
 }
 
-async function openAsset({ source, label }: SourceWish, { tenant, signal }: Limits, tools: OpenTools): Promise<Source> {
-  const keys = assetKeys(tenant, source.slice("asset:".length));
+async function openAsset(wish: SourceWish, { tenant, signal }: Limits, tools: OpenTools): Promise<Source> {
+  const keys = assetKeys(tenant, wish.source.slice("asset:".length));
+  const read = (key: string) => readAsset(wish, () => tools.store.get(key, { signal }));
+  const description = await read(keys.description);
+  const asset = Asset.parse(await readAsset(wish, () => json(description.body)));
+  const sha256 = /^sha256:([0-9a-f]{64})$/.exec(asset.hash)?.[1];
+  return {
+    open: async () => (await read(keys.content)).body,
+    ...(sha256 === undefined ? {} : { known: { sha256, sizeBytes: asset.size_bytes } }),
+    contentType: asset.content_type,
+    extension: safeExtension(asset.name) ?? extensionFor(asset.content_type),
+  };
+}
+
+async function readAsset<T>({ source, label }: SourceWish, read: () => Promise<T>): Promise<T> {
   try {
-    const description = await tools.store.get(keys.description, { signal });
-    const asset = Asset.parse(await json(description.body));
-    const { body } = await tools.store.get(keys.content, { signal });
-    return {
-      body,
-      contentType: asset.content_type,
-      extension: safeExtension(asset.name) ?? extensionFor(asset.content_type),
-    };
+    return await read();
   } catch (cause) {
     if (!(cause instanceof StorageError)) throw cause;
     const code = cause.retryable ? "input_unreachable" : "input_unavailable";
@@ -77,7 +97,7 @@ async function openUrl({ source, label }: SourceWish, { signal }: Limits, tools:
         .split(";")[0]
         ?.trim() || "application/octet-stream";
     return {
-      body: answer.body,
+      open: async () => answer.body,
       contentType,
       extension: safeExtension(new URL(answer.url).pathname) ?? extensionFor(contentType),
     };

@@ -18,13 +18,15 @@ export interface SpooledFile extends AsyncDisposable {
 interface SpoolOptions {
   readonly label: string;
   readonly maxBytes: number;
+  /** Called with the length of each piece; may throw to have no more of them. */
+  readonly onBytes?: (bytes: number) => void;
 }
 
 /**
  * Streams an input to disk while hashing it: its name on the instance is its content, which is known only at the end.
  * @throws JobError `input_too_large`, or what the source failed with
  */
-export async function spool(body: Readable, { label, maxBytes }: SpoolOptions): Promise<SpooledFile> {
+export async function spool(body: Readable, { label, maxBytes, onBytes }: SpoolOptions): Promise<SpooledFile> {
   const file = await openNameless();
   const hash = createHash("sha256");
   let sizeBytes = 0;
@@ -32,6 +34,7 @@ export async function spool(body: Readable, { label, maxBytes }: SpoolOptions): 
     const chunks: AsyncIterable<Buffer> = body;
     for await (const chunk of chunks) {
       sizeBytes += chunk.length;
+      onBytes?.(chunk.length);
       if (sizeBytes > maxBytes)
         throw new JobError(
           "input_too_large",

@@ -1,12 +1,12 @@
 import { isComfyError } from "@comfyq/comfyui";
 import { failPoint, type HistoryFacts } from "@comfyq/runtime";
+import { JobError } from "../jobError.ts";
 import { type Patient, patiently } from "../patiently.ts";
 import type { Tools } from "../tools.ts";
-import { openSource } from "./openSource.ts";
-import { spool } from "./spool.ts";
+import { type Known, openSource, type Source } from "./openSource.ts";
+import { type Content, type Shelf, UPLOAD_FOLDER } from "./shelf.ts";
+import { type SpooledFile, spool } from "./spool.ts";
 
-/** Where our uploads stand in ComfyUI's input folder; named by content, so equal bytes are one file. */
-const UPLOAD_FOLDER = "comfyq";
 /** How long an upload that fails is tried again; the input stays on our disk meanwhile. */
 const UPLOAD_PATIENCE_MS = 120_000;
 
@@ -22,20 +22,76 @@ export interface Staging extends Patient {
   readonly tenant: string;
   /** What a test's history says of it. */
   readonly facts: HistoryFacts;
+  /** Called with the bytes that were fetched so far; may throw to have no more of them. */
+  readonly onBytes?: (bytes: number) => void;
 }
 
 export type StageTools = Pick<Tools, "config" | "comfyui" | "store" | "fetchInput" | "log">;
 
+/** An input that is on the instance. */
+export interface Staged {
+  readonly content: Content;
+  /** As the graph has to say it. */
+  readonly name: string;
+}
+
 /**
- * Brings one input onto the instance: fetched, hashed, uploaded under its content's hash.
- * @returns its name as the graph has to say it
+ * Brings one input onto the instance: fetched, hashed, and uploaded under its content's hash unless it is there. One whose
+ * hash is known and that is there is not even read.
  * @throws JobError `input_unavailable` | `input_unreachable` | `input_too_large`; ComfyError from the upload
  */
-export async function stageInput(wish: InputWish, staging: Staging, tools: StageTools): Promise<string> {
-  const { tenant, signal, facts } = staging;
+export async function stageInput(
+  wish: InputWish,
+  staging: Staging,
+  tools: StageTools & { readonly shelf: Shelf },
+): Promise<Staged> {
+  const { tenant, signal } = staging;
   const source = await openSource(wish, { tenant, signal }, tools);
-  await failPoint("inputs_downloading", facts);
-  await using file = await spool(source.body, { label: wish.label, maxBytes: tools.config.COMFYQ_MAX_INPUT_BYTES });
+  if (source.known) {
+    const content = contentOf(source.known, source);
+    const bring = async () => {
+      await using file = await fetchAll(wish, source, { staging, tools });
+      if (file.sha256 !== source.known?.sha256) throw notAsKnown(wish);
+      return await upload({ file, source, content }, staging, tools); // while the file is open
+    };
+    return { content, name: await tools.shelf.place(content, bring, signal) };
+  }
+  await using file = await fetchAll(wish, source, { staging, tools });
+  const content = contentOf(file, source);
+  const bring = () => upload({ file, source, content }, staging, tools);
+  return { content, name: await tools.shelf.place(content, bring, signal) };
+}
+
+function contentOf({ sha256, sizeBytes }: Known, { extension }: Source): Content {
+  return { name: `${sha256}${extension}`, sizeBytes };
+}
+
+function notAsKnown({ label, source }: InputWish): JobError {
+  return new JobError(
+    "input_unavailable",
+    `Input ${label}: the bytes of ${source} are not what they were; upload it again`,
+  );
+}
+
+interface Surroundings {
+  readonly staging: Staging;
+  readonly tools: StageTools;
+}
+
+async function fetchAll(wish: InputWish, source: Source, { staging, tools }: Surroundings): Promise<SpooledFile> {
+  await failPoint("inputs_downloading", staging.facts);
+  const { onBytes } = staging;
+  const limits = { label: wish.label, maxBytes: tools.config.COMFYQ_MAX_INPUT_BYTES, ...(onBytes && { onBytes }) };
+  return spool(await source.open(), limits);
+}
+
+interface Fetched {
+  readonly file: SpooledFile;
+  readonly source: Source;
+  readonly content: Content;
+}
+
+async function upload({ file, source, content }: Fetched, staging: Staging, tools: StageTools): Promise<string> {
   const uploaded = await patiently(staging, tools.log, {
     what: "uploading an input",
     patienceMs: UPLOAD_PATIENCE_MS,
@@ -43,12 +99,12 @@ export async function stageInput(wish: InputWish, staging: Staging, tools: Stage
     step: () =>
       tools.comfyui.upload({
         body: file.open(),
-        name: `${file.sha256}${source.extension}`,
+        name: content.name,
         subfolder: UPLOAD_FOLDER,
         contentType: source.contentType,
-        signal,
+        signal: staging.signal,
       }),
   });
-  await failPoint("uploaded", facts);
+  await failPoint("uploaded", staging.facts);
   return uploaded.subfolder === "" ? uploaded.name : `${uploaded.subfolder}/${uploaded.name}`;
 }
