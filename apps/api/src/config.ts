@@ -30,6 +30,11 @@ export const ApiEnv = z.object({
     .min(32)
     .optional()
     .describe("Tenants' webhook secrets come from it; default: made once in <data>/secrets/webhook-secret"),
+  COMFYQ_SECRETS_KEY: z
+    .string()
+    .min(32)
+    .optional()
+    .describe("Encrypts the secrets of jobs; the same for API and workers; default: made once in <data>/secrets"),
   COMFYQ_LINK_TTL_S: z.coerce
     .number()
     .int()

@@ -2,6 +2,7 @@ import { openProducer } from "@comfyq/queue";
 import {
   createHealth,
   createMetrics,
+  createSecretBox,
   type Logger,
   readOrCreateSecret,
   readSwitches,
@@ -34,6 +35,8 @@ export async function openRooms(settings: ApiSettings, logger: Logger, closing: 
   const linkSecret = settings.COMFYQ_LINK_SECRET ?? (await readOrCreateSecret(secretPath(settings, "link-secret")));
   const webhookMaster =
     settings.COMFYQ_WEBHOOK_SECRET ?? (await readOrCreateSecret(secretPath(settings, "webhook-secret")));
+  const secretsKey = settings.COMFYQ_SECRETS_KEY ?? (await readOrCreateSecret(secretPath(settings, "secrets-key")));
+  const secretBox = createSecretBox(secretsKey);
   const storage = openStorage(storageUrl(settings), { ...storageOptions(settings), linkBase: LINK_BASE, linkSecret });
   const { timeScale, breaks } = readSwitches();
   const producer = await openProducer({
@@ -47,7 +50,8 @@ export async function openRooms(settings: ApiSettings, logger: Logger, closing: 
   const health = healthOf(producer, storage);
   const metrics = createMetrics({ defaults: true });
   const classes = rememberClasses(producer);
-  return { settings, logger, producer, storage, keys, health, metrics, linkSecret, webhookMaster, classes, closing };
+  const secrets = { linkSecret, webhookMaster, secretBox };
+  return { settings, logger, producer, storage, keys, health, metrics, ...secrets, classes, closing };
 }
 
 /** @throws Error when others could reach the API and none of them would need a key */

@@ -132,7 +132,7 @@ describe("assets", () => {
     const named: (string | undefined)[] = [];
     for (const _ of [1, 2]) {
       await api.submit({ workflow, inputs: { "1.inputs.image": uri } });
-      named.push((await api.claim()).request.inputs["1.inputs.image"]);
+      named.push((await api.claim()).request.inputs["1.inputs.image"]?.url);
     }
     expect(named[0]).toMatch(/^asset:[0-9a-f-]{36}$/);
     expect(named[1]).toBe(named[0]);

@@ -213,7 +213,7 @@ const RUBBISH: readonly {
       inputs: {
         image: "https://example.com/x",
         "10.inputs.image": "https://example.com/x",
-        "9.inputs.a": "s3://bucket/key",
+        "9.inputs.a": "s3://bucket",
         "9.inputs.b": "https://user:password@example.com/",
         "9.inputs.c": "https://",
         "9.inputs.d": "data:image/png;base64,@@@@",
@@ -235,7 +235,7 @@ const RUBBISH: readonly {
     details: {
       "inputs.image": "is no address; write <node id>.inputs.<name>, such as 10.inputs.image",
       "inputs.10.inputs.image": 'the workflow has no node "10"',
-      "inputs.9.inputs.a": "s3:// sources are not supported by this version; send a presigned https:// URL",
+      "inputs.9.inputs.a": "is no S3 address; write s3://bucket/key",
       "inputs.9.inputs.b": "has a user name or password in it, which is not sent; use a presigned URL",
       "inputs.9.inputs.c": "is no URL that can be fetched; write it in full, https://host/path",
       "inputs.9.inputs.d": "its bytes are not base64",

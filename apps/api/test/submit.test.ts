@@ -72,7 +72,10 @@ describe("submitting", () => {
     const { id } = await api.submit({ pool: "inputs", inputs, files: { "/input/hello": "https://example.com/x.png" } });
     const held = await api.claim("inputs");
     expect(held).toMatchObject({ id, tenant: "default" });
-    expect(held.request).toMatchObject({ inputs, files: { "/input/hello": "https://example.com/x.png" } });
+    expect(held.request).toMatchObject({
+      inputs: { "3.inputs.image": { url: inputs["3.inputs.image"] } },
+      files: { "/input/hello": { url: "https://example.com/x.png" } },
+    });
   });
 });
 
@@ -160,7 +163,7 @@ describe("retry", () => {
     expect(answer.json.id).not.toBe(old.id);
     const held = await api.claim("retry");
     expect(held.id).toBe(answer.json.id);
-    expect(held.request.inputs).toEqual({ "3.inputs.image": "https://example.com/a.png" });
+    expect(held.request.inputs).toEqual({ "3.inputs.image": { url: "https://example.com/a.png" } });
     expect(held.request.workflow).toEqual((await api.call(`/v1/jobs/${old.id}/workflow`)).json.workflow);
   });
 

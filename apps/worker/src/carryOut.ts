@@ -4,6 +4,7 @@ import { failPoint, monotonicMs, noteHistory, withDeadline } from "@comfyq/runti
 import { type AttemptRun, historyOf, type StopReason } from "./attempt/attempt.ts";
 import { decideOutcome } from "./attempt/decideOutcome.ts";
 import { forgetPrompt } from "./attempt/forgetPrompt.ts";
+import { lendSecrets } from "./attempt/jobSecrets.ts";
 import { judgeFailure } from "./attempt/judgeFailure.ts";
 import { runAttempt } from "./attempt/runAttempt.ts";
 import { stopClock } from "./attempt/stopClock.ts";
@@ -36,6 +37,7 @@ export async function carryOut(held: HeldJob, tools: Tools, surroundings: Surrou
     signal: clock.signal,
     leaving: surroundings.leaving,
     times: { prepareMs: 0, renderMs: 0, storeMs: 0 },
+    secrets: lendSecrets(held, tools.secretBox),
     promptId: undefined,
     mayRun: false,
     submission: undefined,
@@ -49,6 +51,7 @@ export async function carryOut(held: HeldJob, tools: Tools, surroundings: Surrou
   run.leaveGpu();
   clock.close();
   tools.inputs.forgetJob(held.id);
+  run.secrets.forget();
   const ended =
     outcome !== undefined && (await held.end(outcome).catch((cause: unknown) => notEnded(run, tools, cause)));
   const told = { outcome: outcome?.kind ?? "dropped", code: failureOf(outcome)?.code, ended };
@@ -104,7 +107,7 @@ async function outcomeOf(run: AttemptRun, tools: Tools): Promise<Outcome | undef
     return { kind: "succeeded", manifest: await orAborted(runAttempt(run, tools), run.signal) };
   } catch (error) {
     if (run.signal.aborted) return outcomeOfStop(run, tools);
-    const failure = await judgeFailure(run, tools, error);
+    const failure = run.secrets.scrub(await judgeFailure(run, tools, error));
     tools.instance.noteFailure(failure);
     return decide(run, tools, failure);
   }

@@ -32,6 +32,11 @@ const WorkerEnv = z.object({
     .default(1_073_741_824)
     .describe("Largest input file that is fetched"),
   COMFYQ_INPUT_TIMEOUT_S: z.coerce.number().positive().default(300).describe("Longest fetch of one input"),
+  COMFYQ_SECRETS_KEY: z
+    .string()
+    .min(32)
+    .optional()
+    .describe("Opens the secrets of jobs; the same for API and workers; default: made once in <data>/secrets"),
   COMFYQ_STORING_MAX: z.coerce
     .number()
     .int()

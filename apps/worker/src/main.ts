@@ -4,15 +4,18 @@ import { type Claimer, openClaimer, publishClasses } from "@comfyq/queue";
 import {
   createLogger,
   createSafeFetch,
+  createSecretBox,
   type Logger,
   noteHistory,
   nowMs,
   printReady,
+  readOrCreateSecret,
   readSwitches,
   reportAndExit,
   retentionMs,
   runService,
   type Service,
+  secretPath,
   serveHealth,
   sleep,
   storageOptions,
@@ -39,7 +42,7 @@ const LEAVING_MS = 2_000;
 /** Longest silence of an input's source. */
 const INPUT_IDLE_MS = 30_000;
 
-type Supplies = Pick<Tools, "store" | "fetchInput" | "inputs">;
+type Supplies = Pick<Tools, "store" | "fetchInput" | "secretBox" | "inputs">;
 
 interface Base {
   readonly service: Service;
@@ -61,7 +64,7 @@ async function start(service: Service, config: WorkerConfig, log: Logger): Promi
     isClaiming: false,
     draining: false,
   };
-  const supplies = openSupplies({ service, config, log, comfyui });
+  const supplies = await openSupplies({ service, config, log, comfyui });
   const base: Base = { service, config, log, claimer, comfyui, activity, supplies };
   const instance = await startInstance(base);
   const tools = openTools(base, instance);
@@ -149,7 +152,7 @@ async function startInstance(base: Base): Promise<Instance> {
 }
 
 /** What an attempt works with but for the instance, which tells it when it was away. */
-function openSupplies({ service, config, log, comfyui }: Omit<Base, "supplies" | "claimer" | "activity">): Supplies {
+async function openSupplies({ service, config, log, comfyui }: Omit<Base, "supplies" | "claimer" | "activity">): Promise<Supplies> {
   const store = openStorage(storageUrl(config), storageOptions(config));
   service.onStop("close the store", () => store.close());
   const fetchInput = createSafeFetch({
@@ -158,7 +161,9 @@ function openSupplies({ service, config, log, comfyui }: Omit<Base, "supplies" |
     timeoutMs: config.COMFYQ_INPUT_TIMEOUT_S * 1_000,
     idleTimeoutMs: INPUT_IDLE_MS,
   });
-  return { store, fetchInput, inputs: createInputs({ config, comfyui, store, fetchInput, log }) };
+  const secretsKey = config.COMFYQ_SECRETS_KEY ?? (await readOrCreateSecret(secretPath(config, "secrets-key")));
+  const secretBox = createSecretBox(secretsKey);
+  return { store, fetchInput, secretBox, inputs: createInputs({ config, comfyui, store, fetchInput, log }) };
 }
 
 function openTools({ config, log, claimer, comfyui, supplies }: Base, instance: Instance): Tools {

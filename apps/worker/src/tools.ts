@@ -1,6 +1,6 @@
 import type { ComfyUi } from "@comfyq/comfyui";
 import type { WorkerBeat } from "@comfyq/contract";
-import type { Logger, SafeFetch } from "@comfyq/runtime";
+import type { Logger, SafeFetch, SecretBox } from "@comfyq/runtime";
 import type { Storage } from "@comfyq/storage";
 import type { WorkerConfig } from "./config.ts";
 import type { Inputs } from "./inputs/inputs.ts";
@@ -16,6 +16,8 @@ export interface Tools {
   readonly store: Storage;
   readonly fetchInput: SafeFetch;
   readonly inputs: Inputs;
+  /** Opens the secrets of jobs. */
+  readonly secretBox: SecretBox;
   /** The other live workers of the pool. */
   readonly neighbours: () => Promise<readonly WorkerBeat[]>;
   readonly log: Logger;

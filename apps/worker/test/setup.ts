@@ -7,7 +7,7 @@ import { type Simulator, type SimulatorOptions, startSimulator } from "@comfyq/c
 import { isTerminal, type JobFacts, NewJob, type NewJobBody, toMoment, type Workflow } from "@comfyq/contract";
 import { type Claimer, openClaimer, openProducer, type Producer, publishClasses } from "@comfyq/queue";
 import { type PrivateRedis, startPrivateRedis } from "@comfyq/queue/testing";
-import { createLogger, createSafeFetch } from "@comfyq/runtime";
+import { createLogger, createSafeFetch, createSecretBox } from "@comfyq/runtime";
 import { openStorage } from "@comfyq/storage";
 import { onTestFinished } from "vitest";
 import type { Activity } from "../src/activity.ts";
@@ -23,6 +23,9 @@ import { workLoop } from "../src/workLoop.ts";
 
 /** Locks of 2 s, so that a lost one is found out soon; all parts of a house agree on it. */
 const TIME_SCALE = 0.2;
+
+/** What the secrets of a house's jobs are sealed with. */
+export const SECRETS_KEY = "the key of a house that only tests live in";
 
 export interface House {
   readonly redis: PrivateRedis;
@@ -168,7 +171,10 @@ async function openWorker(
   const heartbeat = startHeartbeat({ room: claimer.room, config, instance: watched, activity, log });
   const patience = createStallPatience(claimer.room, config);
   const neighbours = () => claimer.neighbours();
-  const tools: Tools = { config, comfyui, instance: watched, patience, store, fetchInput, inputs, neighbours, log };
+  const tools: Tools = {
+    ...{ config, comfyui, instance: watched, patience, store, fetchInput, inputs, neighbours, log },
+    secretBox: createSecretBox(SECRETS_KEY),
+  };
   const signals = { stopping: stopping.signal, draining: draining.signal, leaving: leaving.signal };
   const loop = workLoop({ claimer, tools, activity, ...signals });
   const close = async () => {

@@ -52,6 +52,8 @@ export interface ComfyFeatures {
   readonly targetedInterrupt: boolean;
   /** `uuid`: only canonical lowercase UUIDs (≥ 0.24.0). `any`: any text. `minted`: ours is ignored. */
   readonly promptIds: "uuid" | "any" | "minted";
+  /** `/queue` does not show the keys for API nodes in `extra_data` (≥ 0.3.67). */
+  readonly hidesKeys: boolean;
   /** Largest body the server takes, in bytes. */
   readonly maxUploadBytes?: number;
 }

@@ -10,6 +10,7 @@ type Version = readonly [number, number, number];
 const SINCE = {
   ownPromptIds: [0, 3, 45],
   targetedInterrupt: [0, 3, 56],
+  hidesKeys: [0, 3, 67],
   jobsApi: [0, 5, 1],
   uuidPromptIds: [0, 24, 0],
   cancelEndpoint: [0, 25, 0],
@@ -29,10 +30,16 @@ export async function detectFeatures(http: Http, dialect: Dialect): Promise<Comf
   return { dialect, ...limits, ...(version === undefined ? {} : { version }), ...abilities };
 }
 
-type Abilities = Pick<ComfyFeatures, "jobsApi" | "cancelEndpoint" | "targetedInterrupt" | "promptIds">;
+type Abilities = Pick<ComfyFeatures, "jobsApi" | "cancelEndpoint" | "targetedInterrupt" | "promptIds" | "hidesKeys">;
 
 /** The published contract has no client-made prompt ids (§9.5), and `/api/interrupt` takes none (§6.1). */
-const CLOUD: Abilities = { jobsApi: true, cancelEndpoint: true, targetedInterrupt: false, promptIds: "minted" };
+const CLOUD: Abilities = {
+  jobsApi: true,
+  cancelEndpoint: true,
+  targetedInterrupt: false,
+  promptIds: "minted",
+  hidesKeys: true,
+};
 
 function abilitiesOf(version: Version): Abilities {
   const has = (since: Version) => isAtLeast(version, since);
@@ -42,6 +49,7 @@ function abilitiesOf(version: Version): Abilities {
     cancelEndpoint: has(SINCE.cancelEndpoint),
     targetedInterrupt: has(SINCE.targetedInterrupt),
     promptIds: has(SINCE.ownPromptIds) ? ownIds : "minted",
+    hidesKeys: has(SINCE.hidesKeys),
   };
 }
 
@@ -50,7 +58,13 @@ async function probe(http: Http): Promise<Abilities> {
   // Harmless: for an unknown id the answer is 200 `{"cancelled": false}`; older servers have no such route.
   const cancel = await http.send({ method: "POST", path: `${PATHS.jobs}/${NOBODY}/cancel` });
   const jobsApi = jobs.status === 200;
-  return { jobsApi, cancelEndpoint: cancel.status === 200, targetedInterrupt: jobsApi, promptIds: "any" };
+  return {
+    jobsApi,
+    cancelEndpoint: cancel.status === 200,
+    targetedInterrupt: jobsApi,
+    promptIds: "any",
+    hidesKeys: jobsApi,
+  };
 }
 
 async function readMaxUpload(http: Http): Promise<number | undefined> {

@@ -37,13 +37,19 @@ describe("the address", () => {
 
 describe("what the server can do", () => {
   const versions: readonly [string, object][] = [
-    ["0.3.40", { jobsApi: false, cancelEndpoint: false, targetedInterrupt: false, promptIds: "minted" }],
-    ["0.3.45", { jobsApi: false, cancelEndpoint: false, targetedInterrupt: false, promptIds: "any" }],
-    ["0.3.64", { jobsApi: false, cancelEndpoint: false, targetedInterrupt: true, promptIds: "any" }],
-    ["0.5.1", { jobsApi: true, cancelEndpoint: false, targetedInterrupt: true, promptIds: "any" }],
-    ["0.24.0", { jobsApi: true, cancelEndpoint: false, targetedInterrupt: true, promptIds: "uuid" }],
-    ["v0.33.0-3-gabcdef", { jobsApi: true, cancelEndpoint: true, targetedInterrupt: true, promptIds: "uuid" }],
-    ["1.0", { jobsApi: true, cancelEndpoint: true, targetedInterrupt: true, promptIds: "uuid" }],
+    [
+      "0.3.40",
+      { jobsApi: false, cancelEndpoint: false, targetedInterrupt: false, promptIds: "minted", hidesKeys: false },
+    ],
+    ["0.3.45", { jobsApi: false, cancelEndpoint: false, targetedInterrupt: false, promptIds: "any", hidesKeys: false }],
+    ["0.3.64", { jobsApi: false, cancelEndpoint: false, targetedInterrupt: true, promptIds: "any", hidesKeys: false }],
+    ["0.5.1", { jobsApi: true, cancelEndpoint: false, targetedInterrupt: true, promptIds: "any", hidesKeys: true }],
+    ["0.24.0", { jobsApi: true, cancelEndpoint: false, targetedInterrupt: true, promptIds: "uuid", hidesKeys: true }],
+    [
+      "v0.33.0-3-gabcdef",
+      { jobsApi: true, cancelEndpoint: true, targetedInterrupt: true, promptIds: "uuid", hidesKeys: true },
+    ],
+    ["1.0", { jobsApi: true, cancelEndpoint: true, targetedInterrupt: true, promptIds: "uuid", hidesKeys: true }],
   ];
 
   test.each(versions)("is known by its version %s", async (version, abilities) => {

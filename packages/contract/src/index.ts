@@ -15,5 +15,7 @@ export * from "./progress.ts";
 export * from "./retryMany.ts";
 export * from "./schedule.ts";
 export * from "./scopes.ts";
+export * from "./secrets.ts";
+export * from "./source.ts";
 export * from "./webhookEvent.ts";
 export * from "./workflow.ts";

@@ -1,14 +1,9 @@
 import * as z from "zod";
 import { Moment, PoolName } from "./ids.ts";
+import { JobSecrets } from "./secrets.ts";
+import { InputSource } from "./source.ts";
 import { WebhookRequest } from "./webhookEvent.ts";
 import { Workflow } from "./workflow.ts";
-
-/** An input's source: where its bytes come from. Fetched by the worker, never before the answer. */
-export const InputSource = z
-  .string()
-  .max(8_000_000)
-  .regex(/^(https?:\/\/|s3:\/\/|data:|asset:)/, "must start with http://, https://, s3://, data: or asset:")
-  .meta({ description: "http(s) URL, s3:// URL, data: URI or asset:<id>" });
 
 const paramPath = z.string().min(1).max(512);
 
@@ -40,7 +35,10 @@ export const NewJob = z
       .record(paramPath, InputSource)
       .refine((inputs) => Object.keys(inputs).length <= JOB_LIMITS.inputs, `at most ${JOB_LIMITS.inputs} inputs`)
       .default({})
-      .meta({ description: 'Files fetched, checked and uploaded for you: { "10.inputs.image": "https://…" }' }),
+      .meta({
+        description:
+          'Files fetched, checked and uploaded for you: { "10.inputs.image": "https://…" }, or { "url": "s3://…", "credential": "mine" }',
+      }),
     files: z
       .record(z.string().startsWith("/").max(512), InputSource)
       .refine((files) => Object.keys(files).length <= JOB_LIMITS.files, `at most ${JOB_LIMITS.files} files`)
@@ -81,6 +79,7 @@ export const NewJob = z
       .default({})
       .meta({ description: "Yours; returned as it came" }),
     tags: z.array(z.string().min(1).max(64)).max(JOB_LIMITS.tags).default([]),
+    secrets: JobSecrets.optional(),
   })
   .meta({ id: "NewJob" });
 export type NewJob = z.infer<typeof NewJob>;

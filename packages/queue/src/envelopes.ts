@@ -52,9 +52,14 @@ export interface JobSubmission {
   readonly id: string;
   readonly tenant: string;
   readonly job: NewJob;
-  /** sha256 of the body as sent: tells a repeat from a reuse of its Idempotency-Key. */
+  /** Fingerprint of the body as sent: tells a repeat from a reuse of its Idempotency-Key. */
   readonly bodySha256: string;
+  /** The job's secrets, encrypted; kept as they are, and gone with the record. */
+  readonly sealedSecrets?: string | undefined;
 }
+
+/** A job as it was submitted, to be submitted again: its secrets are still sealed. */
+export type Submittable = Pick<JobSubmission, "job" | "sealedSecrets">;
 
 /** BullMQ runs small numbers first, from 1; 0 would overtake everybody. Ours: higher first, FIFO inside a level. */
 export function toBullPriority(priority: number): number {

@@ -14,6 +14,8 @@ export interface HeldJob {
   readonly epoch: number;
   readonly head: RecordHead;
   readonly request: RecordRequest;
+  /** As the producer sealed them; undefined when the job has none. */
+  readonly sealedSecrets: string | undefined;
   /** Tries before this one, oldest first. Those without `end` died. */
   readonly earlier: readonly Attempt[];
   /**

@@ -39,9 +39,9 @@ export async function holdJob(desk: Desk, hold: Hold, found: Found): Promise<Hel
   // It was declined before and stood outside of its priority.
   if (bullJob.priority === 0)
     await whileOurs(lock, () => setPriority(room, lock, toBullPriority(record.head.priority)));
-  const request = await whileOurs(lock, () => orUnreadable(() => readRequest(room.redis, room.names, lock.jobId)));
-  if ("unreadable" in request || !request.found) {
-    const why = "unreadable" in request ? request.unreadable : "its record is gone";
+  const papers = await whileOurs(lock, () => orUnreadable(() => readRequest(room.redis, room.names, lock.jobId)));
+  if ("unreadable" in papers || !papers.found) {
+    const why = "unreadable" in papers ? papers.unreadable : "its record is gone";
     const error = jobFailure("internal", `This job cannot be started: ${why}; submit it again`);
     await settle(hold, { kind: "failed", error }, page.write);
     return undefined;
@@ -54,7 +54,8 @@ export async function holdJob(desk: Desk, hold: Hold, found: Found): Promise<Hel
     pool: lock.pool,
     epoch,
     head: record.head,
-    request: request.found,
+    request: papers.found.request,
+    sealedSecrets: papers.found.sealedSecrets,
     earlier: found.earlier,
     signal: found.drop.signal,
     isOurs: () => lock.isOurs(),

@@ -1,7 +1,7 @@
 export { type Claimer, type ClaimerOptions, type ClaimOptions, openClaimer } from "./claim.ts";
 export type { RedisFacts } from "./connection.ts";
 export type { BeforeEnding, NotTaken } from "./desk.ts";
-export type { Delivery, JobSubmission, RecordHead, RecordRequest, Settlement } from "./envelopes.ts";
+export type { Delivery, JobSubmission, RecordHead, RecordRequest, Settlement, Submittable } from "./envelopes.ts";
 export {
   type ErrandRunner,
   type Errands,

@@ -1,10 +1,10 @@
-import type { Attempt, JobFacts, NewJob, NodeClasses, WorkerBeat, Workflow } from "@comfyq/contract";
+import type { Attempt, JobFacts, NodeClasses, WorkerBeat, Workflow } from "@comfyq/contract";
 import type { Queue } from "bullmq";
 import { boardQueues } from "./board.ts";
 import { cancelJob } from "./cancelJob.ts";
 import { nowMs } from "./clock.ts";
 import { type RedisFacts, redisFacts } from "./connection.ts";
-import type { JobSubmission } from "./envelopes.ts";
+import type { JobSubmission, Submittable } from "./envelopes.ts";
 import { orUnavailable } from "./errors.ts";
 import { knownClasses, listWorkers, type PoolCounts, poolCounts } from "./fleet.ts";
 import { type ListPage, type ListQuery, listJobs } from "./listJobs.ts";
@@ -19,8 +19,8 @@ export interface Producer {
   submit(submission: JobSubmission): Promise<Submitted>;
   /** @returns undefined for an unknown id and for another tenant's alike */
   read(tenant: string, jobId: string): Promise<JobFacts | undefined>;
-  /** The job as it was submitted, params applied: what a retry submits again. */
-  submitted(tenant: string, jobId: string): Promise<NewJob | undefined>;
+  /** The job as it was submitted, params applied, secrets sealed: what a retry submits again. */
+  submitted(tenant: string, jobId: string): Promise<Submittable | undefined>;
   /** The graph as it runs or ran, params applied; undefined like `read`. */
   workflow(tenant: string, jobId: string): Promise<Workflow | undefined>;
   attempts(tenant: string, jobId: string): Promise<readonly Attempt[] | undefined>;
@@ -52,7 +52,7 @@ export async function openProducer(options: RoomOptions): Promise<Producer> {
     workflow: (tenant, jobId) =>
       orUnavailable(
         "a workflow was read",
-        owned(tenant, jobId, async () => (await readRequest(room.redis, room.names, jobId))?.workflow),
+        owned(tenant, jobId, async () => (await readRequest(room.redis, room.names, jobId))?.request.workflow),
       ),
     attempts: (tenant, jobId) =>
       orUnavailable(

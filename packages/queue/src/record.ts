@@ -1,7 +1,7 @@
 import type { Attempt } from "@comfyq/contract";
 import { NewJob, Progress } from "@comfyq/contract";
 import type { Redis } from "ioredis";
-import { RecordHead, RecordRequest } from "./envelopes.ts";
+import { RecordHead, RecordRequest, type Submittable } from "./envelopes.ts";
 import type { Names } from "./names.ts";
 import { readAttempt, readJson } from "./readAttempt.ts";
 
@@ -43,18 +43,27 @@ export async function readRecord(redis: Redis, names: Names, jobId: string): Pro
   };
 }
 
-/** The graph and inputs; undefined when the record is gone. */
-export async function readRequest(redis: Redis, names: Names, jobId: string): Promise<RecordRequest | undefined> {
-  const request = await redis.hget(names.record(jobId), "request");
-  return request ? RecordRequest.parse(JSON.parse(request)) : undefined;
+/** The large half of a record. */
+export interface RequestPapers {
+  readonly request: RecordRequest;
+  readonly sealedSecrets: string | undefined;
+}
+
+/** The graph, inputs and sealed secrets; undefined when the record is gone. */
+export async function readRequest(redis: Redis, names: Names, jobId: string): Promise<RequestPapers | undefined> {
+  const [request, secrets] = await redis.hmget(names.record(jobId), "request", "secrets");
+  return request
+    ? { request: RecordRequest.parse(JSON.parse(request)), sealedSecrets: secrets ?? undefined }
+    : undefined;
 }
 
 /** Both halves put together again; undefined when the record is gone. */
-export async function readSubmitted(redis: Redis, names: Names, jobId: string): Promise<NewJob | undefined> {
-  const [record, request] = await Promise.all([readRecord(redis, names, jobId), readRequest(redis, names, jobId)]);
-  if (!record || !request) return undefined;
+export async function readSubmitted(redis: Redis, names: Names, jobId: string): Promise<Submittable | undefined> {
+  const [record, papers] = await Promise.all([readRecord(redis, names, jobId), readRequest(redis, names, jobId)]);
+  if (!record || !papers) return undefined;
   const { nodesTotal: _nodesTotal, ...head } = record.head;
-  return NewJob.parse({ ...head, ...request, pool: record.pool });
+  const job = NewJob.parse({ ...head, ...papers.request, pool: record.pool });
+  return { job, sealedSecrets: papers.sealedSecrets };
 }
 
 /** Splits a job into the two halves of its record. */

@@ -20,6 +20,7 @@ redis.call("HSET", KEYS[1], "tenant", ARGV[2], "pool", ARGV[3], "created_at_ms",
 redis.call("ZADD", KEYS[5], after(ARGV[7]), ARGV[8])
 if ARGV[9] ~= "" then redis.call("ZADD", KEYS[6], after(ARGV[9]), ARGV[8]) end
 redis.call("SADD", KEYS[7], ARGV[3])
+if ARGV[10] ~= "" then redis.call("HSET", KEYS[1], "secrets", ARGV[10]) end
 for i = 8, #KEYS do redis.call("ZADD", KEYS[i], after(0), ARGV[8]) end
 return "new"
 `;
@@ -77,6 +78,7 @@ export interface Reservation {
   readonly bodySha256: string;
   readonly head: string;
   readonly request: string;
+  readonly sealedSecrets: string | undefined;
 }
 
 /** @returns `new`, `full`, or the body hash of the job that already has this id */
@@ -95,6 +97,7 @@ export async function reserve({ redis, names, settings }: QueueRoom, r: Reservat
   ];
   const values = [
     settings.queueCap, r.tenant, r.pool, r.bodySha256, r.head, r.request, settings.retentionRecheckMs, r.jobId, r.expiresInMs ?? "",
+    r.sealedSecrets ?? "",
   ]; // biome-ignore format: one line per script call reads best
   return String(await redis.eval(RESERVE, keys.length, ...keys, ...values));
 }

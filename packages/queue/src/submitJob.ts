@@ -23,7 +23,10 @@ export async function submitJob(room: QueueRoom, submission: JobSubmission): Pro
   return orUnavailable("a job was queued", submit(room, submission));
 }
 
-async function submit(room: QueueRoom, { id, tenant, job, bodySha256 }: JobSubmission): Promise<Submitted> {
+async function submit(
+  room: QueueRoom,
+  { id, tenant, job, bodySha256, sealedSecrets }: JobSubmission,
+): Promise<Submitted> {
   const found = await reserve(room, {
     jobId: id,
     tenant,
@@ -31,6 +34,7 @@ async function submit(room: QueueRoom, { id, tenant, job, bodySha256 }: JobSubmi
     tags: job.tags,
     expiresInMs: job.expires_in_s === undefined ? undefined : job.expires_in_s * 1_000,
     bodySha256,
+    sealedSecrets,
     ...toRecordFields(job),
   });
   if (found === "full")

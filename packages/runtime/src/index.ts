@@ -18,6 +18,7 @@ export {
   type SafeFetchResponse,
 } from "./safeFetch.ts";
 export { SafeFetchError, type SafeFetchErrorCode } from "./safeFetchError.ts";
+export { createSecretBox, type SecretBox, SecretBoxError } from "./secretBox.ts";
 export { readOrCreateSecret, tenantWebhookSecret } from "./secrets.ts";
 export { printReady, type ServeHealthOptions, serveHealth } from "./serveHealth.ts";
 export { runService, type Service, type ServiceOptions } from "./service.ts";

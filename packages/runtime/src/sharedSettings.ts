@@ -67,7 +67,7 @@ export function storageOptions(settings: SharedSettings) {
 }
 
 /** Where a secret of this installation is kept when the environment names none. */
-export function secretPath(settings: SharedSettings, name: "link-secret" | "webhook-secret"): string {
+export function secretPath(settings: SharedSettings, name: "link-secret" | "webhook-secret" | "secrets-key"): string {
   return join(resolve(settings.COMFYQ_DATA_DIR), "secrets", name);
 }
 

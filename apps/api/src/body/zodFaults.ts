@@ -8,7 +8,7 @@ import type { Fault } from "../errors.ts";
  */
 export function zodFaults(error: z.ZodError, known: Iterable<string> = []): readonly Fault[] {
   const names = [...known];
-  return error.issues.flatMap((issue) => {
+  return error.issues.flatMap(meantIssues).flatMap((issue) => {
     const path = issue.path.map(String);
     if (issue.code !== "unrecognized_keys") return [{ path: path.join("."), message: messageOf(issue) }];
     return issue.keys.map((key) => ({
@@ -16,6 +16,17 @@ export function zodFaults(error: z.ZodError, known: Iterable<string> = []): read
       message: `is not a field here${path.length === 0 ? guess(key, names) : ""}`,
     }));
   });
+}
+
+/** Where one of several forms is taken: what is wrong with the one that was meant, the one whose kind of value it is. */
+function meantIssues(issue: z.core.$ZodIssue): readonly z.core.$ZodIssue[] {
+  if (issue.code !== "invalid_union") return [issue];
+  const meant = issue.errors.filter(
+    (faults) => !faults.some(({ code, path }) => code === "invalid_type" && path.length === 0),
+  );
+  const [only] = meant;
+  if (!only || meant.length > 1) return [{ ...issue, message: "is of a kind that is not taken here; see /docs" }];
+  return only.flatMap((fault) => meantIssues({ ...fault, path: [...issue.path, ...fault.path] }));
 }
 
 /** Words of other APIs for what we call otherwise. */

@@ -49,8 +49,9 @@ async function retryOne(producer: Producer, wish: RetryWish, old: JobFacts): Pro
   if (wish.dry_run) return { ...facts, to: null, replayed: false };
   const submitted = await producer.submitted(tenant, old.id);
   if (!submitted) return undefined;
-  const { run_at: _past, ...job } = submitted;
-  const { replayed } = await producer.submit({ id, tenant, job, bodySha256: sha256Hex(`retry:${old.id}`) });
+  const { run_at: _past, ...job } = submitted.job;
+  const bodySha256 = sha256Hex(`retry:${old.id}`);
+  const { replayed } = await producer.submit({ ...submitted, id, tenant, job, bodySha256 });
   return { ...facts, to: id, replayed };
 }
 

@@ -16,7 +16,7 @@ export function retryJobRoute(rooms: Rooms): Route {
     tag: "Jobs",
     summary: "Submit an ended job again",
     description:
-      "A new job from the same input: the same graph with the same seeds, inputs, webhook and limits; run_at is left out.",
+      "A new job from the same input: the same graph with the same seeds, inputs, secrets, webhook and limits; run_at is left out.",
     params: JobParams,
     headers: SUBMIT_HEADERS,
     answers: { 201: { ...json("The new job", Job), headers: SUBMITTED_HEADERS } },
@@ -26,9 +26,10 @@ export function retryJobRoute(rooms: Rooms): Route {
       const old = await readOwnJob(rooms, call);
       if (!isTerminal(old.status))
         throw new ApiError("conflict", `Job ${old.id} is still ${old.status}; wait for its end, or cancel it first`);
-      const { run_at: _past, ...job } = owned(old.id, await rooms.producer.submitted(tenant, old.id));
+      const { job: before, sealedSecrets } = owned(old.id, await rooms.producer.submitted(tenant, old.id));
+      const { run_at: _past, ...job } = before;
       const { id } = jobIdFor(call.req, tenant);
-      await submit(rooms, call, { id, job, bodySha256: sha256Hex(`retry:${old.id}`) });
+      await submit(rooms, call, { id, job, sealedSecrets, bodySha256: sha256Hex(`retry:${old.id}`) });
     },
   });
 }

@@ -1,4 +1,5 @@
 import { Job, type JobFacts, NewJob } from "@comfyq/contract";
+import type { JobSubmission } from "@comfyq/queue";
 import { failPoint, isBroken } from "@comfyq/runtime";
 import * as z from "zod";
 import { readBody } from "../body/readBody.ts";
@@ -61,22 +62,20 @@ export function submitJobRoute(rooms: Rooms): Route {
       "queue_full",
     ],
     run: async (call) => {
-      const { id, key } = jobIdFor(call.req, call.caller.tenant);
-      const { job, bodySha256 } = readSubmission(await readBody(call.req, rooms.settings.COMFYQ_MAX_BODY_BYTES));
+      const { tenant } = call.caller;
+      const { id, key } = jobIdFor(call.req, tenant);
+      const body = await readBody(call.req, rooms.settings.COMFYQ_MAX_BODY_BYTES);
+      const { job, ...sealed } = readSubmission(body, { box: rooms.secretBox, tenant });
       // A repeat is not judged again: its assets may be gone, and its instances may have changed since it was accepted.
-      const isRepeat = key !== undefined && (await rooms.producer.read(call.caller.tenant, id)) !== undefined;
-      const checked = isRepeat ? job : await checkSubmission(rooms, call.caller.tenant, job);
-      await submit(rooms, call, { id, job: checked, bodySha256 });
+      const isRepeat = key !== undefined && (await rooms.producer.read(tenant, id)) !== undefined;
+      const checked = isRepeat ? job : await checkSubmission(rooms, tenant, job);
+      await submit(rooms, call, { id, job: checked, ...sealed });
     },
   });
 }
 
 /** A job that may be queued. */
-export interface CheckedJob {
-  readonly id: string;
-  readonly job: NewJob;
-  readonly bodySha256: string;
-}
+export type CheckedJob = Omit<JobSubmission, "tenant">;
 
 /** Queues a job and answers with it; waits for its end when the client prefers that. */
 export async function submit(rooms: Rooms, call: Call, checked: CheckedJob): Promise<void> {

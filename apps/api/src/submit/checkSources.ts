@@ -1,4 +1,4 @@
-import { AssetId, type NewJob, parseParamPath, type Workflow } from "@comfyq/contract";
+import { AssetId, assetIdOf, type InputSource, type NewJob, parseParamPath, type Workflow } from "@comfyq/contract";
 import { ApiError, type Fault } from "../errors.ts";
 
 /**
@@ -20,14 +20,6 @@ export function checkSources(job: NewJob): void {
     throw new ApiError("invalid_request", "Some inputs cannot be taken; see details", { details: faults });
 }
 
-/** The ids of the assets that a job wants, each once. */
-export function assetIdsOf(job: NewJob): readonly string[] {
-  const sources = [...Object.values(job.inputs), ...Object.values(job.files)];
-  return [
-    ...new Set(sources.filter((source) => source.startsWith("asset:")).map((source) => source.slice("asset:".length))),
-  ];
-}
-
 function addressFault(workflow: Workflow, address: string): string | undefined {
   const place = parseParamPath(address);
   if (!place) return "is no address; write <node id>.inputs.<name>, such as 10.inputs.image";
@@ -35,13 +27,26 @@ function addressFault(workflow: Workflow, address: string): string | undefined {
   return Object.hasOwn(workflow, place.nodeId) ? undefined : `the workflow has no node ${JSON.stringify(place.nodeId)}`;
 }
 
-function sourceFault(source: string): string | undefined {
-  if (source.startsWith("s3:")) return "s3:// sources are not supported by this version; send a presigned https:// URL";
-  if (source.startsWith("asset:"))
-    return AssetId.safeParse(source.slice("asset:".length)).success
+function sourceFault(source: InputSource): string | undefined {
+  const { url, credential } = source;
+  const isFetched = /^(https?|s3):/.test(url);
+  if (credential !== undefined && !isFetched) return "needs no credential; only http(s):// and s3:// sources do";
+  const assetId = assetIdOf(source);
+  if (assetId !== undefined)
+    return AssetId.safeParse(assetId).success
       ? undefined
       : "is no asset; write asset:<id> with the id that POST /v1/assets gave";
-  return source.startsWith("data:") ? dataUriFault(source) : urlFault(source);
+  if (url.startsWith("s3:")) return s3Fault(url);
+  return url.startsWith("data:") ? dataUriFault(url) : urlFault(url);
+}
+
+function s3Fault(url: string): string | undefined {
+  const key = /^s3:\/\/[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]\/(.+)$/s.exec(url)?.[1];
+  if (key === undefined) return "is no S3 address; write s3://bucket/key";
+  const isSafe = !/[\p{Cc}\\]|(^|\/)\.{0,2}(\/|$)/u.test(key) && Buffer.byteLength(key) <= 1_024;
+  return isSafe
+    ? undefined
+    : "has a key that cannot be read: no empty, . or .. parts, no control characters, 1024 bytes";
 }
 
 function urlFault(source: string): string | undefined {

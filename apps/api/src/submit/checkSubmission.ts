@@ -1,8 +1,8 @@
-import { assetKeys, type NewJob } from "@comfyq/contract";
+import { assetIdOf, assetIdsOf, assetKeys, type InputSource, type NewJob } from "@comfyq/contract";
 import { ApiError } from "../errors.ts";
 import type { Rooms } from "../rooms.ts";
 import { checkClasses, checkGraph, hasUnknownClass } from "./checkGraph.ts";
-import { assetIdsOf, checkSources } from "./checkSources.ts";
+import { checkSources } from "./checkSources.ts";
 import { keepDataUris } from "./keepDataUris.ts";
 import { writeParams } from "./writeParams.ts";
 
@@ -34,11 +34,11 @@ async function checkAssets(rooms: Rooms, tenant: string, job: NewJob): Promise<v
   const places = [...Object.entries(job.inputs).map(at("inputs")), ...Object.entries(job.files).map(at("files"))];
   throw new ApiError("missing_asset", `There is no asset ${missing.join(", ")}; upload it with POST /v1/assets first`, {
     details: places
-      .filter(({ source }) => missing.includes(source.slice("asset:".length)))
-      .map(({ path, source }) => ({ path, message: `${source} is not there` })),
+      .filter(({ source }) => missing.includes(assetIdOf(source) ?? ""))
+      .map(({ path, source }) => ({ path, message: `${source.url} is not there` })),
   });
 }
 
 function at(field: string) {
-  return ([name, source]: [string, string]) => ({ path: `${field}.${name}`, source });
+  return ([name, source]: [string, InputSource]) => ({ path: `${field}.${name}`, source });
 }

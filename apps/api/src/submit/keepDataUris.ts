@@ -1,5 +1,5 @@
 import { Readable } from "node:stream";
-import { type NewJob, parseDataUri } from "@comfyq/contract";
+import { type InputSource, type NewJob, parseDataUri } from "@comfyq/contract";
 import { sha256Hex } from "@comfyq/runtime";
 import { keepAsset } from "../objects/keepAsset.ts";
 import type { Rooms } from "../rooms.ts";
@@ -13,7 +13,7 @@ const SHORT = 1_024;
  * @throws StorageError when the store does not take them; nothing is queued then
  */
 export async function keepDataUris(rooms: Rooms, tenant: string, job: NewJob): Promise<NewJob> {
-  const keep = (sources: Readonly<Record<string, string>>) => keepEach(rooms, tenant, sources);
+  const keep = (sources: Readonly<Record<string, InputSource>>) => keepEach(rooms, tenant, sources);
   const [inputs, files] = await Promise.all([keep(job.inputs), keep(job.files)]);
   return { ...job, inputs, files };
 }
@@ -21,16 +21,16 @@ export async function keepDataUris(rooms: Rooms, tenant: string, job: NewJob): P
 async function keepEach(
   rooms: Rooms,
   tenant: string,
-  sources: Readonly<Record<string, string>>,
-): Promise<Record<string, string>> {
+  sources: Readonly<Record<string, InputSource>>,
+): Promise<Record<string, InputSource>> {
   const kept = Object.entries(sources).map(
     async ([place, source]) => [place, await keepOne(rooms, tenant, source)] as const,
   );
   return Object.fromEntries(await Promise.all(kept));
 }
 
-async function keepOne({ storage }: Rooms, tenant: string, source: string): Promise<string> {
-  const data = source.length > SHORT ? parseDataUri(source) : undefined;
+async function keepOne({ storage }: Rooms, tenant: string, source: InputSource): Promise<InputSource> {
+  const data = source.url.length > SHORT ? parseDataUri(source.url) : undefined;
   if (!data) return source;
   const { bytes, contentType } = data;
   const { asset } = await keepAsset(storage, tenant, {
@@ -40,5 +40,5 @@ async function keepOne({ storage }: Rooms, tenant: string, source: string): Prom
     contentType,
     open: () => Readable.from([bytes]),
   });
-  return `asset:${asset.id}`;
+  return { ...source, url: `asset:${asset.id}` };
 }

@@ -1,5 +1,5 @@
 import { isUiFormat, NewJob } from "@comfyq/contract";
-import { sha256Hex } from "@comfyq/runtime";
+import { type SecretBox, sha256Hex } from "@comfyq/runtime";
 import { canonicalJson } from "../body/canonicalJson.ts";
 import { parseJson } from "../body/parseJson.ts";
 import { zodFaults } from "../body/zodFaults.ts";
@@ -11,9 +11,17 @@ const EXAMPLE = '{"workflow": {…}}';
 
 /** A body that has the right form; whether it makes sense is not known yet. */
 export interface ReadBody {
-  readonly job: NewJob;
-  /** Of the body as sent, whatever the order of its keys. */
+  /** Without its secrets: from here on nobody sees them. */
+  readonly job: Omit<NewJob, "secrets">;
+  /** Of the body as sent, whatever the order of its keys; of its secrets only what tells them from others. */
   readonly bodySha256: string;
+  readonly sealedSecrets: string | undefined;
+}
+
+/** Who seals the secrets of a job, and whose they are. */
+export interface Sealer {
+  readonly box: SecretBox;
+  readonly tenant: string;
 }
 
 /**
@@ -21,13 +29,17 @@ export interface ReadBody {
  * @throws ApiError `invalid_json` | `workflow_format_ui` | `invalid_workflow` | `invalid_request`, with every faulty field;
  * `payload_too_large`
  */
-export function readSubmission(bytes: Buffer): ReadBody {
+export function readSubmission(bytes: Buffer, { box, tenant }: Sealer): ReadBody {
   const body = parseJson(bytes, EXAMPLE);
   refuseLookalikes(body);
   const parsed = NewJob.safeParse(body);
   if (parsed.success) {
     if (bytes.length > WORKFLOW_BYTES) refuseLargeGraph(parsed.data);
-    return { job: parsed.data, bodySha256: sha256Hex(canonicalJson(body)) };
+    const { secrets, ...job } = parsed.data;
+    if (!secrets) return { job, bodySha256: sha256Hex(canonicalJson(body)), sealedSecrets: undefined };
+    const unsecret = { ...(body as object), secrets: box.digest(canonicalJson(secrets)) }; // an object: NewJob took it
+    const sealedSecrets = box.seal(JSON.stringify(secrets), tenant);
+    return { job, bodySha256: sha256Hex(canonicalJson(unsecret)), sealedSecrets };
   }
   const details = zodFaults(parsed.error, Object.keys(NewJob.shape));
   const isGraphOnly = details.every(({ path }) => path.startsWith("workflow."));

@@ -1,6 +1,7 @@
 import type { HeldJob } from "@comfyq/queue";
 import { type HistoryFacts, isBroken } from "@comfyq/runtime";
 import type { Patient } from "../patiently.ts";
+import type { LentSecrets } from "./jobSecrets.ts";
 
 /** One try, as its steps see it. */
 export interface AttemptRun {
@@ -13,6 +14,7 @@ export interface AttemptRun {
   readonly leaving: AbortSignal;
   /** Wall times of the steps so far, in ms. */
   readonly times: StepTimes;
+  readonly secrets: LentSecrets;
   /** Set once ComfyUI may know the prompt. */
   promptId: string | undefined;
   /** May ComfyUI still run or queue it? Then a stop has to end it, and the next job has to wait. */

@@ -21,11 +21,11 @@ export async function placeInputs(run: AttemptRun, tools: Tools): Promise<Workfl
   };
   for (const [path, source] of Object.entries(job.request.inputs)) {
     signal.throwIfAborted();
-    writeInput(graph, path, await place(source, path));
+    writeInput(graph, path, await place(source.url, path));
   }
   for (const [destination, source] of Object.entries(job.request.files)) {
     signal.throwIfAborted();
-    renameInputs(graph, destination.replace(/^\/input\//, ""), await place(source, destination));
+    renameInputs(graph, destination.replace(/^\/input\//, ""), await place(source.url, destination));
   }
   return graph;
 }

@@ -5,6 +5,7 @@ import { hereOf } from "../config.ts";
 import { JobError } from "../jobError.ts";
 import type { Tools } from "../tools.ts";
 import { type AttemptRun, assertOurs, historyOf } from "./attempt.ts";
+import { comfySecretsOf } from "./jobSecrets.ts";
 import { refusePartialRun } from "./refusePartialRun.ts";
 import { stopEarlier } from "./stopEarlier.ts";
 
@@ -45,12 +46,13 @@ async function rejoin(run: AttemptRun, promptId: string, tools: Tools): Promise<
 
 async function submit(run: AttemptRun, workflow: Workflow, tools: Tools): Promise<string> {
   const { job } = run;
+  const extraData = await extraDataFor(run, tools);
   // Broken for a test: an id that nobody can look for.
   const promptId = isBroken("submit_blindly") ? newId() : uuidV5(`${job.id}:${job.epoch}`, COMFYQ_NAMESPACE);
   await job.journal({ prompt_id: promptId, stage: "submitted" });
   await failPoint("journaled", historyOf(run, { prompt: promptId }));
   assertOurs(run);
-  const submitted = await send(run, { promptId, workflow }, tools);
+  const submitted = await send(run, { promptId, workflow, extraData }, tools);
   await failPoint("submitted", historyOf(run));
   if (submitted.promptId !== promptId) await job.journal({ prompt_id: submitted.promptId });
   if (tools.inputs.forgetFiles(missingFiles(submitted.nodeErrors)))
@@ -59,14 +61,25 @@ async function submit(run: AttemptRun, workflow: Workflow, tools: Tools): Promis
   return submitted.promptId;
 }
 
+/** Whose prompt it is, and the keys that ComfyUI's API nodes want. */
+async function extraDataFor({ job, secrets }: AttemptRun, { comfyui, log }: Tools): Promise<Prompt["extraData"]> {
+  const keys = comfySecretsOf(secrets.open());
+  if (Object.keys(keys).length > 0) {
+    const { hidesKeys, version } = await comfyui.features();
+    const message = "this ComfyUI shows a job's comfy.org keys in /queue; 0.3.67 or newer does not";
+    if (!hidesKeys) log.warn({ jobId: job.id, version }, message);
+  }
+  return { ...keys, comfyq: { job_id: job.id, epoch: job.epoch } };
+}
+
 interface Prompt {
   readonly promptId: string;
   readonly workflow: Workflow;
+  readonly extraData: Readonly<Record<string, unknown>>;
 }
 
 /** Without the run's signal: a request that is cut off may still be obeyed, and a stop must know what it has to stop. */
-async function send(run: AttemptRun, { promptId, workflow }: Prompt, tools: Tools): Promise<Submitted> {
-  const extraData = { comfyq: { job_id: run.job.id, epoch: run.job.epoch } };
+async function send(run: AttemptRun, { promptId, workflow, extraData }: Prompt, tools: Tools): Promise<Submitted> {
   const sending = tools.comfyui.submit({ promptId, workflow, extraData });
   run.promptId = promptId;
   run.mayRun = true;

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connectRedis, untilReady } from "../connection.ts";
@@ -13,6 +13,8 @@ export interface PrivateRedis extends AsyncDisposable {
   kill(): Promise<void>;
   /** Starts it again on the same files, after `kill`. */
   restart(): Promise<void>;
+  /** All that it was ever told to write, as it stands in its files. */
+  everWritten(): Promise<string>;
   close(): Promise<void>;
 }
 
@@ -35,6 +37,7 @@ export async function startPrivateRedis(): Promise<PrivateRedis> {
     restart: async () => {
       server = await launch(dir, socket);
     },
+    everWritten: () => textBelow(dir),
     close,
     [Symbol.asyncDispose]: close,
   };
@@ -59,4 +62,10 @@ function exited(server: ChildProcess, signal: NodeJS.Signals): Promise<void> {
     server.once("exit", () => resolve());
     server.kill(signal);
   });
+}
+
+async function textBelow(dir: string): Promise<string> {
+  const entries = await readdir(dir, { recursive: true, withFileTypes: true });
+  const files = entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
+  return (await Promise.all(files.map((file) => readFile(file, "latin1")))).join("");
 }
