@@ -1,4 +1,4 @@
-import { parseParamPath, type Workflow } from "@comfyq/contract";
+import { type InputSource, parseParamPath, type Workflow } from "@comfyq/contract";
 import { JobError } from "../jobError.ts";
 import type { Tools } from "../tools.ts";
 import { type AttemptRun, historyOf, patientOf } from "./attempt.ts";
@@ -12,20 +12,21 @@ import { withJobFolder } from "./filenamePrefix.ts";
 export async function placeInputs(run: AttemptRun, tools: Tools): Promise<Workflow> {
   const { job, signal } = run;
   const graph = withJobFolder(job.request.workflow, job);
-  const staging = { ...patientOf(run), tenant: job.tenant, facts: historyOf(run) };
+  const staging = { ...patientOf(run), tenant: job.tenant, secrets: () => run.secrets.open(), facts: historyOf(run) };
   const placed = new Map<string, string>();
-  const place = async (source: string, label: string): Promise<string> => {
-    const name = placed.get(source) ?? (await tools.inputs.stage({ source, label }, staging));
-    placed.set(source, name);
+  const place = async (source: InputSource, label: string): Promise<string> => {
+    const key = JSON.stringify(source);
+    const name = placed.get(key) ?? (await tools.inputs.stage({ source, label }, staging));
+    placed.set(key, name);
     return name;
   };
   for (const [path, source] of Object.entries(job.request.inputs)) {
     signal.throwIfAborted();
-    writeInput(graph, path, await place(source.url, path));
+    writeInput(graph, path, await place(source, path));
   }
   for (const [destination, source] of Object.entries(job.request.files)) {
     signal.throwIfAborted();
-    renameInputs(graph, destination.replace(/^\/input\//, ""), await place(source.url, destination));
+    renameInputs(graph, destination.replace(/^\/input\//, ""), await place(source, destination));
   }
   return graph;
 }

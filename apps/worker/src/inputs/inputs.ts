@@ -40,7 +40,8 @@ export function createInputs(tools: StageTools): Inputs {
   return {
     stage: async (wish, staging) => {
       const notes = notesOf(staging.jobId);
-      const before = notes.get(wish.source);
+      const key = JSON.stringify(wish.source);
+      const before = notes.get(key);
       const isFresh = before && monotonicMs() - before.atMs < FRESH_FOR_MS;
       // Whoever fetched it may have been stopped, or met a trouble that has passed: its failure is not ours.
       const staged = isFresh
@@ -53,7 +54,7 @@ export function createInputs(tools: StageTools): Inputs {
       if (known !== undefined) return known;
       const note: Note = { staged: stageInput(wish, staging, { ...tools, shelf }), atMs: monotonicMs() };
       note.staged.catch(() => {}); // told below
-      notes.set(wish.source, note);
+      notes.set(key, note);
       return (await note.staged).name;
     },
     forgetJob: (jobId) => void jobs.delete(jobId),

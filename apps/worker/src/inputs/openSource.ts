@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { extname } from "node:path";
 import { Readable } from "node:stream";
 import { json } from "node:stream/consumers";
-import { Asset, assetKeys, parseDataUri } from "@comfyq/contract";
+import { Asset, assetIdOf, assetKeys, type InputSource, type JobSecrets, parseDataUri } from "@comfyq/contract";
 import { SafeFetchError, stripUrl } from "@comfyq/runtime";
 import { StorageError } from "@comfyq/storage";
 import { JobError } from "../jobError.ts";
@@ -25,13 +25,15 @@ export interface Source {
 }
 
 interface SourceWish {
-  readonly source: string;
+  readonly source: InputSource;
   readonly label: string;
 }
 
 interface Limits {
   readonly tenant: string;
   readonly signal: AbortSignal;
+  /** Of the job: what its sources may name as credentials. */
+  readonly secrets: () => JobSecrets;
 }
 
 type OpenTools = Pick<Tools, "store" | "fetchInput">;
@@ -41,13 +43,13 @@ type OpenTools = Pick<Tools, "store" | "fetchInput">;
  * @throws JobError `input_unavailable` | `input_unreachable` | `input_too_large`
  */
 export async function openSource(wish: SourceWish, limits: Limits, tools: OpenTools): Promise<Source> {
-  if (wish.source.startsWith("data:")) return openDataUri(wish);
-  if (wish.source.startsWith("asset:")) return openAsset(wish, limits, tools);
+  if (wish.source.url.startsWith("data:")) return openDataUri(wish);
+  if (assetIdOf(wish.source) !== undefined) return openAsset(wish, limits, tools);
   return openUrl(wish, limits, tools);
 }
 
 function openDataUri({ source, label }: SourceWish): Source {
-  const data = parseDataUri(source);
+  const data = parseDataUri(source.url);
   if (!data) throw new JobError("input_unavailable", `Input ${label} is no data URI; write data:<type>;base64,<bytes>`);
   const { contentType, bytes } = data;
   return {
@@ -59,7 +61,7 @@ function openDataUri({ source, label }: SourceWish): Source {
 }
 
 async function openAsset(wish: SourceWish, { tenant, signal }: Limits, tools: OpenTools): Promise<Source> {
-  const keys = assetKeys(tenant, wish.source.slice("asset:".length));
+  const keys = assetKeys(tenant, assetIdOf(wish.source) ?? "");
   const read = (key: string) => readAsset(wish, () => tools.store.get(key, { signal }));
   const description = await read(keys.description);
   const asset = Asset.parse(await readAsset(wish, () => json(description.body)));
@@ -78,18 +80,20 @@ async function readAsset<T>({ source, label }: SourceWish, read: () => Promise<T
   } catch (cause) {
     if (!(cause instanceof StorageError)) throw cause;
     const code = cause.retryable ? "input_unreachable" : "input_unavailable";
-    throw new JobError(code, `Input ${label}: ${source} could not be read (${cause.code}); upload it again`, { cause });
+    throw new JobError(code, `Input ${label}: ${source.url} could not be read (${cause.code}); upload it again`, {
+      cause,
+    });
   }
 }
 
 async function openUrl({ source, label }: SourceWish, { signal }: Limits, tools: OpenTools): Promise<Source> {
   try {
-    const answer = await tools.fetchInput(source, { signal });
+    const answer = await tools.fetchInput(source.url, { signal });
     if (answer.status !== 200) {
       answer.body.destroy();
       throw new JobError(
         answer.status >= 500 || answer.status === 429 ? "input_unreachable" : "input_unavailable",
-        `Input ${label}: ${stripUrl(source)} answered ${answer.status}; the address must give the file to anybody who asks`,
+        `Input ${label}: ${stripUrl(source.url)} answered ${answer.status}; the address must give the file to anybody who asks`,
       );
     }
     const contentType =

@@ -1,4 +1,5 @@
 import { isComfyError } from "@comfyq/comfyui";
+import type { InputSource, JobSecrets } from "@comfyq/contract";
 import { failPoint, type HistoryFacts } from "@comfyq/runtime";
 import { JobError } from "../jobError.ts";
 import { type Patient, patiently } from "../patiently.ts";
@@ -12,7 +13,7 @@ const UPLOAD_PATIENCE_MS = 120_000;
 
 /** One input of a job. */
 export interface InputWish {
-  readonly source: string;
+  readonly source: InputSource;
   /** As the customer wrote it: `10.inputs.image` or `/input/pose.png`. */
   readonly label: string;
 }
@@ -20,6 +21,8 @@ export interface InputWish {
 /** For which job an input is staged: now, by its attempt, or ahead of it. */
 export interface Staging extends Patient {
   readonly tenant: string;
+  /** The job's, opened when a source names one. */
+  readonly secrets: () => JobSecrets;
   /** What a test's history says of it. */
   readonly facts: HistoryFacts;
   /** Called with the bytes that were fetched so far; may throw to have no more of them. */
@@ -45,8 +48,8 @@ export async function stageInput(
   staging: Staging,
   tools: StageTools & { readonly shelf: Shelf },
 ): Promise<Staged> {
-  const { tenant, signal } = staging;
-  const source = await openSource(wish, { tenant, signal }, tools);
+  const { tenant, signal, secrets } = staging;
+  const source = await openSource(wish, { tenant, signal, secrets }, tools);
   if (source.known) {
     const content = contentOf(source.known, source);
     const bring = async () => {
@@ -69,7 +72,7 @@ function contentOf({ sha256, sizeBytes }: Known, { extension }: Source): Content
 function notAsKnown({ label, source }: InputWish): JobError {
   return new JobError(
     "input_unavailable",
-    `Input ${label}: the bytes of ${source} are not what they were; upload it again`,
+    `Input ${label}: the bytes of ${source.url} are not what they were; upload it again`,
   );
 }
 
