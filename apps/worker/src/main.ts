@@ -152,7 +152,12 @@ async function startInstance(base: Base): Promise<Instance> {
 }
 
 /** What an attempt works with but for the instance, which tells it when it was away. */
-async function openSupplies({ service, config, log, comfyui }: Omit<Base, "supplies" | "claimer" | "activity">): Promise<Supplies> {
+async function openSupplies({
+  service,
+  config,
+  log,
+  comfyui,
+}: Omit<Base, "supplies" | "claimer" | "activity">): Promise<Supplies> {
   const store = openStorage(storageUrl(config), storageOptions(config));
   service.onStop("close the store", () => store.close());
   const fetchInput = createSafeFetch({
