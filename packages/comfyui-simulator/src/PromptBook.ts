@@ -15,6 +15,8 @@ export interface PromptStats {
   readonly started: number;
   /** How often it was taken from the queue before it started. */
   readonly removed: number;
+  /** When its request came, the first time. */
+  readonly arrivedAtMs: number;
   readonly acceptedAtMs: number;
   readonly executionStartAtMs?: number;
   readonly executionEndAtMs?: number;
@@ -39,7 +41,7 @@ export class PromptBook {
     this.#history = history;
   }
 
-  accepted(prompt: QueuedPrompt): void {
+  accepted(prompt: QueuedPrompt, arrivedAtMs: number): void {
     const page = this.#pages.get(prompt.promptId);
     if (page) page.submitted++;
     else {
@@ -49,6 +51,7 @@ export class PromptBook {
         submitted: 1,
         started: 0,
         removed: 0,
+        arrivedAtMs,
         acceptedAtMs: this.#clock.monotonicMs(),
         busyMs: 0,
       });

@@ -6,6 +6,8 @@ import { PromptBook, type PromptStats } from "./PromptBook.ts";
 export interface SimulatorStats {
   readonly monotonicNowMs: number;
   readonly unixNowMs: number;
+  /** Added to a monotonic time of the real clock: Unix ms, finer than `unixNowMs`. */
+  readonly originUnixMs: number;
   /** Sum of all prompts' busy time. */
   readonly busyMs: number;
   readonly prompts: readonly PromptStats[];
@@ -86,6 +88,7 @@ export class Stats {
     return {
       monotonicNowMs: this.#clock.monotonicMs(),
       unixNowMs: this.#clock.nowMs(),
+      originUnixMs: performance.timeOrigin,
       busyMs: prompts.reduce((sum, { busyMs }) => sum + busyMs, 0),
       prompts,
       most: { ...this.#most },

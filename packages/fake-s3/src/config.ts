@@ -16,6 +16,7 @@ const FLAGS = {
   "secret-key": { type: "string", default: process.env["FAKE_S3_SECRET_KEY"] ?? "comfyq-secret" },
   "up-bytes-per-second": { type: "string", default: process.env["FAKE_S3_UP_BYTES_PER_SECOND"] ?? "" },
   "down-bytes-per-second": { type: "string", default: process.env["FAKE_S3_DOWN_BYTES_PER_SECOND"] ?? "" },
+  "forget-above-bytes": { type: "string", default: process.env["FAKE_S3_FORGET_ABOVE_BYTES"] ?? "" },
 } as const;
 
 /**
@@ -31,6 +32,7 @@ export function readConfig(args: readonly string[]): FakeS3Config {
     buckets: values.bucket,
     accessKeyId: values["access-key"],
     secretAccessKey: values["secret-key"],
+    forgetAboveBytes: count("--forget-above-bytes", values["forget-above-bytes"]),
     upBytesPerSecond: count("--up-bytes-per-second", values["up-bytes-per-second"]),
     downBytesPerSecond: count("--down-bytes-per-second", values["down-bytes-per-second"]),
   };

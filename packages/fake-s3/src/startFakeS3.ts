@@ -18,6 +18,8 @@ export interface FakeS3Options {
   readonly secretAccessKey: string;
   /** Folder that keeps the objects beyond this process; in memory when left out. */
   readonly dir?: string | undefined;
+  /** Without `dir`: blobs larger than this are checked and counted, but read as zeros. Default: all are kept. */
+  readonly forgetAboveBytes?: number | undefined;
   /** Smallest size of every part but the last; default 5 MiB, as in S3. */
   readonly smallestPartBytes?: number | undefined;
   /** Longest page of a listing; default 1000, as in S3. */
@@ -48,11 +50,14 @@ const KEEP_ALIVE_MS = 60_000;
  */
 export async function startFakeS3(options: FakeS3Options): Promise<FakeS3> {
   const clock = options.nowMs ?? nowMs;
-  const world = await openWorld(options.dir, {
-    smallestPartBytes: options.smallestPartBytes ?? SMALLEST_PART_BYTES,
-    mostKeysPerPage: options.mostKeysPerPage ?? MOST_KEYS_PER_PAGE,
-    nowMs: clock,
-  });
+  const world = await openWorld(
+    { dir: options.dir, forgetAboveBytes: options.forgetAboveBytes },
+    {
+      smallestPartBytes: options.smallestPartBytes ?? SMALLEST_PART_BYTES,
+      mostKeysPerPage: options.mostKeysPerPage ?? MOST_KEYS_PER_PAGE,
+      nowMs: clock,
+    },
+  );
   for (const bucket of options.buckets) await addBucket(world, bucket);
   const { accessKeyId, secretAccessKey } = options;
   const faults = new FaultBoard(clock);

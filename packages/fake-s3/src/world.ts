@@ -39,16 +39,24 @@ export interface World {
   readonly nowMs: () => number;
 }
 
-/** @param dir folder to keep objects in; `undefined` keeps them in memory */
+/** Where objects are kept. */
+interface Shelving {
+  /** Folder; `undefined` keeps them in memory. */
+  readonly dir: string | undefined;
+  /** In memory, larger blobs are not kept; see `openMemoryShelf`. */
+  readonly forgetAboveBytes: number | undefined;
+}
+
 export async function openWorld(
-  dir: string | undefined,
+  { dir, forgetAboveBytes }: Shelving,
   rules: Pick<World, "smallestPartBytes" | "mostKeysPerPage" | "nowMs">,
 ): Promise<World> {
   const index = dir === undefined ? forgetfulIndex() : folderIndex(join(dir, "objects"));
   const loaded = await index.load();
   const buckets = new Map([...loaded].map(([name, records]) => [name, new Bucket(name, records)]));
   const namedIds = new Set([...loaded.values()].flat().flatMap((record) => record.blobs.map((blob) => blob.id)));
-  const shelf = dir === undefined ? openMemoryShelf() : await openFolderShelf(join(dir, "blobs"), namedIds);
+  const shelf =
+    dir === undefined ? openMemoryShelf(forgetAboveBytes) : await openFolderShelf(join(dir, "blobs"), namedIds);
   return { buckets, uploads: new Map(), shelf, index, ...rules };
 }
 

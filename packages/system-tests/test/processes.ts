@@ -13,6 +13,7 @@ export const MAINS = {
   worker: "apps/worker/src/main.ts",
   dispatcher: "apps/dispatcher/src/main.ts",
   simulator: "packages/comfyui-simulator/src/main.ts",
+  s3: "packages/fake-s3/src/main.ts",
 } as const;
 
 /** One real process of the product. */
@@ -35,22 +36,23 @@ interface StartOptions {
   readonly onSpawn?: (pid: number) => void;
 }
 
-/** Starts one process from its sources and waits until it says it is ready. */
+/** Starts one process of the product from its sources and waits until it says it is ready. */
 export async function startProcess(name: keyof typeof MAINS, options: StartOptions): Promise<Running> {
-  const { args = [], env = {} } = options;
-  const compiled = await compiledCode(name);
-  const child = spawn(process.execPath, ["--conditions=@comfyq/source", MAINS[name], ...args], {
+  const env = { NODE_COMPILE_CACHE: await compiledCode(name), ...options.env };
+  return startMain({ name, file: MAINS[name] }, { ...options, env });
+}
+
+/** Starts any program of this repository that prints a JSON line when it is ready. */
+export async function startMain(
+  { name, file }: { readonly name: string; readonly file: string },
+  { args = [], env = {}, onSpawn }: StartOptions,
+): Promise<Running> {
+  const child = spawn(process.execPath, ["--conditions=@comfyq/source", file, ...args], {
     cwd: root,
-    env: {
-      PATH: process.env["PATH"],
-      COMFYQ_PRINT_READY: "1",
-      COMFYQ_DIE_WITH_PARENT: "1",
-      NODE_COMPILE_CACHE: compiled,
-      ...env,
-    },
+    env: { PATH: process.env["PATH"], COMFYQ_PRINT_READY: "1", COMFYQ_DIE_WITH_PARENT: "1", ...env },
     stdio: ["ignore", "pipe", "pipe"],
   });
-  if (child.pid !== undefined) options.onSpawn?.(child.pid);
+  if (child.pid !== undefined) onSpawn?.(child.pid);
   let log = "";
   child.stderr.on("data", (chunk) => {
     log += chunk;

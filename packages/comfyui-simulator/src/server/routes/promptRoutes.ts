@@ -18,6 +18,7 @@ type Accepted = Extract<PromptVerdict, { isValid: true }>;
 
 async function postPrompt(request: ApiRequest, simulation: Simulation): Promise<Reply> {
   const { life, parts } = simulation;
+  const arrivedAtMs = parts.clock.monotonicMs();
   life.log.write("got prompt");
   const body = await request.json();
   if (typeof body !== "object" || body === null)
@@ -41,7 +42,7 @@ async function postPrompt(request: ApiRequest, simulation: Simulation): Promise<
     return json({ error: verdict.error, node_errors: verdict.nodeErrors }, 400);
   }
   const accepted = parts.faults.strike("node_errors_200") ? withBrokenOutput(verdict) : verdict;
-  enqueue(simulation, { number, promptId, extraData, accepted });
+  enqueue(simulation, { number, promptId, extraData, accepted, arrivedAtMs });
   const late = parts.faults.strike("prompt_answer_late", { promptId });
   if (late?.ms) await parts.clock.sleep(late.ms);
   return json({ prompt_id: promptId, number, node_errors: accepted.nodeErrors });
@@ -94,9 +95,11 @@ interface Submission {
   readonly promptId: string;
   readonly extraData: Record<string, unknown>;
   readonly accepted: Accepted;
+  readonly arrivedAtMs: number;
 }
 
-function enqueue({ life, parts }: Simulation, { number, promptId, extraData, accepted }: Submission): void {
+function enqueue({ life, parts }: Simulation, submission: Submission): void {
+  const { number, promptId, extraData, accepted, arrivedAtMs } = submission;
   const secrets: Record<string, unknown> = {};
   const shown = { ...extraData };
   for (const key of parts.profile.hidesSecrets ? SECRET_KEYS : []) {
@@ -107,7 +110,7 @@ function enqueue({ life, parts }: Simulation, { number, promptId, extraData, acc
   if (parts.profile.stampsCreateTime) shown["create_time"] = parts.clock.nowMs();
   const { graph, outputs } = accepted;
   const prompt = { number, promptId, graph, extraData: shown, secrets, outputs };
-  parts.stats.prompts.accepted(prompt);
+  parts.stats.prompts.accepted(prompt, arrivedAtMs);
   life.queue.put(prompt);
   life.reach("queued", { promptId });
 }

@@ -1,0 +1,119 @@
+import { randomUUID } from "node:crypto";
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { newSecret, sha256Hex } from "../../../packages/runtime/src/index.ts";
+import type { Bench, Effort } from "../harness/bench.ts";
+import { interleave } from "../harness/interleave.ts";
+import type { Measured } from "../harness/report.ts";
+import { median, medianRatio, rounded, spread } from "../harness/statistics.ts";
+import { type HttpLine, openLine } from "../rig/httpLine.ts";
+import { openRawBull, type RawBull } from "../rig/raw.ts";
+import { openRig, type Rig } from "../rig/rig.ts";
+
+const CLIENTS = 64;
+const PAYLOAD_BYTES = 10_000;
+
+/** A graph of about 10 KB as JSON, with links between its nodes. */
+function payload() {
+  const workflow: Record<string, unknown> = {
+    "1": { class_type: "EmptyImage", inputs: { width: 64, height: 64, batch_size: 1, color: 0 } },
+  };
+  for (let at = 2; JSON.stringify(workflow).length < PAYLOAD_BYTES; at += 1) {
+    const text = `node ${at} of a graph that somebody drew, `.repeat(3);
+    workflow[at] = { class_type: "SimSleep", inputs: { ms: 0, steps: 0, input: [String(at - 1), 0], value: text } };
+  }
+  workflow["last"] = { class_type: "SaveImage", inputs: { images: ["1", 0], filename_prefix: "bench" } };
+  return { workflow };
+}
+
+/** From now on every caller needs the key that is returned. */
+async function lockDoor({ system }: Rig): Promise<string> {
+  const key = newSecret("cq_live");
+  const [tenant, created_at] = ["bench", "2026-01-01T00:00:00Z"];
+  const stored = {
+    name: "bench",
+    sha256: sha256Hex(key),
+    tenant,
+    scopes: ["submit", "read"],
+    created_at,
+    expires_at: null,
+  };
+  await writeFile(join(system.dataDir, "keys.json"), JSON.stringify({ v: 1, keys: [stored] }));
+  while ((await system.get("/v1/jobs")).status !== 401) await sleep(100);
+  return key;
+}
+
+/** A render that outlasts the benchmark: the worker lives, and tells its classes, but takes nothing more. */
+async function occupy({ system }: Rig): Promise<void> {
+  const { id } = await system.submit({
+    workflow: {
+      "1": { class_type: "SimSleep", inputs: { ms: 3_600_000, steps: 0 } },
+      "2": { class_type: "PreviewAny", inputs: { source: ["1", 0] } },
+    },
+  });
+  await system.until(id, ({ stage }) => stage === "rendering");
+}
+
+/** So many calls by 64 who each wait for their own answer. @returns calls per second */
+async function perSecond(calls: number, call: (client: number) => Promise<unknown>): Promise<number> {
+  const startedAtMs = performance.now();
+  let left = calls;
+  const client = async (_: unknown, number: number) => {
+    while (left > 0) {
+      left -= 1;
+      await call(number);
+    }
+  };
+  await Promise.all(Array.from({ length: CLIENTS }, client));
+  return (calls * 1_000) / (performance.now() - startedAtMs);
+}
+
+interface Callers {
+  readonly lines: readonly HttpLine[];
+  readonly headers: string;
+  readonly raw: RawBull;
+}
+
+async function measure({ lines, headers, raw }: Callers, pairs: number, calls: number) {
+  const body = payload();
+  const text = JSON.stringify(body);
+  const latenciesMs: number[] = [];
+  const post = async (client: number) => {
+    const startedAtMs = performance.now();
+    const answer = await lines[client]?.post("/v1/jobs", `${headers}Idempotency-Key: ${randomUUID()}\r\n`, text);
+    if (answer?.status !== 201) throw new Error(`submit answered ${answer?.status}: ${answer?.body}`);
+    latenciesMs.push(performance.now() - startedAtMs);
+  };
+  const measured = await interleave(
+    pairs,
+    () => perSecond(calls, post),
+    () => perSecond(calls, () => raw.add(body)),
+  );
+  return { measured, latenciesMs };
+}
+
+async function run({ isQuick }: Effort): Promise<Measured> {
+  await using rig = await openRig({ hasS3: false });
+  await occupy(rig);
+  const headers = `Authorization: Bearer ${await lockDoor(rig)}\r\n`;
+  await using raw = await openRawBull(rig.system.redis.url, { hasWorker: false });
+  const lines = await Promise.all(Array.from({ length: CLIENTS }, () => openLine(rig.system.url)));
+  const [pairs, calls, warmUp] = isQuick ? [1, 128, 64] : [9, 2_000, 4_000];
+  await measure({ lines, headers, raw }, 1, warmUp); // code that has not run yet is slow, and says nothing of the day
+  const { measured, latenciesMs } = await measure({ lines, headers, raw }, pairs, calls);
+  for (const line of lines) line.close();
+  return {
+    checks: [{ name: "of_raw", value: medianRatio(measured), atLeast: 0.65 }],
+    baseline: `raw queue.add: ${Math.round(median(measured.map(({ baseline }) => baseline)))} jobs/s`,
+    n: pairs * calls,
+    ...spread(latenciesMs),
+    details: { accepted_per_s: rounded(median(measured.map(({ subject }) => subject)), 0) },
+  };
+}
+
+export const enqueue: Bench = {
+  id: "B4",
+  what: "submissions per second by 64 clients, 10 KB each, key, checks, Idempotency-Key, by raw queue.add",
+  run,
+};

@@ -1,0 +1,23 @@
+import type { Bench } from "../harness/bench.ts";
+import { enqueue } from "./enqueue.ts";
+import { fourGpus, gpuBusy, gpuBusyShort } from "./gpuBusy.ts";
+import { ioBound } from "./ioBound.ts";
+import { jobOverhead } from "./jobOverhead.ts";
+import { memory } from "./memory.ts";
+import { pickup } from "./pickup.ts";
+import { retryCost } from "./retryCost.ts";
+import { slowWebhook } from "./slowWebhook.ts";
+
+/** Every benchmark, in the order in which they run. */
+export const BENCHES: readonly Bench[] = [
+  gpuBusy,
+  gpuBusyShort,
+  fourGpus,
+  ioBound,
+  jobOverhead,
+  enqueue,
+  pickup,
+  slowWebhook,
+  memory,
+  retryCost,
+];
