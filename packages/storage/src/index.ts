@@ -6,6 +6,8 @@ export { openStorage } from "./openStorage.ts";
 export { safeKeySegment } from "./safeKeySegment.ts";
 export type { S3Credentials, StorageOptions } from "./settings.ts";
 export type {
+  BodySource,
+  ByteSpan,
   FetchedObject,
   GetOptions,
   LinkOptions,

@@ -1,7 +1,9 @@
 import { Readable } from "node:stream";
-import { letOthersRun, makeAlarm } from "./clock.ts";
+import { letOthersRun } from "./clock.ts";
 import type { Measure } from "./measure.ts";
-import type { PutBody } from "./storage.ts";
+import { isFailureOfSource, readSource } from "./readSource.ts";
+import { readStream } from "./readStream.ts";
+import type { BodySource, PutBody } from "./storage.ts";
 import { abortedError, type Doing, storageError } from "./storageError.ts";
 
 /** How a body is watched while it is read. */
@@ -25,12 +27,23 @@ const PIECE_BYTES = 1024 * 1024;
  */
 export async function* readBody(body: PutBody, watch: BodyWatch): AsyncGenerator<Buffer> {
   const { measure, sizeBytes } = watch;
-  for await (const chunk of body instanceof Readable ? readStream(body, watch) : cutBytes(asBytes(body), watch)) {
+  for await (const chunk of chunksOf(body, watch)) {
     if (sizeBytes !== undefined && measure.sizeBytes + chunk.length > sizeBytes) throw wrongSize(watch, "more");
     measure.update(chunk);
     yield chunk;
   }
   if (sizeBytes !== undefined && measure.sizeBytes < sizeBytes) throw wrongSize(watch, "fewer");
+}
+
+function chunksOf(body: PutBody, watch: BodyWatch): AsyncGenerator<Buffer> {
+  if (body instanceof Readable) return readStream(body, watch);
+  if (isSource(body)) return readSource(body, { start: 0, end: body.sizeBytes }, watch);
+  return cutBytes(asBytes(body), watch);
+}
+
+/** Can it be read again, and from anywhere? */
+export function isSource(body: PutBody): body is BodySource {
+  return typeof body === "object" && "open" in body;
 }
 
 /** A body that already lies in memory, as bytes without a copy. */
@@ -50,27 +63,8 @@ export function holdBody(body: PutBody): { release(): void } {
 
 /** Whether the body itself failed: that error is the caller's and reaches the caller as it is. */
 export function isBodysOwn(body: PutBody, error: unknown): boolean {
-  return body instanceof Readable && body.errored !== null && body.errored === error;
-}
-
-async function* readStream(stream: Readable, watch: BodyWatch): AsyncGenerator<Buffer> {
-  const { doing, signal, idleTimeoutMs } = watch;
-  const detail = `the body gave no bytes for ${idleTimeoutMs} ms`;
-  const alarm = makeAlarm(idleTimeoutMs, () => stream.destroy(storageError("slow", doing, { detail })));
-  const stop = () => signal && stream.destroy(abortedError(doing, signal));
-  if (signal?.aborted) throw abortedError(doing, signal);
-  signal?.addEventListener("abort", stop, { once: true });
-  try {
-    alarm.wind();
-    for await (const chunk of stream) {
-      alarm.rest();
-      yield typeof chunk === "string" ? Buffer.from(chunk) : chunk;
-      alarm.wind();
-    }
-  } finally {
-    alarm.rest();
-    signal?.removeEventListener("abort", stop);
-  }
+  if (body instanceof Readable) return body.errored !== null && body.errored === error;
+  return isFailureOfSource(error);
 }
 
 async function* cutBytes(bytes: Buffer, { doing, signal }: BodyWatch): AsyncGenerator<Buffer> {

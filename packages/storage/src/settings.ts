@@ -15,8 +15,10 @@ export interface StorageOptions {
   readonly credentials?: S3Credentials | undefined;
   /** `when_required` is for S3 clones that do not know today's checksums; sizes are still verified. */
   readonly checksums?: "when_supported" | "when_required" | undefined;
-  /** How often one S3 request is tried; default 3. Streamed puts are tried once: the caller repeats them. */
+  /** How often one S3 request, or one part of a source, is tried; default 3. The caller repeats streamed puts. */
   readonly maxAttempts?: number | undefined;
+  /** Up to here S3 gets a body of known length in one request, above it in parts; default 100 MB, as S3 advises. */
+  readonly singlePutBytes?: number | undefined;
   /** Longest wait for a connection to S3, in ms; default 5000. */
   readonly connectTimeoutMs?: number | undefined;
   /** Longest time without a single byte moving, in ms; default 30000. */
@@ -39,11 +41,13 @@ export interface S3Credentials {
 export interface StorageSettings extends StorageOptions {
   readonly checksums: "when_supported" | "when_required";
   readonly maxAttempts: number;
+  readonly singlePutBytes: number;
   readonly connectTimeoutMs: number;
   readonly idleTimeoutMs: number;
   readonly nowMs: () => number;
 }
 
+const SINGLE_PUT_BYTES = 100_000_000;
 const LONGEST_LINK_SECONDS = 7 * 24 * 60 * 60;
 
 export function withDefaults(options: StorageOptions): StorageSettings {
@@ -51,6 +55,7 @@ export function withDefaults(options: StorageOptions): StorageSettings {
     ...options,
     checksums: options.checksums ?? "when_supported",
     maxAttempts: options.maxAttempts ?? 3,
+    singlePutBytes: options.singlePutBytes ?? SINGLE_PUT_BYTES,
     connectTimeoutMs: options.connectTimeoutMs ?? 5_000,
     idleTimeoutMs: options.idleTimeoutMs ?? 30_000,
     nowMs: options.nowMs ?? nowMs,

@@ -1,7 +1,26 @@
 import type { Readable } from "node:stream";
 
 /** What can be stored. A stream is always used up or destroyed, also when the put fails. */
-export type PutBody = Readable | Uint8Array | string;
+export type PutBody = Readable | BodySource | Uint8Array | string;
+
+/** Bytes of a source: `start` included, `end` not. */
+export interface ByteSpan {
+  readonly start: number;
+  readonly end: number;
+}
+
+/**
+ * Bytes that can be read again, from anywhere: a file, or a server that honours ranges. A read that breaks off is gone on
+ * with, and a part that the store did not take is read again, so that no part has to be kept in memory.
+ */
+export interface BodySource {
+  readonly sizeBytes: number;
+  /**
+   * The same bytes every time. The stream may go on beyond the span: it is destroyed there.
+   * @throws whatever ends the put when it comes again and again: it reaches the caller unchanged
+   */
+  open(span: ByteSpan, signal?: AbortSignal): Promise<Readable>;
+}
 
 export interface PutOptions {
   /** HTML, SVG, XML and scripts are stored as `application/octet-stream`: see `safeContentType`. */

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { type FakeS3, type FakeS3Options, startFakeS3 } from "@comfyq/fake-s3";
-import { openStorage, type Storage, StorageError, type StorageOptions } from "../src/index.ts";
+import { type BodySource, type ByteSpan, openStorage, type Storage, StorageError, type StorageOptions } from "../src/index.ts";
 
 export const CREDENTIALS = { accessKeyId: "key-id", secretAccessKey: "secret" };
 
@@ -89,4 +89,34 @@ export function silentStream(sizeBytes: number): Readable {
       given = true;
     },
   });
+}
+
+/** A source of these bytes that notes the spans it was asked for, and fails where it is told to, so often. */
+export interface TestSource extends BodySource {
+  readonly asked: ByteSpan[];
+}
+
+export function sourceOf(bytes: Buffer, fault?: { at: number; times: number; error: Error }): TestSource {
+  const asked: ByteSpan[] = [];
+  let left = fault?.times ?? 0;
+  return {
+    sizeBytes: bytes.length,
+    asked,
+    open: async (span) => {
+      asked.push(span);
+      return Readable.from(
+        (function* () {
+          for (let at = span.start; at < bytes.length; at += 60_001) {
+            const end = at + 60_001;
+            if (fault && left > 0 && at <= fault.at && fault.at < end) {
+              left -= 1;
+              yield bytes.subarray(at, fault.at);
+              throw fault.error;
+            }
+            yield bytes.subarray(at, end);
+          }
+        })(),
+      );
+    },
+  };
 }

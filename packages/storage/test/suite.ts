@@ -4,8 +4,9 @@ import { describe, expect, test } from "vitest";
 import type { ListOptions, Storage } from "../src/index.ts";
 import { failure, type OpenStore, readText } from "./stores.ts";
 import { putFailing, putting } from "./suitePutting.ts";
+import { sources } from "./suiteSources.ts";
 
-export type Open = (options?: { idleTimeoutMs?: number }) => Promise<OpenStore>;
+export type Open = (options?: { idleTimeoutMs?: number; singlePutBytes?: number }) => Promise<OpenStore>;
 
 const PNG = { contentType: "image/png" };
 
@@ -14,6 +15,7 @@ export function storageSuite(name: string, open: Open): void {
   describe(name, () => {
     putting(open);
     putFailing(open);
+    sources(open);
     sealing(open);
     reading(open);
     listing(open);

@@ -1,12 +1,26 @@
+import type { ByteSpan } from "../storage.ts";
+
 const MEBIBYTE = 1024 * 1024;
 /** Three of these are in memory at a time. With S3's limit of 10,000 parts it is enough for 83 GB of unknown length. */
 const USUAL_PART_BYTES = 8 * MEBIBYTE;
 export const MOST_PARTS = 10_000;
 
+/** Parts that are read from a source as they are sent take no memory; this is what a failed one costs again. */
+const USUAL_SPAN_BYTES = 32 * MEBIBYTE;
+
 /** Size of every part but the last: some stores want them equal. */
-export function partBytesFor(sizeBytes: number | undefined): number {
+export function partBytesFor(sizeBytes: number | undefined, usualBytes: number = USUAL_PART_BYTES): number {
   const needed = Math.ceil((sizeBytes ?? 0) / MOST_PARTS / MEBIBYTE) * MEBIBYTE;
-  return Math.max(USUAL_PART_BYTES, needed);
+  return Math.max(usualBytes, needed);
+}
+
+/** The parts of a source of known length, in order. */
+export function cutIntoSpans(sizeBytes: number): ByteSpan[] {
+  const partBytes = partBytesFor(sizeBytes, USUAL_SPAN_BYTES);
+  return Array.from({ length: Math.ceil(sizeBytes / partBytes) }, (_, index) => ({
+    start: index * partBytes,
+    end: Math.min((index + 1) * partBytes, sizeBytes),
+  }));
 }
 
 /**

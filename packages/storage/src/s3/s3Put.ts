@@ -1,8 +1,8 @@
 import { Readable } from "node:stream";
 import { PutObjectCommand, type PutObjectCommandInput } from "@aws-sdk/client-s3";
 import { Measure } from "../measure.ts";
-import { asBytes, type BodyWatch, holdBody, isBodysOwn, readBody } from "../readBody.ts";
-import type { PutBody, PutOptions, StoredObject } from "../storage.ts";
+import { asBytes, type BodyWatch, holdBody, isBodysOwn, isSource, readBody } from "../readBody.ts";
+import type { BodySource, PutBody, PutOptions, StoredObject } from "../storage.ts";
 import { abortedError } from "../storageError.ts";
 import { confirmStored, type Expected } from "./confirmStored.ts";
 import { cutIntoParts, partBytesFor } from "./cutIntoParts.ts";
@@ -11,9 +11,8 @@ import { s3Error } from "./s3Error.ts";
 import type { S3Place } from "./s3Place.ts";
 import { beginWrite, type S3Write } from "./s3Write.ts";
 import { uploadParts } from "./uploadParts.ts";
+import { uploadSource } from "./uploadSource.ts";
 
-/** Up to here a body of known length goes in one request: S3 itself advises parts from 100 MB on. */
-const LARGEST_SINGLE_PUT_BYTES = 100_000_000;
 /** Up to here a stream of known length is gathered first: then the SDK can repeat the request. */
 const LARGEST_GATHERED_BYTES = 1024 * 1024;
 
@@ -25,7 +24,7 @@ export async function s3Put(
   const held = holdBody(body);
   try {
     const write = beginWrite(place, key, options);
-    const stored = await sendBody(write, body instanceof Readable ? body : asBytes(body), options);
+    const stored = await sendBody(write, body instanceof Readable || isSource(body) ? body : asBytes(body), options);
     await confirmStored(write, stored);
     const { sizeBytes, sha256, etag } = stored;
     return { key, sizeBytes, sha256, ...(etag !== undefined && { etag }) };
@@ -38,15 +37,16 @@ export async function s3Put(
   }
 }
 
-/** Chooses by size: bytes that lie in memory, one streamed request, or parts. */
-async function sendBody(write: S3Write, body: Readable | Buffer, options: PutOptions): Promise<Expected> {
+/** Chooses by size and kind: bytes that lie in memory, one streamed request, or parts. */
+async function sendBody(write: S3Write, body: Readable | BodySource | Buffer, options: PutOptions): Promise<Expected> {
   const measure = new Measure();
-  const sizeBytes = options.sizeBytes ?? (body instanceof Readable ? undefined : body.length);
-  const { idleTimeoutMs } = write.place.settings;
+  const sizeBytes = options.sizeBytes ?? lengthOf(body);
+  const { idleTimeoutMs, singlePutBytes } = write.place.settings;
   const watch: BodyWatch = { doing: write.doing, measure, sizeBytes, idleTimeoutMs, signal: write.signal };
-  const single = sizeBytes !== undefined && sizeBytes <= LARGEST_SINGLE_PUT_BYTES;
-  if (single && !(body instanceof Readable)) return sendBytes(write, body, watch);
+  const single = sizeBytes !== undefined && sizeBytes <= singlePutBytes;
+  if (single && body instanceof Buffer) return sendBytes(write, body, watch);
   if (single && sizeBytes > LARGEST_GATHERED_BYTES) return sendStream(write, body, { ...watch, sizeBytes });
+  if (!single && isSource(body)) return uploadSource(write, body, watch);
 
   const spare: Buffer[] = [];
   const partBytes = partBytesFor(sizeBytes);
@@ -55,6 +55,11 @@ async function sendBody(write: S3Write, body: Readable | Buffer, options: PutOpt
   return first.length < partBytes
     ? sendGathered(write, first, measure) // what is not full is all there is
     : uploadParts(write, { first, rest: parts, spare, measure });
+}
+
+function lengthOf(body: Readable | BodySource | Buffer): number | undefined {
+  if (body instanceof Buffer) return body.length;
+  return isSource(body) ? body.sizeBytes : undefined;
 }
 
 async function sendBytes(write: S3Write, bytes: Buffer, watch: BodyWatch): Promise<Expected> {
