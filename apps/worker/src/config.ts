@@ -9,6 +9,11 @@ const WorkerEnv = z.object({
   ...SHARED_SETTINGS,
   COMFYUI_URL: z.url().default("http://127.0.0.1:8188").describe("The one ComfyUI this process drives"),
   COMFYUI_API_KEY: z.string().optional().describe("Key for Comfy Cloud, or for a proxy before ComfyUI"),
+  COMFYUI_OUTPUT_DIR: z
+    .string()
+    .min(1)
+    .optional()
+    .describe("Folder of this ComfyUI's outputs as it is mounted here; without it they are fetched by HTTP"),
   COMFYQ_POOL: PoolName.default("default").describe("Pool whose jobs this worker takes"),
   COMFYQ_WORKER_ID: z
     .string()

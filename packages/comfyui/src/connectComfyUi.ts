@@ -31,7 +31,7 @@ export function connectComfyUi(options: ConnectOptions): ComfyUi {
     watch: (promptId, watching) => watchPrompt(promptId, watching, client),
     cancel: (promptId, cancelling) => cancelPrompt(promptId, cancelling, client),
     upload: (upload) => uploadFile(upload, client),
-    view: (file, { signal } = {}) => viewFile(file, http, signal),
+    view: (file, options = {}) => viewFile(file, http, options),
     holds: async (file, sizeBytes, { signal } = {}) =>
       dialect === "local" && (await holdsFile({ file, sizeBytes }, http, signal)),
     forget: (promptId) => command(client, { path: PATHS.history, json: { delete: [promptId] } }),

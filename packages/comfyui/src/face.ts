@@ -1,4 +1,4 @@
-import type { FileAddress, Upload, Uploaded, ViewedFile } from "./files.ts";
+import type { FileAddress, Upload, Uploaded, ViewedFile, ViewOptions } from "./files.ts";
 import type { FileType, HistoryEntry, Job, NodeErrors, ObjectInfo, SystemStats, Workflow } from "./wire/index.ts";
 
 /** `local`: a ComfyUI server. `cloud`: Comfy Cloud v1, or whatever speaks like it (§6.1). */
@@ -245,7 +245,7 @@ export interface ComfyUi {
   /** Streams one file to the server. Safe to repeat: equal contents keep their name. */
   upload(upload: Upload): Promise<Uploaded>;
   /** @throws ComfyError `not_found` | `unsafe_path` | `unreachable` | `busy` */
-  view(file: FileAddress, options?: { signal?: AbortSignal }): Promise<ViewedFile>;
+  view(file: FileAddress, options?: ViewOptions): Promise<ViewedFile>;
   /**
    * Has the server this file, of just this length? Cheap: no bytes are sent. Always false on Comfy Cloud, which does not say.
    * @throws ComfyError `unsafe_path` | `unreachable` | `busy`

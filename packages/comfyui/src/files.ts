@@ -32,5 +32,15 @@ export interface ViewedFile {
   /** Read it to the end or destroy it. It fails when fewer bytes come than were announced, or none for `idleMs`. */
   readonly body: Readable;
   readonly contentType: string;
+  /** Of `body`. */
   readonly sizeBytes?: number;
+  /** Only when a range was asked and the server honours ranges: then any other can be asked as well. */
+  readonly whole?: { readonly sizeBytes: number; readonly version: string };
+}
+
+/** What to view. */
+export interface ViewOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Bytes `start` (included) to `end` (excluded; to the last one when left out). Not every server honours it. */
+  readonly range?: { readonly start: number; readonly end?: number | undefined };
 }

@@ -1,5 +1,5 @@
 import { ComfyError } from "./errors.ts";
-import type { FileAddress, ViewedFile } from "./files.ts";
+import type { FileAddress, ViewedFile, ViewOptions } from "./files.ts";
 import { errorOfStatus, type Http, type StreamedAnswer } from "./http.ts";
 import { checkFolder, checkName } from "./safePath.ts";
 import { PATHS } from "./wire/index.ts";
@@ -9,11 +9,16 @@ import { PATHS } from "./wire/index.ts";
  * moved to `subfolder`, which it does respect.
  * @throws ComfyError `unsafe_path` | `not_found` | `unreachable` | `busy` | `unauthorized`
  */
-export async function viewFile(file: FileAddress, http: Http, signal?: AbortSignal): Promise<ViewedFile> {
+export async function viewFile(file: FileAddress, http: Http, { signal, range }: ViewOptions): Promise<ViewedFile> {
   const query = addressOf(file);
-  const answer = await http.stream({ method: "GET", path: PATHS.view, query, signal });
+  const headers = range ? { headers: { range: `bytes=${range.start}-${lastOf(range)}` } } : {};
+  const answer = await http.stream({ method: "GET", path: PATHS.view, query, signal, ...headers });
   if (answer.status === 200) return opened(answer);
+  const ranged = answer.status === 206 && range ? openedRange(answer, range.start) : undefined;
+  if (ranged) return ranged;
   answer.body.on("error", () => {}).destroy();
+  // an empty file has no range, and what is no range that we understand is asked for as a whole
+  if (range?.start === 0 && (answer.status === 416 || answer.status === 206)) return viewFile(file, http, { signal });
   const what = `The file ${JSON.stringify(query.filename)} (${query.type})`;
   if (answer.status === 404)
     throw new ComfyError("not_found", `${what} is not on the server (any more).`, { facts: { httpStatus: 404 } });
@@ -42,6 +47,18 @@ function addressOf({ filename, subfolder = "", type = "output" }: FileAddress) {
   const name = parts.pop() ?? "";
   checkName(name);
   return { filename: name, subfolder: [subfolder, ...parts].filter(Boolean).join("/"), type };
+}
+
+function lastOf({ end }: NonNullable<ViewOptions["range"]>): string {
+  return end === undefined ? "" : String(end - 1);
+}
+
+/** Content-Range, RFC 9110 §14.4; undefined when it is not what was asked for. */
+function openedRange(answer: StreamedAnswer, wantedStart: number): ViewedFile | undefined {
+  const { etag, "last-modified": modified, "content-range": range, "content-encoding": encoding } = answer.headers;
+  const [, start, total] = /^bytes (\d+)-\d+\/(\d+)$/.exec(String(range)) ?? [];
+  if (Number(start) !== wantedStart || encoding !== undefined) return undefined;
+  return { ...opened(answer), whole: { sizeBytes: Number(total), version: [total, etag, modified].join(" ") } };
 }
 
 function opened({ headers, body }: StreamedAnswer): ViewedFile {

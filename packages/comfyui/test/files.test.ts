@@ -119,6 +119,49 @@ describe("view", () => {
     expect((await buffer(body)).equals(bytes)).toBe(true);
   });
 
+  const BYTES = Buffer.from("0123456789");
+  const ranged = (from: number, to: number, more: Record<string, string> = {}) => ({
+    status: 206,
+    bytes: BYTES.subarray(from, to),
+    headers: { "content-range": `bytes ${from}-${to - 1}/10`, etag: '"v1"', ...more },
+  });
+
+  test("a range gives its bytes, and tells the size and the version of the whole", async () => {
+    await using stage = await setup();
+    stage.script.routes["GET /view"] = () => ranged(2, 5);
+    const viewed = await stage.comfyui.view({ filename: "a.bin" }, { range: { start: 2, end: 5 } });
+    expect(stage.server.seen("GET", "/view")[0]?.headers["range"]).toBe("bytes=2-4");
+    expect((await buffer(viewed.body)).toString()).toBe("234");
+    expect(viewed.whole).toEqual({ sizeBytes: 10, version: expect.stringContaining('"v1"') });
+  });
+
+  test("a server that knows no ranges gives the whole file, and says nothing of ranges", async () => {
+    await using stage = await setup();
+    stage.script.routes["GET /view"] = () => ({ bytes: BYTES });
+    const viewed = await stage.comfyui.view({ filename: "a.bin" }, { range: { start: 0 } });
+    expect([(await buffer(viewed.body)).toString(), viewed.whole]).toEqual(["0123456789", undefined]);
+  });
+
+  test.each([
+    ["an empty file has no range (416)", { status: 416, bytes: Buffer.from("") }],
+    ["a range of unknown size", { status: 206, bytes: BYTES, headers: { "content-range": "bytes 0-9/*" } }],
+    ["another range than was asked for", ranged(1, 10)],
+    ["a compressed one", ranged(0, 10, { "content-encoding": "gzip" })],
+  ])("%s: the file is asked for as a whole", async (_, answer) => {
+    await using stage = await setup();
+    stage.script.routes["GET /view"] = ({ headers }) => (headers["range"] === undefined ? { bytes: BYTES } : answer);
+    const viewed = await stage.comfyui.view({ filename: "a.bin" }, { range: { start: 0 } });
+    expect([(await buffer(viewed.body)).toString(), viewed.whole]).toEqual(["0123456789", undefined]);
+  });
+
+  test("a file that has no such range any more is an error, not other bytes", async () => {
+    await using stage = await setup();
+    stage.script.routes["GET /view"] = () => ({ status: 416, bytes: Buffer.from("") });
+    await expect(stage.comfyui.view({ filename: "a.bin" }, { range: { start: 5 } })).rejects.toMatchObject({
+      code: "protocol",
+    });
+  });
+
   test("fails when the server sends less than it announced", async () => {
     await using stage = await setup();
     stage.script.routes["GET /view"] = () => ({ bytes: Buffer.alloc(10), headers: { "content-length": "100" } });

@@ -23,7 +23,8 @@ export interface JobErrorPolicy {
 export const JOB_ERRORS = {
   workflow_rejected: { retry: "never", blame: "customer", counts: true }, // same graph, same answer
   node_failed: { retry: "never", blame: "workflow", counts: true }, // a Python exception in a node repeats
-  output_missing: { retry: "here", blame: "workflow", counts: true }, // cached prompt whose file is gone
+  // A cached prompt whose file is gone: rendered again with another prefix and an empty cache.
+  output_missing: { retry: "here", blame: "workflow", counts: false, retriesAtMost: 2 },
   no_outputs: { retry: "never", blame: "workflow", counts: true },
   input_unavailable: { retry: "never", blame: "customer", counts: true }, // 404, refused address, wrong type
   input_too_large: { retry: "never", blame: "customer", counts: true },

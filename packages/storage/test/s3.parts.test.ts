@@ -20,18 +20,21 @@ const FAULTS: readonly Fault[] = [
 ];
 
 for (const checksums of CHECKSUMS) {
-  test.each(FAULTS)(`a part that S3 does not take is read again, and only that one (${checksums}): %j`, async (fault) => {
-    await using s3 = await openTestS3({ ...IN_PARTS, checksums });
-    const source = sourceOf(BYTES);
-    const struck = s3.fake.faults.add({ ...fault, on: ["UploadPart"] });
-    const stored = await s3.storage.put("a", source, VIDEO);
-    expect(stored).toMatchObject({ sizeBytes: BYTES.length, sha256: SHA256 });
-    expect(struck.hits).toBe(fault.times);
-    expect(s3.fake.stats()).toMatchObject({ objects: 1, openUploads: 0 });
-    const asked = source.asked.filter(({ start }) => start % PART === 0);
-    expect(asked.length).toBeLessThanOrEqual(3 + (fault.times ?? 0));
-    expect((await s3.storage.get("a")).totalBytes).toBe(BYTES.length);
-  });
+  test.each(FAULTS)(
+    `a part that S3 does not take is read again, and only that one (${checksums}): %j`,
+    async (fault) => {
+      await using s3 = await openTestS3({ ...IN_PARTS, checksums });
+      const source = sourceOf(BYTES);
+      const struck = s3.fake.faults.add({ ...fault, on: ["UploadPart"] });
+      const stored = await s3.storage.put("a", source, VIDEO);
+      expect(stored).toMatchObject({ sizeBytes: BYTES.length, sha256: SHA256 });
+      expect(struck.hits).toBe(fault.times);
+      expect(s3.fake.stats()).toMatchObject({ objects: 1, openUploads: 0 });
+      const asked = source.asked.filter(({ start }) => start % PART === 0);
+      expect(asked.length).toBeLessThanOrEqual(3 + (fault.times ?? 0));
+      expect((await s3.storage.get("a")).totalBytes).toBe(BYTES.length);
+    },
+  );
 }
 
 test("a bucket that takes no part is given up, and its upload is taken back", async () => {

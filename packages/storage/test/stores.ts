@@ -4,7 +4,14 @@ import { join } from "node:path";
 import { Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { type FakeS3, type FakeS3Options, startFakeS3 } from "@comfyq/fake-s3";
-import { type BodySource, type ByteSpan, openStorage, type Storage, StorageError, type StorageOptions } from "../src/index.ts";
+import {
+  type BodySource,
+  type ByteSpan,
+  openStorage,
+  type Storage,
+  StorageError,
+  type StorageOptions,
+} from "../src/index.ts";
 
 export const CREDENTIALS = { accessKeyId: "key-id", secretAccessKey: "secret" };
 

@@ -50,6 +50,10 @@ const GROUPS = {
       .refine((urls) => new Set(urls).size === (urls?.length ?? 0), "each address once")
       .describe("ComfyUI servers, comma separated, one worker each; without it the bundled simulator"),
     COMFYUI_API_KEY: z.string().optional().describe("Key sent to ComfyUI, for Comfy Cloud"),
+    COMFYUI_OUTPUT_DIR: z
+      .string()
+      .optional()
+      .describe("Folder the ComfyUI servers save in, mounted here; without it outputs are fetched by HTTP"),
     COMFYQ_SIMULATORS: count.max(64).default(1).describe("How many simulators run when COMFYUI_URLS is not set"),
     COMFYQ_POOL: PoolName.default("default").describe("Pool the workers take jobs of"),
     COMFYQ_STALL_S: atLeast(0)

@@ -23,3 +23,9 @@ export function withoutJobFolder(subfolder: string): string {
   const parts = subfolder.split(/[\\/]/);
   return (parts[0] === OUR_FOLDER ? parts.slice(2) : parts).join("/");
 }
+
+/** Was it saved for this job, by whichever attempt? Then no other instance's folder has a file of that name. */
+export function isInJobFolder(subfolder: string, jobId: string): boolean {
+  const [first, second = ""] = subfolder.split(/[\\/]/);
+  return first === OUR_FOLDER && second.startsWith(`${jobId}-`);
+}

@@ -1,8 +1,18 @@
+import type { ComfyUi } from "@comfyq/comfyui";
 import { type JobFailure, jobFailure, type StopReport } from "@comfyq/contract";
 import type { Tools } from "../tools.ts";
 import type { AttemptRun } from "./attempt.ts";
 import { stopPrompt } from "./stopPrompt.ts";
 import { toJobError } from "./toJobError.ts";
+
+/**
+ * What to empty before the next try. Another filename prefix makes ComfyUI run a save node anew; what saves without one is
+ * answered from its cache for as long as that remembers, with names of files that may be gone.
+ */
+const TO_FREE: Readonly<Partial<Record<JobFailure["code"], Parameters<ComfyUi["free"]>[0]>>> = {
+  out_of_gpu_memory: { unloadModels: true, freeMemory: true },
+  output_missing: { freeMemory: true },
+};
 
 /**
  * Leaves the instance fit for the next job, and says what the failure was: models out after out of memory, no prompt of
@@ -12,8 +22,9 @@ import { toJobError } from "./toJobError.ts";
 export async function judgeFailure(run: AttemptRun, tools: Tools, error: unknown): Promise<JobFailure> {
   const failure = toJobError(error);
   if (failure.code === "internal") tools.log.error({ jobId: run.job.id, cause: error }, "attempt failed unexpectedly");
-  if (failure.code === "out_of_gpu_memory")
-    await tools.comfyui.free({ unloadModels: true, freeMemory: true }).catch((cause: unknown) => {
+  const toFree = TO_FREE[failure.code];
+  if (toFree)
+    await tools.comfyui.free(toFree).catch((cause: unknown) => {
       tools.log.warn({ jobId: run.job.id, cause }, "memory could not be freed");
     });
   if (!run.mayRun || failure.code === "comfyui_unreachable") return failure;

@@ -1,4 +1,4 @@
-import { ComfyError, isComfyError, type OutputFile, type PromptOutputs, type Rendered } from "@comfyq/comfyui";
+import { ComfyError, type OutputFile, type PromptOutputs, type Rendered } from "@comfyq/comfyui";
 import { attemptPrefix, type Manifest, type OutputType, type StoredFile } from "@comfyq/contract";
 import { failPoint, isBroken } from "@comfyq/runtime";
 import { contentTypeOf, StorageError, type StoredObject, safeKeySegment } from "@comfyq/storage";
@@ -6,6 +6,7 @@ import { JobError } from "../jobError.ts";
 import type { Tools } from "../tools.ts";
 import { type AttemptRun, historyOf } from "./attempt.ts";
 import { withoutJobFolder } from "./filenamePrefix.ts";
+import { openOutput } from "./openOutput.ts";
 import { storeValues } from "./storeValues.ts";
 import { untilStored } from "./untilStored.ts";
 
@@ -84,27 +85,26 @@ interface FilePut {
 async function putFile(run: AttemptRun, { file, key, contentType }: FilePut, tools: Tools): Promise<StoredObject> {
   if (isBroken("end_before_store")) return { key, sizeBytes: 1, sha256: "0".repeat(64) }; // for a test: nothing is stored
   const put = await untilStored(run, tools, async () => {
-    const { body, sizeBytes } = await viewOutput(run, file, tools);
+    const { body, sizeBytes, close } = await openOutput(run, file, tools);
     const known = sizeBytes === undefined ? {} : { sizeBytes };
     try {
       return await tools.store.put(key, body, { contentType, signal: run.signal, ...known });
     } catch (error) {
-      if (error instanceof StorageError || !body.errored) throw error;
-      throw new ComfyError("unreachable", `ComfyUI broke off in the middle of ${file.filename}`, { cause: error });
+      throw isToldAlready(error) ? error : brokenOff(file, error);
+    } finally {
+      close();
     }
   });
   await failPoint("output_stored", historyOf(run, { key, sha256: put.sha256, size: put.sizeBytes }));
   return put;
 }
 
-async function viewOutput(run: AttemptRun, file: OutputFile, tools: Tools) {
-  try {
-    return await tools.comfyui.view(file, { signal: run.signal });
-  } catch (error) {
-    if (!isComfyError(error, "not_found")) throw error;
-    const message = `Node ${file.node_id} names ${file.filename}, but ComfyUI has no such file any more; it will be rendered again`;
-    throw new JobError("output_missing", message, { nodeId: file.node_id, cause: error });
-  }
+function isToldAlready(error: unknown): boolean {
+  return error instanceof StorageError || error instanceof ComfyError || error instanceof JobError;
+}
+
+function brokenOff({ filename }: NamedFile, cause: unknown): ComfyError {
+  return new ComfyError("unreachable", `ComfyUI broke off in the middle of ${filename}`, { cause });
 }
 
 /** Kind by content, never by ComfyUI's key: SaveVideo answers under `images` (protocol §3.4). */
