@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { hostname } from "node:os";
+import { join, resolve } from "node:path";
 import { type Place, PoolName } from "@comfyq/contract";
 import { readEnv, readSwitches, SHARED_SETTINGS, stripUrl } from "@comfyq/runtime";
 import * as z from "zod";
@@ -36,6 +37,21 @@ const WorkerEnv = z.object({
     .positive()
     .default(1_073_741_824)
     .describe("Largest input file that is fetched"),
+  COMFYQ_MAX_INPUT_PIXELS: z.coerce
+    .number()
+    .int()
+    .positive()
+    .default(67_108_864)
+    .describe("Most pixels of an input image, all its frames together"),
+  COMFYQ_SECRETS_FILE: z
+    .string()
+    .optional()
+    .describe("Credentials for sources, by name; default: <data>/secrets/sources.json, when it is there"),
+  COMFYQ_S3_INPUT_BUCKETS: z
+    .string()
+    .default("")
+    .transform((text) => text.split(",").flatMap((bucket) => bucket.trim() || []))
+    .describe("Buckets that any job may read s3:// inputs from with this process's own keys, comma separated"),
   COMFYQ_INPUT_TIMEOUT_S: z.coerce.number().positive().default(300).describe("Longest fetch of one input"),
   COMFYQ_SECRETS_KEY: z
     .string()
@@ -131,6 +147,11 @@ export function readConfig(argv: readonly string[]): WorkerConfig {
     timeScale,
     isNaive,
   };
+}
+
+/** Where the credentials for sources stand. */
+export function credentialsPath(config: Pick<WorkerConfig, "COMFYQ_SECRETS_FILE" | "COMFYQ_DATA_DIR">): string {
+  return resolve(config.COMFYQ_SECRETS_FILE ?? join(config.COMFYQ_DATA_DIR, "secrets", "sources.json"));
 }
 
 /** Where this worker's attempts run. */

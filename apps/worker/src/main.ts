@@ -24,8 +24,10 @@ import {
 import { openStorage } from "@comfyq/storage";
 import type { Activity } from "./activity.ts";
 import { stopEarlier } from "./attempt/stopEarlier.ts";
-import { readConfig, type WorkerConfig } from "./config.ts";
+import { credentialsPath, readConfig, type WorkerConfig } from "./config.ts";
 import { type Heartbeat, startHeartbeat } from "./heartbeat.ts";
+import { createCredentials } from "./inputs/credentials.ts";
+import { readCredentialsFile } from "./inputs/credentialsFile.ts";
 import { createInputs } from "./inputs/inputs.ts";
 import { readCanary } from "./instance/canary.ts";
 import type { Instance } from "./instance/instance.ts";
@@ -42,7 +44,7 @@ const LEAVING_MS = 2_000;
 /** Longest silence of an input's source. */
 const INPUT_IDLE_MS = 30_000;
 
-type Supplies = Pick<Tools, "store" | "fetchInput" | "secretBox" | "inputs">;
+type Supplies = Pick<Tools, "store" | "fetchInput" | "secretBox" | "credentials" | "inputs">;
 
 interface Base {
   readonly service: Service;
@@ -168,7 +170,13 @@ async function openSupplies({
   });
   const secretsKey = config.COMFYQ_SECRETS_KEY ?? (await readOrCreateSecret(secretPath(config, "secrets-key")));
   const secretBox = createSecretBox(secretsKey);
-  return { store, fetchInput, secretBox, inputs: createInputs({ config, comfyui, store, fetchInput, log }) };
+  const credentials = createCredentials({
+    named: await readCredentialsFile(credentialsPath(config), config.COMFYQ_SECRETS_FILE !== undefined),
+    allowHosts: config.COMFYQ_ALLOW_HOSTS,
+    openBuckets: config.COMFYQ_S3_INPUT_BUCKETS,
+  });
+  const inputs = createInputs({ config, comfyui, store, fetchInput, credentials, log });
+  return { store, fetchInput, secretBox, credentials, inputs };
 }
 
 function openTools({ config, log, claimer, comfyui, supplies }: Base, instance: Instance): Tools {

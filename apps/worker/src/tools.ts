@@ -3,6 +3,7 @@ import type { WorkerBeat } from "@comfyq/contract";
 import type { Logger, SafeFetch, SecretBox } from "@comfyq/runtime";
 import type { Storage } from "@comfyq/storage";
 import type { WorkerConfig } from "./config.ts";
+import type { Credentials } from "./inputs/credentials.ts";
 import type { Inputs } from "./inputs/inputs.ts";
 import type { Instance } from "./instance/instance.ts";
 import type { StallPatience } from "./instance/stallPatience.ts";
@@ -15,6 +16,8 @@ export interface Tools {
   readonly patience: StallPatience;
   readonly store: Storage;
   readonly fetchInput: SafeFetch;
+  /** For private sources. */
+  readonly credentials: Credentials;
   readonly inputs: Inputs;
   /** Opens the secrets of jobs. */
   readonly secretBox: SecretBox;

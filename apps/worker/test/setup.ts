@@ -12,8 +12,10 @@ import { openStorage } from "@comfyq/storage";
 import { onTestFinished } from "vitest";
 import type { Activity } from "../src/activity.ts";
 import { stopEarlier } from "../src/attempt/stopEarlier.ts";
-import { readConfig } from "../src/config.ts";
+import { credentialsPath, readConfig } from "../src/config.ts";
 import { startHeartbeat } from "../src/heartbeat.ts";
+import { createCredentials } from "../src/inputs/credentials.ts";
+import { readCredentialsFile } from "../src/inputs/credentialsFile.ts";
 import { createInputs } from "../src/inputs/inputs.ts";
 import type { Instance } from "../src/instance/instance.ts";
 import { createStallPatience } from "../src/instance/stallPatience.ts";
@@ -153,7 +155,12 @@ async function openWorker(
     timeoutMs: 5_000,
     idleTimeoutMs: 5_000,
   });
-  const inputs = createInputs({ config, comfyui, store, fetchInput, log });
+  const credentials = createCredentials({
+    named: await readCredentialsFile(credentialsPath(config), config.COMFYQ_SECRETS_FILE !== undefined),
+    allowHosts: ["127.0.0.1:*"],
+    openBuckets: config.COMFYQ_S3_INPUT_BUCKETS,
+  });
+  const inputs = createInputs({ config, comfyui, store, fetchInput, credentials, log });
   const watched = watchInstance({
     comfyui,
     claimer,
@@ -172,7 +179,7 @@ async function openWorker(
   const patience = createStallPatience(claimer.room, config);
   const neighbours = () => claimer.neighbours();
   const tools: Tools = {
-    ...{ config, comfyui, instance: watched, patience, store, fetchInput, inputs, neighbours, log },
+    ...{ config, comfyui, instance: watched, patience, store, fetchInput, credentials, inputs, neighbours, log },
     secretBox: createSecretBox(SECRETS_KEY),
   };
   const signals = { stopping: stopping.signal, draining: draining.signal, leaving: leaving.signal };

@@ -81,3 +81,14 @@ export function createAddressRules({ allowHosts, schemes, ports }: AddressRulesO
 const badUrl = (why: string): Refusal => ({ code: "bad_url", why });
 const refused = (why: string): Refusal => ({ code: "address_refused", why });
 const portRefused = ({ port }: Target): Refusal => refused(`is asked on port ${port}, which is not open`);
+
+/** Did the operator open this very host? By its name, or by its address when that is what the URL says. */
+export function opensHost(allowHosts: readonly string[], url: URL): boolean {
+  const target = targetOf(url);
+  const address = parseIp(target.host);
+  return parseAllowHosts(allowHosts).some((rule) => {
+    const isPort = rule.port === "any" || (rule.port === undefined ? url.port === "" : rule.port === target.port);
+    const isHost = rule.kind === "name" ? rule.name === target.host : address && isInNet(address, rule.net);
+    return isPort && Boolean(isHost);
+  });
+}

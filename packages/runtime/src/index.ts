@@ -1,3 +1,4 @@
+export { opensHost } from "./addressRules.ts";
 export { type EveryOptions, every, monotonicMs, nowMs, sleep, withDeadline } from "./clock.ts";
 export { describeEnv, type EnvEntry, envTable } from "./describeEnv.ts";
 export { EnvError, type EnvMistake, type EnvSources, readEnv, readSwitches, reportAndExit } from "./env.ts";

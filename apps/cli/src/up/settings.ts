@@ -82,6 +82,17 @@ const GROUPS = {
       .default(3)
       .describe("Seconds a stopping worker lets its render go on before giving the job back (60 for a worker alone)"),
     COMFYQ_MAX_INPUT_BYTES: bytes.default(1_073_741_824).describe("Largest input file that is fetched"),
+    COMFYQ_MAX_INPUT_PIXELS: count
+      .default(67_108_864)
+      .describe("Most pixels of an input image, all its frames together"),
+    COMFYQ_SECRETS_FILE: z
+      .string()
+      .optional()
+      .describe("Credentials for sources, by name; without it secrets/sources.json in the data folder, if it is there"),
+    COMFYQ_S3_INPUT_BUCKETS: z
+      .string()
+      .default("")
+      .describe("Buckets that any job may read s3:// inputs from with the workers' own keys, comma separated"),
     COMFYQ_INPUT_TIMEOUT_S: seconds.default(300).describe("Seconds that fetching one input may take"),
     COMFYQ_STORING_MAX: count.default(3).describe("Rendered jobs that may wait for storage before the GPU idles"),
     COMFYQ_STORE_PATIENCE_S: atLeast(1)

@@ -1,4 +1,5 @@
 import { type InputSource, parseParamPath, type Workflow } from "@comfyq/contract";
+import { expectedOf } from "../inputs/check/expectedOf.ts";
 import { JobError } from "../jobError.ts";
 import type { Tools } from "../tools.ts";
 import { type AttemptRun, historyOf, patientOf } from "./attempt.ts";
@@ -16,7 +17,8 @@ export async function placeInputs(run: AttemptRun, tools: Tools): Promise<Workfl
   const placed = new Map<string, string>();
   const place = async (source: InputSource, label: string): Promise<string> => {
     const key = JSON.stringify(source);
-    const name = placed.get(key) ?? (await tools.inputs.stage({ source, label }, staging));
+    const expected = expectedOf(job.request.workflow, label);
+    const name = placed.get(key) ?? (await tools.inputs.stage({ source, label, expected }, staging));
     placed.set(key, name);
     return name;
   };

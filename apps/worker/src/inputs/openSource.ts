@@ -3,10 +3,12 @@ import { extname } from "node:path";
 import { Readable } from "node:stream";
 import { json } from "node:stream/consumers";
 import { Asset, assetIdOf, assetKeys, type InputSource, type JobSecrets, parseDataUri } from "@comfyq/contract";
-import { SafeFetchError, stripUrl } from "@comfyq/runtime";
+import { SafeFetchError, type SafeFetchResponse, stripUrl } from "@comfyq/runtime";
 import { StorageError } from "@comfyq/storage";
 import { JobError } from "../jobError.ts";
 import type { Tools } from "../tools.ts";
+import { explained, inputError, storeError } from "./inputError.ts";
+import { openBucketObject } from "./openBucketObject.ts";
 
 /** What bytes are, known without reading them. */
 export interface Known {
@@ -36,15 +38,17 @@ interface Limits {
   readonly secrets: () => JobSecrets;
 }
 
-type OpenTools = Pick<Tools, "store" | "fetchInput">;
+export type OpenTools = Pick<Tools, "config" | "store" | "fetchInput" | "credentials">;
 
 /**
- * Opens a data URI, an asset of the job's tenant, or a URL (guarded: no private networks).
+ * Opens a data URI, an asset of the job's tenant, an object in a bucket, or a URL (guarded: no private networks). A credential
+ * that it names is looked up here and goes nowhere but to its source.
  * @throws JobError `input_unavailable` | `input_unreachable` | `input_too_large`
  */
 export async function openSource(wish: SourceWish, limits: Limits, tools: OpenTools): Promise<Source> {
   if (wish.source.url.startsWith("data:")) return openDataUri(wish);
   if (assetIdOf(wish.source) !== undefined) return openAsset(wish, limits, tools);
+  if (wish.source.url.startsWith("s3:")) return openObject(wish, limits, tools);
   return openUrl(wish, limits, tools);
 }
 
@@ -60,63 +64,76 @@ function openDataUri({ source, label }: SourceWish): Source {
   };
 }
 
-async function openAsset(wish: SourceWish, { tenant, signal }: Limits, tools: OpenTools): Promise<Source> {
+async function openAsset(wish: SourceWish, { tenant, signal }: Limits, { store }: OpenTools): Promise<Source> {
   const keys = assetKeys(tenant, assetIdOf(wish.source) ?? "");
-  const read = (key: string) => readAsset(wish, () => tools.store.get(key, { signal }));
-  const description = await read(keys.description);
-  const asset = Asset.parse(await readAsset(wish, () => json(description.body)));
-  const sha256 = /^sha256:([0-9a-f]{64})$/.exec(asset.hash)?.[1];
-  return {
-    open: async () => (await read(keys.content)).body,
-    ...(sha256 === undefined ? {} : { known: { sha256, sizeBytes: asset.size_bytes } }),
-    contentType: asset.content_type,
-    extension: safeExtension(asset.name) ?? extensionFor(asset.content_type),
-  };
-}
-
-async function readAsset<T>({ source, label }: SourceWish, read: () => Promise<T>): Promise<T> {
+  const explain = (error: unknown): unknown =>
+    error instanceof StorageError ? storeError({ label: wish.label, shown: wish.source.url }, error) : error;
+  const read = async (key: string) => explained((await store.get(key, { signal })).body, explain);
   try {
-    return await read();
-  } catch (cause) {
-    if (!(cause instanceof StorageError)) throw cause;
-    const code = cause.retryable ? "input_unreachable" : "input_unavailable";
-    throw new JobError(code, `Input ${label}: ${source.url} could not be read (${cause.code}); upload it again`, {
-      cause,
-    });
+    const asset = Asset.parse(await json(await read(keys.description)));
+    const sha256 = /^sha256:([0-9a-f]{64})$/.exec(asset.hash)?.[1];
+    return {
+      open: () => read(keys.content).catch((error: unknown) => Promise.reject(explain(error))),
+      ...(sha256 === undefined ? {} : { known: { sha256, sizeBytes: asset.size_bytes } }),
+      contentType: asset.content_type,
+      extension: safeExtension(asset.name) ?? extensionFor(asset.content_type),
+    };
+  } catch (error) {
+    throw explain(error);
   }
 }
 
-async function openUrl({ source, label }: SourceWish, { signal }: Limits, tools: OpenTools): Promise<Source> {
+async function openObject(wish: SourceWish, limits: Limits, tools: OpenTools): Promise<Source> {
+  const { body, contentType, key } = await openBucketObject({ ...wish, ...limits }, tools);
+  return { open: async () => body, contentType, extension: safeExtension(key) ?? extensionFor(contentType) };
+}
+
+async function openUrl(wish: SourceWish, limits: Limits, tools: OpenTools): Promise<Source> {
+  const { source, label } = wish;
+  const explain = (error: unknown): unknown => (error instanceof SafeFetchError ? inputError(label, error) : error);
   try {
-    const answer = await tools.fetchInput(source.url, { signal });
-    if (answer.status !== 200) {
+    const headers = tools.credentials.headersFor({ ...wish, ...limits });
+    const answer = await tools.fetchInput(source.url, { signal: limits.signal, headers });
+    const refusal = refuseAnswer(answer, source);
+    if (refusal) {
       answer.body.destroy();
-      throw new JobError(
-        answer.status >= 500 || answer.status === 429 ? "input_unreachable" : "input_unavailable",
-        `Input ${label}: ${stripUrl(source.url)} answered ${answer.status}; the address must give the file to anybody who asks`,
-      );
+      throw new JobError(refusal.code, `Input ${label}: ${stripUrl(source.url)} ${refusal.why}`);
     }
-    const contentType =
-      String(answer.headers["content-type"] ?? "")
-        .split(";")[0]
-        ?.trim() || "application/octet-stream";
+    const contentType = typeOf(answer);
     return {
-      open: async () => answer.body,
+      open: async () => explained(answer.body, explain),
       contentType,
       extension: safeExtension(new URL(answer.url).pathname) ?? extensionFor(contentType),
     };
-  } catch (cause) {
-    if (cause instanceof SafeFetchError) throw inputError(label, cause);
-    throw cause;
+  } catch (error) {
+    throw explain(error);
   }
 }
 
-/** Says whether trying the same address again can help. */
-export function inputError(label: string, cause: SafeFetchError): JobError {
-  const message = `Input ${label} could not be fetched: ${cause.message}`;
-  if (cause.code === "too_large") return new JobError("input_too_large", message, { cause });
-  const mayPass = ["timed_out", "idle", "unreachable", "length_mismatch"].includes(cause.code);
-  return new JobError(mayPass ? "input_unreachable" : "input_unavailable", message, { cause });
+interface AnswerRefusal {
+  readonly code: "input_unreachable" | "input_unavailable";
+  readonly why: string;
+}
+
+function refuseAnswer({ status, headers }: SafeFetchResponse, { credential }: InputSource): AnswerRefusal | undefined {
+  const encoding = headers["content-encoding"]?.trim().toLowerCase() ?? "identity";
+  // Asked for as it is: what is compressed all the same could be small on the way and huge when it is unpacked.
+  if (status === 200 && encoding !== "identity" && encoding !== "")
+    return {
+      code: "input_unavailable",
+      why: "sends its bytes compressed though asked not to; serve the file as it is",
+    };
+  if (status === 200) return undefined;
+  const hint =
+    credential === undefined
+      ? "the address must give the file to anybody who asks, or name a credential"
+      : `check the credential ${credential}, and the address`;
+  const mayPass = status >= 500 || status === 429;
+  return { code: mayPass ? "input_unreachable" : "input_unavailable", why: `answered ${status}; ${hint}` };
+}
+
+function typeOf({ headers }: SafeFetchResponse): string {
+  return headers["content-type"]?.split(";")[0]?.trim() || "application/octet-stream";
 }
 
 function safeExtension(name: string): string | undefined {

@@ -3,14 +3,15 @@ import { type FileHandle, open, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Readable } from "node:stream";
-import { isBroken, SafeFetchError } from "@comfyq/runtime";
+import { isBroken } from "@comfyq/runtime";
 import { JobError } from "../jobError.ts";
-import { inputError } from "./openSource.ts";
 
 /** Bytes on this machine's disk, with their hash; gone when disposed. */
 export interface SpooledFile extends AsyncDisposable {
   readonly sha256: string;
   readonly sizeBytes: number;
+  /** Up to so many bytes from there; fewer at the end. */
+  read(position: number, length: number): Promise<Buffer>;
   /** A new stream over the bytes, each time. */
   open(): Readable;
 }
@@ -45,11 +46,15 @@ export async function spool(body: Readable, { label, maxBytes, onBytes }: SpoolO
     }
   } catch (cause) {
     await file.close();
-    throw cause instanceof SafeFetchError ? inputError(label, cause) : cause;
+    throw cause;
   }
   return {
     sha256: hash.digest("hex"),
     sizeBytes,
+    read: async (position, length) => {
+      const { bytesRead, buffer } = await file.read(Buffer.alloc(length), 0, length, position);
+      return buffer.subarray(0, bytesRead);
+    },
     open: () => Readable.from(bytesOf(file), { objectMode: false }),
     [Symbol.asyncDispose]: () => file.close(),
   };

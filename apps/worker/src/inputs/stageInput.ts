@@ -1,9 +1,10 @@
 import { isComfyError } from "@comfyq/comfyui";
 import type { InputSource, JobSecrets } from "@comfyq/contract";
-import { failPoint, type HistoryFacts } from "@comfyq/runtime";
+import { failPoint, type HistoryFacts, stripUrl } from "@comfyq/runtime";
 import { JobError } from "../jobError.ts";
 import { type Patient, patiently } from "../patiently.ts";
 import type { Tools } from "../tools.ts";
+import { checkInput, type Expected } from "./check/checkInput.ts";
 import { type Known, openSource, type Source } from "./openSource.ts";
 import { type Content, type Shelf, UPLOAD_FOLDER } from "./shelf.ts";
 import { type SpooledFile, spool } from "./spool.ts";
@@ -16,6 +17,8 @@ export interface InputWish {
   readonly source: InputSource;
   /** As the customer wrote it: `10.inputs.image` or `/input/pose.png`. */
   readonly label: string;
+  /** What the node that loads it takes. */
+  readonly expected: Expected;
 }
 
 /** For which job an input is staged: now, by its attempt, or ahead of it. */
@@ -29,7 +32,7 @@ export interface Staging extends Patient {
   readonly onBytes?: (bytes: number) => void;
 }
 
-export type StageTools = Pick<Tools, "config" | "comfyui" | "store" | "fetchInput" | "log">;
+export type StageTools = Pick<Tools, "config" | "comfyui" | "store" | "fetchInput" | "credentials" | "log">;
 
 /** An input that is on the instance. */
 export interface Staged {
@@ -51,6 +54,7 @@ export async function stageInput(
   const { tenant, signal, secrets } = staging;
   const source = await openSource(wish, { tenant, signal, secrets }, tools);
   if (source.known) {
+    checkHash(wish, source.known.sha256);
     const content = contentOf(source.known, source);
     const bring = async () => {
       await using file = await fetchAll(wish, source, { staging, tools });
@@ -60,6 +64,7 @@ export async function stageInput(
     return { content, name: await tools.shelf.place(content, bring, signal) };
   }
   await using file = await fetchAll(wish, source, { staging, tools });
+  checkHash(wish, file.sha256);
   const content = contentOf(file, source);
   const bring = () => upload({ file, source, content }, staging, tools);
   return { content, name: await tools.shelf.place(content, bring, signal) };
@@ -76,6 +81,13 @@ function notAsKnown({ label, source }: InputWish): JobError {
   );
 }
 
+/** @throws JobError when the customer said which bytes it had to be, and it is others */
+function checkHash({ label, source }: InputWish, sha256: string): void {
+  if (source.sha256 === undefined || source.sha256 === sha256) return;
+  const message = `Input ${label}: ${stripUrl(source.url)} has the sha256 ${sha256}, not ${source.sha256}; correct one of them`;
+  throw new JobError("input_unavailable", message);
+}
+
 interface Surroundings {
   readonly staging: Staging;
   readonly tools: StageTools;
@@ -85,7 +97,20 @@ async function fetchAll(wish: InputWish, source: Source, { staging, tools }: Sur
   await failPoint("inputs_downloading", staging.facts);
   const { onBytes } = staging;
   const limits = { label: wish.label, maxBytes: tools.config.COMFYQ_MAX_INPUT_BYTES, ...(onBytes && { onBytes }) };
-  return spool(await source.open(), limits);
+  const file = await spool(await source.open(), limits);
+  try {
+    await checkInput(file, {
+      label: wish.label,
+      shown: stripUrl(wish.source.url),
+      expected: wish.expected,
+      extension: source.extension,
+      maxPixels: tools.config.COMFYQ_MAX_INPUT_PIXELS,
+    });
+    return file;
+  } catch (error) {
+    await file[Symbol.asyncDispose]();
+    throw error;
+  }
 }
 
 interface Fetched {
