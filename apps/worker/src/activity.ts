@@ -1,3 +1,7 @@
+import { type Backlog, createBacklog } from "./backlog.ts";
+import type { WorkerConfig } from "./config.ts";
+import { createGpuClock, type GpuClock } from "./gpuClock.ts";
+
 /** What this worker is doing, as its loop sees it. */
 export interface Activity {
   /** Moment this process began. */
@@ -8,4 +12,20 @@ export interface Activity {
   /** A job is being asked for: it may be ours already, and nobody here know yet. */
   isClaiming: boolean;
   draining: boolean;
+  readonly gpu: GpuClock;
+  readonly backlog: Backlog;
+}
+
+/** A worker that has just begun. */
+export function newActivity(startedAt: string, config: WorkerConfig): Activity {
+  const { COMFYQ_STORING_MAX: maxJobs, COMFYQ_STORING_MAX_BYTES: maxBytes } = config;
+  return {
+    startedAt,
+    held: new Set(),
+    renderingJobId: null,
+    isClaiming: false,
+    draining: false,
+    gpu: createGpuClock(),
+    backlog: createBacklog({ maxJobs, maxBytes }),
+  };
 }

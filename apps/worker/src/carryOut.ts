@@ -18,6 +18,10 @@ interface Surroundings {
   readonly draining: AbortSignal;
   /** Aborts shortly after `draining`: what insists on something stops insisting. */
   readonly leaving: AbortSignal;
+  /** Called when ComfyUI has its prompt. */
+  readonly onGpuBusy: () => void;
+  /** Called with the size of what it has rendered, when that is known. */
+  readonly onWeighed: (bytes: number) => void;
   /** Called once, when this job needs the GPU no more. */
   readonly onGpuFree: () => void;
 }
@@ -41,6 +45,8 @@ export async function carryOut(held: HeldJob, tools: Tools, surroundings: Surrou
     promptId: undefined,
     mayRun: false,
     submission: undefined,
+    takeGpu: surroundings.onGpuBusy,
+    weigh: surroundings.onWeighed,
     leaveGpu: onlyOnce(() => {
       clock.forgetTimeout();
       surroundings.onGpuFree();

@@ -64,6 +64,24 @@ const WorkerEnv = z.object({
     .min(1)
     .default(3)
     .describe("Rendered jobs that may wait for storage before the GPU idles"),
+  COMFYQ_STORING_MAX_BYTES: z.coerce
+    .number()
+    .int()
+    .positive()
+    .default(10_737_418_240)
+    .describe("Bytes of rendered jobs that may wait for storage before the GPU idles"),
+  COMFYQ_STAGE_AHEAD_JOBS: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .default(2)
+    .describe("Next waiting jobs whose inputs are brought to ComfyUI while another renders; 0: none"),
+  COMFYQ_STAGE_AHEAD_BYTES: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .default(1_073_741_824)
+    .describe("Most bytes of inputs brought ahead of their jobs; 0: none"),
   COMFYQ_STORE_PATIENCE_S: z.coerce
     .number()
     .min(1)

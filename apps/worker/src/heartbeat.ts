@@ -3,6 +3,7 @@ import { beat, leaveFleet, type QueueRoom } from "@comfyq/queue";
 import { every, type Logger, nowMs, withDeadline } from "@comfyq/runtime";
 import type { Activity } from "./activity.ts";
 import { hereOf, type WorkerConfig } from "./config.ts";
+import { idleSeconds } from "./gpuClock.ts";
 import type { Instance } from "./instance/instance.ts";
 import { reasonOf } from "./instance/instanceHealth.ts";
 import { orAborted } from "./orAborted.ts";
@@ -37,7 +38,9 @@ export function startHeartbeat({ room, config, instance, activity, log }: Heartb
       state: stateOf(instance, activity),
       reason: reasonOf(instance.standing()) ?? null,
       job_id: activity.renderingJobId,
-      storing: activity.held.size - (activity.renderingJobId === null ? 0 : 1),
+      storing: activity.backlog.jobs,
+      storing_bytes: activity.backlog.bytes,
+      gpu: { state: activity.gpu.state, busy_s: activity.gpu.seconds("rendering"), idle_s: idleSeconds(activity.gpu) },
       comfyui_version: facts?.version ?? null,
       fingerprint: facts?.fingerprint ?? null,
       device: facts?.device ?? null,

@@ -22,18 +22,20 @@ import {
   storageUrl,
 } from "@comfyq/runtime";
 import { openStorage } from "@comfyq/storage";
-import type { Activity } from "./activity.ts";
+import { type Activity, newActivity } from "./activity.ts";
 import { stopEarlier } from "./attempt/stopEarlier.ts";
 import { credentialsPath, readConfig, type WorkerConfig } from "./config.ts";
 import { type Heartbeat, startHeartbeat } from "./heartbeat.ts";
 import { createCredentials } from "./inputs/credentials.ts";
 import { readCredentialsFile } from "./inputs/credentialsFile.ts";
 import { createInputs } from "./inputs/inputs.ts";
+import { startStageAhead } from "./inputs/stageAhead.ts";
 import { readCanary } from "./instance/canary.ts";
 import type { Instance } from "./instance/instance.ts";
 import { reasonOf } from "./instance/instanceHealth.ts";
 import { createStallPatience } from "./instance/stallPatience.ts";
 import { watchInstance } from "./instance/watchInstance.ts";
+import { measureWork } from "./measure.ts";
 import type { Tools } from "./tools.ts";
 import { type LoopOptions, workLoop } from "./workLoop.ts";
 
@@ -59,21 +61,18 @@ interface Base {
 async function start(service: Service, config: WorkerConfig, log: Logger): Promise<void> {
   const comfyui = openComfyUi(service, config, log);
   const claimer = await openQueue({ service, config, log, comfyui });
-  const activity: Activity = {
-    startedAt: toMoment(nowMs()),
-    held: new Set(),
-    renderingJobId: null,
-    isClaiming: false,
-    draining: false,
-  };
+  const activity = newActivity(toMoment(nowMs()), config);
   const supplies = await openSupplies({ service, config, log, comfyui });
   const base: Base = { service, config, log, claimer, comfyui, activity, supplies };
   const instance = await startInstance(base);
   const tools = openTools(base, instance);
-  startWork(service, { claimer, tools, activity });
+  const { inputs, secretBox } = supplies;
+  const ahead = startStageAhead({ claimer, inputs, secretBox, config, activity, log, signal: service.signal });
+  startWork(service, { claimer, tools, activity, ahead });
   const health = await serveHealth(service, {
     host: config.COMFYQ_HEALTH_HOST,
     port: config.COMFYQ_HEALTH_PORT,
+    measure: (metrics) => measureWork(metrics, activity),
     checks: {
       redis: () => claimer.room.redis.ping(),
       comfyui: () => {

@@ -3,13 +3,14 @@ import { sleep } from "@comfyq/runtime";
 import type { Activity } from "./activity.ts";
 import { carryOut } from "./carryOut.ts";
 import { createGpuSlot, type GpuSlot } from "./gpuSlot.ts";
-import { orAborted } from "./orAborted.ts";
+import type { StageAhead } from "./inputs/stageAhead.ts";
 import type { Tools } from "./tools.ts";
 
 export interface LoopOptions {
   readonly claimer: Claimer;
   readonly tools: Tools;
   readonly activity: Activity;
+  readonly ahead: StageAhead;
   /** No further claims once this aborts. */
   readonly stopping: AbortSignal;
   /** Running jobs are given back once this aborts. */
@@ -29,37 +30,59 @@ export async function workLoop(options: LoopOptions): Promise<void> {
   const { activity } = options;
   const slot = createGpuSlot();
   const held = new Set<Promise<void>>();
-  while (await mayClaim(options, slot, held)) {
+  while (await mayClaim(options, slot)) {
     const job = await claim(options);
     if (!job) {
       slot.release();
       continue;
     }
     activity.renderingJobId = job.id;
-    const freeGpu = () => {
-      activity.renderingJobId = null;
-      slot.release();
-    };
-    const { isNaive } = options.tools.config;
-    const onGpuFree = isNaive ? () => {} : freeGpu;
-    const work = carryOut(job, options.tools, { ...options, onGpuFree }).finally(() => {
+    activity.gpu.enter("preparing");
+    const work = carryOn(job, options, slot).finally(() => {
       held.delete(work);
-      activity.held.delete(job.id);
-      if (isNaive) freeGpu();
     });
     held.add(work);
   }
   await Promise.all(held);
 }
 
+/** Carries a job out. The slot passes on when it needs the GPU no more. Never rejects. */
+async function carryOn(job: HeldJob, options: LoopOptions, slot: GpuSlot): Promise<void> {
+  const { activity, tools, ahead } = options;
+  const { gpu, backlog, held } = activity;
+  const freeGpu = () => {
+    activity.renderingJobId = null;
+    slot.release();
+  };
+  const { isNaive } = tools.config;
+  await carryOut(job, tools, {
+    ...options,
+    onGpuBusy: () => {
+      gpu.enter("rendering");
+      ahead.lookNow();
+    },
+    onGpuFree: () => {
+      backlog.add(job.id);
+      if (!isNaive) freeGpu();
+    },
+    onWeighed: (bytes) => backlog.weigh(job.id, bytes),
+  });
+  held.delete(job.id);
+  backlog.remove(job.id);
+  if (isNaive) freeGpu();
+}
+
 /** Waits until one more job can be taken. @returns false when stopping */
-async function mayClaim(options: LoopOptions, slot: GpuSlot, held: ReadonlySet<Promise<void>>): Promise<boolean> {
-  const { tools, stopping } = options;
+async function mayClaim(options: LoopOptions, slot: GpuSlot): Promise<boolean> {
+  const { tools, activity, stopping } = options;
   try {
     await slot.take(stopping);
-    // Too many rendered jobs waiting for storage: the GPU idles honestly, rather than disk and memory filling up.
-    while (held.size >= tools.config.COMFYQ_STORING_MAX) await orAborted(Promise.race(held), stopping);
+    // Too much that waits for storage: the GPU idles honestly, rather than disk and memory filling up.
+    if (activity.backlog.isFull) activity.gpu.enter("storage_backlog");
+    await activity.backlog.untilRoom(stopping);
+    if (tools.instance.standing().kind !== "well") activity.gpu.enter("not_well");
     await tools.instance.untilWell(stopping);
+    activity.gpu.enter("no_job");
     return true;
   } catch (error) {
     if (stopping.aborted) return false;

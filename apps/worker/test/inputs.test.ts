@@ -92,17 +92,15 @@ test("a deleted input of which only a part of the workflow is made costs no part
   expect(uploadsOf(simulator)).toBe(2);
 });
 
-test("a ComfyUI that came back is asked what it still has", async () => {
-  const { simulator, worker, run } = await openHouse();
+test("a ComfyUI that came back with an empty disk is brought its inputs before it has to refuse", async () => {
+  const { simulator, worker, run, folder } = await openHouse();
   await run(DATA_URI);
-  const heads = () => simulator.stats().requests["HEAD /view"] ?? 0;
-  const before = heads();
   await simulator.restart(3_000);
   await eventually(() => worker.instance.standing().kind !== "well");
+  await rm(folder, { recursive: true });
   await worker.instance.untilWell(AbortSignal.timeout(30_000));
-  expect(await run(DATA_URI)).toMatchObject({ status: "succeeded" });
-  expect(heads()).toBe(before + 1);
-  expect(uploadsOf(simulator)).toBe(1);
+  expect(await run(DATA_URI)).toMatchObject({ status: "succeeded", attempts: 1 });
+  expect(simulator.stats().requests["POST /prompt"]).toBe(2);
 });
 
 test("a file that was cut off on the instance is not taken for the input", async () => {
@@ -117,7 +115,7 @@ test("a file that was cut off on the instance is not taken for the input", async
 });
 
 test("those who want the same content at the same time wait for one upload; when it fails, another brings it", async () => {
-  const shelf = createShelf({ holds: async () => false });
+  const shelf = createShelf({ sizeOf: async () => undefined });
   const content = { name: "abc.png", sizeBytes: 3 };
   const { signal } = new AbortController();
   const gate = Promise.withResolvers<string>();

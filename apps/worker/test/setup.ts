@@ -10,13 +10,14 @@ import { type PrivateRedis, startPrivateRedis } from "@comfyq/queue/testing";
 import { createLogger, createSafeFetch, createSecretBox } from "@comfyq/runtime";
 import { openStorage } from "@comfyq/storage";
 import { onTestFinished } from "vitest";
-import type { Activity } from "../src/activity.ts";
+import { newActivity } from "../src/activity.ts";
 import { stopEarlier } from "../src/attempt/stopEarlier.ts";
 import { credentialsPath, readConfig } from "../src/config.ts";
 import { startHeartbeat } from "../src/heartbeat.ts";
 import { createCredentials } from "../src/inputs/credentials.ts";
 import { readCredentialsFile } from "../src/inputs/credentialsFile.ts";
 import { createInputs } from "../src/inputs/inputs.ts";
+import { startStageAhead } from "../src/inputs/stageAhead.ts";
 import type { Instance } from "../src/instance/instance.ts";
 import { createStallPatience } from "../src/instance/stallPatience.ts";
 import { watchInstance } from "../src/instance/watchInstance.ts";
@@ -140,13 +141,7 @@ async function openWorker(
     await stopEarlier(earlier, { comfyui, config, log }, signal);
   };
   const claimer = await openClaimer({ redisUrl, timeScale, pool, workerId, instance, beforeEnding });
-  const activity: Activity = {
-    startedAt: toMoment(Date.now()),
-    held: new Set(),
-    renderingJobId: null,
-    isClaiming: false,
-    draining: false,
-  };
+  const activity = newActivity(toMoment(Date.now()), config);
   const [stopping, draining, leaving] = [new AbortController(), new AbortController(), new AbortController()];
   const store = openStorage(join(files, "store"));
   const fetchInput = createSafeFetch({
@@ -178,12 +173,14 @@ async function openWorker(
   const heartbeat = startHeartbeat({ room: claimer.room, config, instance: watched, activity, log });
   const patience = createStallPatience(claimer.room, config);
   const neighbours = () => claimer.neighbours();
+  const secretBox = createSecretBox(SECRETS_KEY);
   const tools: Tools = {
     ...{ config, comfyui, instance: watched, patience, store, fetchInput, credentials, inputs, neighbours, log },
-    secretBox: createSecretBox(SECRETS_KEY),
+    secretBox,
   };
   const signals = { stopping: stopping.signal, draining: draining.signal, leaving: leaving.signal };
-  const loop = workLoop({ claimer, tools, activity, ...signals });
+  const ahead = startStageAhead({ claimer, inputs, secretBox, config, activity, log, signal: stopping.signal });
+  const loop = workLoop({ claimer, tools, activity, ahead, ...signals });
   const close = async () => {
     if (stopping.signal.aborted) return;
     stopping.abort();

@@ -9,7 +9,7 @@ import { readJob } from "./readJob.ts";
 import { readObjectInfo } from "./readObjectInfo.ts";
 import { submitPrompt } from "./submitPrompt.ts";
 import { uploadFile } from "./uploadFile.ts";
-import { holdsFile, viewFile } from "./viewFile.ts";
+import { fileSize, viewFile } from "./viewFile.ts";
 import { watchPrompt } from "./watchPrompt.ts";
 import { PATHS, SystemStats } from "./wire/index.ts";
 
@@ -32,8 +32,7 @@ export function connectComfyUi(options: ConnectOptions): ComfyUi {
     cancel: (promptId, cancelling) => cancelPrompt(promptId, cancelling, client),
     upload: (upload) => uploadFile(upload, client),
     view: (file, options = {}) => viewFile(file, http, options),
-    holds: async (file, sizeBytes, { signal } = {}) =>
-      dialect === "local" && (await holdsFile({ file, sizeBytes }, http, signal)),
+    sizeOf: async (file, { signal } = {}) => (dialect === "local" ? fileSize(file, http, signal) : undefined),
     forget: (promptId) => command(client, { path: PATHS.history, json: { delete: [promptId] } }),
     queue: ({ signal } = {}) => readQueue({ http, signal }),
     history: (promptId, { signal } = {}) => readHistory(promptId, { http, dialect, signal }),

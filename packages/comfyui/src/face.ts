@@ -247,10 +247,10 @@ export interface ComfyUi {
   /** @throws ComfyError `not_found` | `unsafe_path` | `unreachable` | `busy` */
   view(file: FileAddress, options?: ViewOptions): Promise<ViewedFile>;
   /**
-   * Has the server this file, of just this length? Cheap: no bytes are sent. Always false on Comfy Cloud, which does not say.
+   * How long a file of the server is; undefined when it is not there. Cheap: no bytes are sent. Comfy Cloud never tells.
    * @throws ComfyError `unsafe_path` | `unreachable` | `busy`
    */
-  holds(file: FileAddress, sizeBytes: number, options?: { signal?: AbortSignal }): Promise<boolean>;
+  sizeOf(file: FileAddress, options?: { signal?: AbortSignal }): Promise<number | undefined>;
   /** Deletes the prompt's history entry (not its files). Does nothing when there is none. */
   forget(promptId: string): Promise<void>;
   queue(options?: { signal?: AbortSignal }): Promise<Queue>;

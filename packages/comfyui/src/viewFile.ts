@@ -26,18 +26,14 @@ export async function viewFile(file: FileAddress, http: Http, { signal, range }:
 }
 
 /**
- * Does the server have this file, of just this length? Asks for its head only. Comfy Cloud shows no length: there the answer
- * is no.
+ * How long a file of the server is; undefined when it is not there, or the server does not tell. Asks for its head only.
  * @throws ComfyError `unsafe_path` | `unreachable` | `busy`
  */
-export async function holdsFile(
-  { file, sizeBytes }: { readonly file: FileAddress; readonly sizeBytes: number },
-  http: Http,
-  signal?: AbortSignal,
-): Promise<boolean> {
+export async function fileSize(file: FileAddress, http: Http, signal?: AbortSignal): Promise<number | undefined> {
   const answer = await http.send({ method: "HEAD", path: PATHS.view, query: addressOf(file), signal });
   const { "content-length": length, "content-encoding": encoding } = answer.headers;
-  return answer.status === 200 && encoding === undefined && length === String(sizeBytes);
+  const sizeBytes = answer.status === 200 && encoding === undefined && length ? Number(length) : Number.NaN;
+  return Number.isSafeInteger(sizeBytes) ? sizeBytes : undefined;
 }
 
 function addressOf({ filename, subfolder = "", type = "output" }: FileAddress) {

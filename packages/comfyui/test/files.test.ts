@@ -219,16 +219,16 @@ describe("view", () => {
   });
 });
 
-describe("holds", () => {
+describe("sizeOf", () => {
   test.each([
-    ["a file of just this length", { bytes: Buffer.alloc(10), headers: { "content-length": "10" } }, true],
-    ["a file of another length", { bytes: Buffer.alloc(9), headers: { "content-length": "9" } }, false],
-    ["no such file", { status: 404 }, false],
-    ["a length of compressed bytes", { headers: { "content-length": "10", "content-encoding": "gzip" } }, false],
-  ] as const)("asks for the head only: %s", async (_, reply, holds) => {
+    ["a file", { bytes: Buffer.alloc(10), headers: { "content-length": "10" } }, 10],
+    ["an empty file", { headers: { "content-length": "0" } }, 0],
+    ["no such file", { status: 404 }, undefined],
+    ["a length of compressed bytes", { headers: { "content-length": "10", "content-encoding": "gzip" } }, undefined],
+  ] as const)("asks for the head only: %s", async (_, reply, sizeBytes) => {
     await using stage = await setup();
     stage.script.routes["HEAD /view"] = () => reply;
-    expect(await stage.comfyui.holds({ filename: "comfyq/a.png", type: "input" }, 10)).toBe(holds);
+    expect(await stage.comfyui.sizeOf({ filename: "comfyq/a.png", type: "input" })).toBe(sizeBytes);
     expect(stage.server.seen("HEAD", "/view")[0]?.query).toEqual({
       filename: "a.png",
       subfolder: "comfyq",

@@ -1,6 +1,21 @@
 import * as z from "zod";
 import { Moment } from "./ids.ts";
 
+/** What a GPU does, or why it does nothing. */
+export const GpuState = z.enum([
+  /** ComfyUI has a prompt of ours. */
+  "rendering",
+  /** Nobody wants anything. */
+  "no_job",
+  /** A job is claimed, and its inputs are not there yet. */
+  "preparing",
+  /** Too much that is rendered waits for the store: nothing more is begun, rather than disks filling up. */
+  "storage_backlog",
+  /** ComfyUI is away, in quarantine, driven by another, or being looked at. */
+  "not_well",
+]);
+export type GpuState = z.infer<typeof GpuState>;
+
 /** One worker and the one ComfyUI it drives, as its heartbeat told. Gone 10 s after the last beat. */
 export const WorkerBeat = z
   .object({
@@ -15,6 +30,15 @@ export const WorkerBeat = z
     reason: z.string().nullable().meta({ description: "Why it takes no jobs, in words" }),
     job_id: z.string().nullable(),
     storing: z.int().nonnegative().meta({ description: "Jobs rendered and still being stored" }),
+    storing_bytes: z.int().nonnegative().optional().meta({ description: "Bytes of them, as far as they are known" }),
+    gpu: z
+      .object({
+        state: GpuState,
+        busy_s: z.number().nonnegative().meta({ description: "Seconds with a prompt, since the worker started" }),
+        idle_s: z.record(z.string(), z.number().nonnegative()).meta({ description: "Seconds without one, by reason" }),
+      })
+      .optional()
+      .meta({ description: "What the GPU does, or why it does nothing" }),
     comfyui_version: z.string().nullable(),
     /** sha256 of the sorted node classes; names the list kept for the submit check. */
     fingerprint: z.string().nullable(),

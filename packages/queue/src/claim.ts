@@ -6,6 +6,7 @@ import { rememberDeclines } from "./declines.ts";
 import type { BeforeEnding, Desk, NotTaken } from "./desk.ts";
 import { neighboursOf } from "./fleet.ts";
 import type { HeldJob } from "./heldJob.ts";
+import { peekJobs, type WaitingJob } from "./peekJobs.ts";
 import { orAborted, within } from "./persist.ts";
 import { feelPulse } from "./pulse.ts";
 import { openRoom, type QueueRoom, type RoomOptions } from "./room.ts";
@@ -26,6 +27,15 @@ export interface Claimer {
    * @returns undefined when there was none that this worker should begin, or when closing
    */
   claim(options?: ClaimOptions): Promise<HeldJob | undefined>;
+  /**
+   * The next jobs of the pool, in the order of their claims, to get ready for them. Only looks.
+   * @param options.ignore ids whose records need not be read
+   * @throws QueueError `unavailable`, as `standing`
+   */
+  peek(options: {
+    readonly count: number;
+    readonly ignore: ReadonlySet<string>;
+  }): Promise<{ readonly ids: readonly string[]; readonly jobs: readonly WaitingJob[] }>;
   /**
    * Where a job stands whose prompt was found at this worker's ComfyUI.
    * @throws QueueError `unavailable` when Redis does not answer for as long as a lock lasts
@@ -93,6 +103,7 @@ export async function openClaimer(options: ClaimerOptions): Promise<Claimer> {
         return undefined;
       }
     },
+    peek: (options) => within(room.settings.lockMs, peekJobs(room, pool, options)),
     standing: (jobId) => within(room.settings.lockMs, standingOf(room, pool, jobId)),
     neighbours: () => within(room.settings.lockMs, neighboursOf(room, pool, workerId)),
     stopClaiming: async () => {

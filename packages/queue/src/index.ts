@@ -18,6 +18,7 @@ export type { DropReason, HeldJob } from "./heldJob.ts";
 export { holdInstance, type InstanceClaim, releaseInstance } from "./instanceLease.ts";
 export type { ListPage, ListQuery } from "./listJobs.ts";
 export type { Outcome } from "./outcome.ts";
+export type { WaitingJob } from "./peekJobs.ts";
 export { openProducer, type Producer } from "./producer.ts";
 export { readJob } from "./readJob.ts";
 export type { QueueRoom, RoomOptions } from "./room.ts";

@@ -8,6 +8,8 @@ export const FAIL_POINTS = {
   claimed: "K1", // after the job was fetched, before any write
   inputs_downloading: "K2",
   uploaded: "K3", // after /upload, before the journal
+  ahead_inputs_downloading: "K2a", // the same two for a job that is not claimed yet
+  ahead_uploaded: "K3a",
   journaled: "K4", // journal written, prompt not sent
   submitted: "K5", // prompt sent, answer not read
   executing: "K6",

@@ -5,6 +5,8 @@ export const FAIL_POINTS = {
   claimed: "worker",
   inputs_downloading: "worker",
   uploaded: "worker",
+  ahead_inputs_downloading: "worker",
+  ahead_uploaded: "worker",
   journaled: "worker",
   submitted: "worker",
   executing: "worker",

@@ -21,6 +21,10 @@ export interface AttemptRun {
   mayRun: boolean;
   /** Settles when ComfyUI has taken or refused the prompt; undefined before it was sent. Never rejects. */
   submission: Promise<void> | undefined;
+  /** ComfyUI has the prompt. */
+  takeGpu(): void;
+  /** So many bytes are rendered and wait for the store. */
+  weigh(bytes: number): void;
   /** Rendering is over: the GPU slot passes on, and `timeout_s` no longer runs (finished work is not thrown away). */
   leaveGpu(): void;
 }

@@ -1,5 +1,7 @@
 import { type InputSource, parseParamPath, type Workflow } from "@comfyq/contract";
-import { expectedOf } from "../inputs/check/expectedOf.ts";
+import { failPoint } from "@comfyq/runtime";
+import type { Staging } from "../inputs/stageInput.ts";
+import { wishesOf } from "../inputs/wishes.ts";
 import { JobError } from "../jobError.ts";
 import type { Tools } from "../tools.ts";
 import { type AttemptRun, historyOf, patientOf } from "./attempt.ts";
@@ -13,23 +15,17 @@ import { withJobFolder } from "./filenamePrefix.ts";
 export async function placeInputs(run: AttemptRun, tools: Tools): Promise<Workflow> {
   const { job, signal } = run;
   const graph = withJobFolder(job.request.workflow, job);
-  const staging = { ...patientOf(run), tenant: job.tenant, secrets: () => run.secrets.open(), facts: historyOf(run) };
+  const reached: Staging["reached"] = (point) => failPoint(point, historyOf(run));
+  const staging = { ...patientOf(run), tenant: job.tenant, secrets: () => run.secrets.open(), reached };
   const placed = new Map<string, string>();
-  const place = async (source: InputSource, label: string): Promise<string> => {
-    const key = JSON.stringify(source);
-    const expected = expectedOf(job.request.workflow, label);
-    const name = placed.get(key) ?? (await tools.inputs.stage({ source, label, expected }, staging));
-    placed.set(key, name);
-    return name;
-  };
-  for (const [path, source] of Object.entries(job.request.inputs)) {
+  for (const wish of wishesOf(job.request)) {
     signal.throwIfAborted();
-    writeInput(graph, path, await place(source, path));
+    placed.set(JSON.stringify(wish.source), await tools.inputs.stage(wish, staging));
   }
-  for (const [destination, source] of Object.entries(job.request.files)) {
-    signal.throwIfAborted();
-    renameInputs(graph, destination.replace(/^\/input\//, ""), await place(source, destination));
-  }
+  const nameOf = (source: InputSource) => placed.get(JSON.stringify(source)) ?? "";
+  for (const [path, source] of Object.entries(job.request.inputs)) writeInput(graph, path, nameOf(source));
+  for (const [destination, source] of Object.entries(job.request.files))
+    renameInputs(graph, destination.replace(/^\/input\//, ""), nameOf(source));
   return graph;
 }
 

@@ -11,6 +11,7 @@ const ENDED = ["node_failed", "out_of_memory", "cuda_fault", "disk_full", "inter
 /** Follows the prompt to its end, showing progress and previews on the way. */
 export async function renderPrompt(run: AttemptRun, promptId: string, tools: Tools): Promise<Rendered> {
   const { job, signal } = run;
+  run.takeGpu();
   const patience = await tools.patience.forAttempt();
   await job.journal({ stage: "rendering" });
   await failPoint("executing", historyOf(run));

@@ -8,6 +8,7 @@ import { renderPrompt } from "./renderPrompt.ts";
 import { sealManifest } from "./sealManifest.ts";
 import { storeOutputs } from "./storeOutputs.ts";
 import { submitOrRejoin } from "./submitOrRejoin.ts";
+import { weighOutputs } from "./weighOutputs.ts";
 
 /**
  * One try at a job, from its inputs to its sealed manifest. Every step can be killed and found again by the next attempt.
@@ -24,6 +25,7 @@ export async function runAttempt(run: AttemptRun, tools: Tools): Promise<Manifes
   const prompt = await submitOrRejoin(run, prepare, tools); // ...or have left its prompt running
   const rendered = await timed(times, "renderMs", () => renderPrompt(run, prompt, tools));
   run.leaveGpu(); // the next job may render while we store
+  void weighOutputs(run, rendered, tools);
   await job.journal({ stage: "storing", prepare_ms: times.prepareMs, render_ms: times.renderMs });
   // A Redis that fell back to what it was a moment ago has forgotten attempts, and counts them from 1 again.
   const forgotten = await found;

@@ -39,16 +39,16 @@ interface Placed {
 }
 
 /** Knows nothing yet, but the instance may remember: what an earlier worker uploaded is found there. */
-export function createShelf(comfyui: Pick<ComfyUi, "holds">): Shelf {
+export function createShelf(comfyui: Pick<ComfyUi, "sizeOf">): Shelf {
   return new InstanceShelf(comfyui);
 }
 
 class InstanceShelf implements Shelf {
-  readonly #comfyui: Pick<ComfyUi, "holds">;
+  readonly #comfyui: Pick<ComfyUi, "sizeOf">;
   readonly #underWay = new Map<string, Promise<unknown>>();
   #placed = new Map<string, Placed>();
 
-  constructor(comfyui: Pick<ComfyUi, "holds">) {
+  constructor(comfyui: Pick<ComfyUi, "sizeOf">) {
     this.#comfyui = comfyui;
   }
 
@@ -101,8 +101,8 @@ class InstanceShelf implements Shelf {
   /** An instance that cannot be asked is found out by the upload, which has patience. */
   async #find(name: string, { sizeBytes }: Content, signal: AbortSignal): Promise<string | undefined> {
     const file = { filename: name, type: "input" } as const;
-    const isThere = await this.#comfyui.holds(file, sizeBytes, { signal }).catch(() => false);
+    const foundBytes = await this.#comfyui.sizeOf(file, { signal }).catch(() => undefined);
     signal.throwIfAborted();
-    return isThere ? name : undefined;
+    return foundBytes === sizeBytes ? name : undefined;
   }
 }

@@ -1,6 +1,6 @@
 import { isComfyError } from "@comfyq/comfyui";
 import type { InputSource, JobSecrets } from "@comfyq/contract";
-import { failPoint, type HistoryFacts, stripUrl } from "@comfyq/runtime";
+import { stripUrl } from "@comfyq/runtime";
 import { JobError } from "../jobError.ts";
 import { type Patient, patiently } from "../patiently.ts";
 import type { Tools } from "../tools.ts";
@@ -26,8 +26,8 @@ export interface Staging extends Patient {
   readonly tenant: string;
   /** The job's, opened when a source names one. */
   readonly secrets: () => JobSecrets;
-  /** What a test's history says of it. */
-  readonly facts: HistoryFacts;
+  /** Called at the two moments at which a test may let the process die. */
+  readonly reached: (point: "inputs_downloading" | "uploaded") => Promise<void>;
   /** Called with the bytes that were fetched so far; may throw to have no more of them. */
   readonly onBytes?: (bytes: number) => void;
 }
@@ -94,7 +94,7 @@ interface Surroundings {
 }
 
 async function fetchAll(wish: InputWish, source: Source, { staging, tools }: Surroundings): Promise<SpooledFile> {
-  await failPoint("inputs_downloading", staging.facts);
+  await staging.reached("inputs_downloading");
   const { onBytes } = staging;
   const limits = { label: wish.label, maxBytes: tools.config.COMFYQ_MAX_INPUT_BYTES, ...(onBytes && { onBytes }) };
   const file = await spool(await source.open(), limits);
@@ -133,6 +133,6 @@ async function upload({ file, source, content }: Fetched, staging: Staging, tool
         signal: staging.signal,
       }),
   });
-  await failPoint("uploaded", staging.facts);
+  await staging.reached("uploaded");
   return uploaded.subfolder === "" ? uploaded.name : `${uploaded.subfolder}/${uploaded.name}`;
 }
