@@ -56,9 +56,9 @@ test("while a job renders, the inputs of the next two are brought, in the order 
   await eventually(() => uploads() === 3);
   expect(host.seen).toEqual(["/0", "/1", "/2"]);
   expect(startsOf()).toEqual([[first, 1]]); // nobody has claimed anything
-  expect((await Promise.all(next.map(house.read))).map(({ status, attempts }) => [status, attempts])).toEqual(
-    next.map(() => ["queued", 0]),
-  );
+  expect(
+    (await Promise.all(next.map((id) => house.read(id)))).map(({ status, attempts }) => [status, attempts]),
+  ).toEqual(next.map(() => ["queued", 0]));
   await house.producer.cancel("default", first);
   for (const id of next) expect(await house.until(id, isEnded)).toMatchObject({ status: "succeeded", attempts: 1 });
   expect(host.seen.toSorted()).toEqual(["/0", "/1", "/2", "/3"]);

@@ -7,6 +7,7 @@ import { CliEnv } from "../config.ts";
 const seconds = z.coerce.number().positive();
 const bytes = z.coerce.number().int().min(1_024);
 const count = z.coerce.number().int().min(1);
+const whole = z.coerce.number().int().min(0);
 const atLeast = (lowest: number) => z.coerce.number().min(lowest);
 const secret = z.string().min(32).optional();
 const port = z.coerce.number().int().min(0).max(65_535);
@@ -95,6 +96,15 @@ const GROUPS = {
       .describe("Buckets that any job may read s3:// inputs from with the workers' own keys, comma separated"),
     COMFYQ_INPUT_TIMEOUT_S: seconds.default(300).describe("Seconds that fetching one input may take"),
     COMFYQ_STORING_MAX: count.default(3).describe("Rendered jobs that may wait for storage before the GPU idles"),
+    COMFYQ_STORING_MAX_BYTES: bytes
+      .default(10_737_418_240)
+      .describe("Bytes of rendered jobs that may wait for storage before the GPU idles"),
+    COMFYQ_STAGE_AHEAD_JOBS: whole
+      .default(2)
+      .describe("Next jobs whose inputs are brought to ComfyUI while another renders; 0: none"),
+    COMFYQ_STAGE_AHEAD_BYTES: whole
+      .default(1_073_741_824)
+      .describe("Most bytes of inputs brought ahead of their jobs; 0: none"),
     COMFYQ_STORE_PATIENCE_S: atLeast(1)
       .default(600)
       .describe("Seconds a failing store is tried again before the job is"),

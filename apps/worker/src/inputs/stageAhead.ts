@@ -55,7 +55,7 @@ class AheadStager implements StageAhead {
   readonly #options: AheadOptions;
   readonly #budget: ByteBudget;
   readonly #ahead = new Map<string, Ahead>();
-  #looking: Promise<void> | undefined;
+  #isLooking = false;
 
   constructor(options: AheadOptions, budget: ByteBudget) {
     this.#options = options;
@@ -64,12 +64,14 @@ class AheadStager implements StageAhead {
 
   lookNow(): void {
     const { log, signal } = this.#options;
-    this.#looking ??= this.#look()
+    if (this.#isLooking) return;
+    this.#isLooking = true;
+    void this.#look()
       .catch((cause: unknown) => {
         if (!signal.aborted) log.debug({ cause }, "what comes next could not be looked at");
       })
       .finally(() => {
-        this.#looking = undefined;
+        this.#isLooking = false;
       });
   }
 
