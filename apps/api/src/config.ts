@@ -1,5 +1,5 @@
 import { join, resolve } from "node:path";
-import { SHARED_SETTINGS } from "@comfyq/runtime";
+import { MODEL_SETTINGS, SHARED_SETTINGS } from "@comfyq/runtime";
 import * as z from "zod";
 
 const bytes = z.coerce.number().int().min(1_024);
@@ -7,6 +7,7 @@ const bytes = z.coerce.number().int().min(1_024);
 /** The settings of the API. What it shares with other processes stands in runtime's `SHARED_SETTINGS`. */
 export const ApiEnv = z.object({
   ...SHARED_SETTINGS,
+  ...MODEL_SETTINGS,
   COMFYQ_HOST: z.string().default("127.0.0.1").describe("Address to listen on; anything but loopback needs an API key"),
   COMFYQ_PORT: z.coerce.number().int().min(0).max(65_535).default(8_190).describe("Port to listen on; 0: any free one"),
   COMFYQ_PUBLIC_URL: z

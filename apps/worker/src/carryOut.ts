@@ -47,8 +47,11 @@ export async function carryOut(held: HeldJob, tools: Tools, surroundings: Surrou
     submission: undefined,
     takeGpu: surroundings.onGpuBusy,
     weigh: surroundings.onWeighed,
+    models: [],
+    untimed: clock.untimed,
     leaveGpu: onlyOnce(() => {
       clock.forgetTimeout();
+      for (const model of run.models) void model.release();
       surroundings.onGpuFree();
     }),
   };

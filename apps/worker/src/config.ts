@@ -2,12 +2,13 @@ import { createHash } from "node:crypto";
 import { hostname } from "node:os";
 import { join, resolve } from "node:path";
 import { type Place, PoolName } from "@comfyq/contract";
-import { readEnv, readSwitches, SHARED_SETTINGS, stripUrl } from "@comfyq/runtime";
+import { MODEL_SETTINGS, readEnv, readSwitches, SHARED_SETTINGS, stripUrl } from "@comfyq/runtime";
 import * as z from "zod";
 
 /** What one worker process is told. Times in seconds, sizes in bytes. */
 const WorkerEnv = z.object({
   ...SHARED_SETTINGS,
+  ...MODEL_SETTINGS,
   COMFYUI_URL: z.url().default("http://127.0.0.1:8188").describe("The one ComfyUI this process drives"),
   COMFYUI_API_KEY: z.string().optional().describe("Key for Comfy Cloud, or for a proxy before ComfyUI"),
   COMFYUI_OUTPUT_DIR: z
@@ -58,6 +59,23 @@ const WorkerEnv = z.object({
     .min(32)
     .optional()
     .describe("Opens the secrets of jobs; the same for API and workers; default: made once in <data>/secrets"),
+  COMFYUI_MODELS_DIR: z
+    .string()
+    .optional()
+    .describe("The models folder of this ComfyUI, to put the models of jobs into; without it such jobs go elsewhere"),
+  COMFYQ_MAX_MODEL_BYTES: z.coerce
+    .number()
+    .int()
+    .positive()
+    .default(50_000_000_000)
+    .describe("Largest model that is fetched"),
+  COMFYQ_MODEL_TIMEOUT_S: z.coerce.number().positive().default(7_200).describe("Longest fetch of one model"),
+  COMFYQ_MODELS_BUDGET_BYTES: z.coerce
+    .number()
+    .int()
+    .positive()
+    .optional()
+    .describe("Most that fetched models may take together: the least recently used go first; without it none goes"),
   COMFYQ_STORING_MAX: z.coerce
     .number()
     .int()

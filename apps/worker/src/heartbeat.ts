@@ -44,6 +44,7 @@ export function startHeartbeat({ room, config, instance, activity, log }: Heartb
       comfyui_version: facts?.version ?? null,
       fingerprint: facts?.fingerprint ?? null,
       device: facts?.device ?? null,
+      models: config.COMFYUI_MODELS_DIR !== undefined,
       started_at: activity.startedAt,
       beat_at: toMoment(nowMs()),
     };

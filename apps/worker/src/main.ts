@@ -36,6 +36,7 @@ import { reasonOf } from "./instance/instanceHealth.ts";
 import { createStallPatience } from "./instance/stallPatience.ts";
 import { watchInstance } from "./instance/watchInstance.ts";
 import { measureWork } from "./measure.ts";
+import { openModelStore } from "./models/modelStore.ts";
 import type { Tools } from "./tools.ts";
 import { type LoopOptions, workLoop } from "./workLoop.ts";
 
@@ -46,7 +47,7 @@ const LEAVING_MS = 2_000;
 /** Longest silence of an input's source. */
 const INPUT_IDLE_MS = 30_000;
 
-type Supplies = Pick<Tools, "store" | "fetchInput" | "secretBox" | "credentials" | "inputs">;
+type Supplies = Pick<Tools, "store" | "fetchInput" | "secretBox" | "credentials" | "inputs" | "models">;
 
 interface Base {
   readonly service: Service;
@@ -103,6 +104,7 @@ async function openQueue({
     workerId: config.workerId,
     instance: config.instanceName,
     instanceId: config.instanceKey,
+    placesModels: config.COMFYUI_MODELS_DIR !== undefined,
     onTrouble: (cause) => log.warn({ cause }, "the queue is in trouble"),
     onNotTaken: ({ jobId, verdict }) => {
       const why = verdict.kind === "end" ? verdict.error.code : verdict.why;
@@ -159,6 +161,8 @@ async function openSupplies({
   log,
   comfyui,
 }: Omit<Base, "supplies" | "claimer" | "activity">): Promise<Supplies> {
+  const models = await openModelStore(config);
+  service.onStop("let go of the models folder", async () => models?.close());
   const store = openStorage(storageUrl(config), storageOptions(config));
   service.onStop("close the store", () => store.close());
   const fetchInput = createSafeFetch({
@@ -175,7 +179,7 @@ async function openSupplies({
     openBuckets: config.COMFYQ_S3_INPUT_BUCKETS,
   });
   const inputs = createInputs({ config, comfyui, store, fetchInput, credentials, log });
-  return { store, fetchInput, secretBox, credentials, inputs };
+  return { store, fetchInput, secretBox, credentials, inputs, models };
 }
 
 function openTools({ config, log, claimer, comfyui, supplies }: Base, instance: Instance): Tools {

@@ -7,6 +7,7 @@ import type { Credentials } from "./inputs/credentials.ts";
 import type { Inputs } from "./inputs/inputs.ts";
 import type { Instance } from "./instance/instance.ts";
 import type { StallPatience } from "./instance/stallPatience.ts";
+import type { ModelStore } from "./models/modelStore.ts";
 
 /** What every step of an attempt works with; built once in main.ts and handed down. */
 export interface Tools {
@@ -21,6 +22,8 @@ export interface Tools {
   readonly inputs: Inputs;
   /** Opens the secrets of jobs. */
   readonly secretBox: SecretBox;
+  /** Undefined when the operator has given no models folder. */
+  readonly models: ModelStore | undefined;
   /** The other live workers of the pool. */
   readonly neighbours: () => Promise<readonly WorkerBeat[]>;
   readonly log: Logger;

@@ -21,6 +21,7 @@ import { startStageAhead } from "../src/inputs/stageAhead.ts";
 import type { Instance } from "../src/instance/instance.ts";
 import { createStallPatience } from "../src/instance/stallPatience.ts";
 import { watchInstance } from "../src/instance/watchInstance.ts";
+import { openModelStore } from "../src/models/modelStore.ts";
 import type { Tools } from "../src/tools.ts";
 import { workLoop } from "../src/workLoop.ts";
 
@@ -137,10 +138,11 @@ async function openWorker(
   const log = createLogger({ name: "worker", level: process.env["TEST_LOG"] === "1" ? "info" : "fatal" });
   const comfyui = connectComfyUi({ url, pollMs: 100, unreachableMs: 3_000 });
   const [pool, workerId, instance] = [config.COMFYQ_POOL, config.workerId, config.instanceName];
+  const placesModels = config.COMFYUI_MODELS_DIR !== undefined;
   const beforeEnding: Parameters<typeof openClaimer>[0]["beforeEnding"] = async (_id, earlier, signal) => {
     await stopEarlier(earlier, { comfyui, config, log }, signal);
   };
-  const claimer = await openClaimer({ redisUrl, timeScale, pool, workerId, instance, beforeEnding });
+  const claimer = await openClaimer({ redisUrl, timeScale, pool, workerId, instance, beforeEnding, placesModels });
   const activity = newActivity(toMoment(Date.now()), config);
   const [stopping, draining, leaving] = [new AbortController(), new AbortController(), new AbortController()];
   const store = openStorage(join(files, "store"));
@@ -174,8 +176,21 @@ async function openWorker(
   const patience = createStallPatience(claimer.room, config);
   const neighbours = () => claimer.neighbours();
   const secretBox = createSecretBox(SECRETS_KEY);
+  const models = await openModelStore(config);
   const tools: Tools = {
-    ...{ config, comfyui, instance: watched, patience, store, fetchInput, credentials, inputs, neighbours, log },
+    ...{
+      config,
+      comfyui,
+      instance: watched,
+      patience,
+      store,
+      fetchInput,
+      credentials,
+      inputs,
+      models,
+      neighbours,
+      log,
+    },
     secretBox,
   };
   const signals = { stopping: stopping.signal, draining: draining.signal, leaving: leaving.signal };
@@ -191,6 +206,7 @@ async function openWorker(
     await heartbeat.stop();
     await watched.release();
     await comfyui.close();
+    await models?.close();
     await claimer.close();
   };
   return { id: workerId, instance: watched, tools, close };

@@ -40,6 +40,7 @@ export class Simulation {
       clock,
       folders: new Folders({
         base: options.dir,
+        models: options.modelsDir,
         bundledModels: options.models,
         containsInputPaths: profile.containsInputPaths,
       }),

@@ -17,6 +17,8 @@ export interface SimulatorOptions {
   readonly port?: number;
   /** Folder for `input`, `output`, `temp`, `models`, `user`. Default: a new temporary one, removed when it closes. */
   readonly dir?: string;
+  /** Folder of models, which several servers may share (`--models-directory`). Default: `models` in `dir`. */
+  readonly modelsDir?: string;
   /** ComfyUI's version, from 0.3.64 on. Default 0.33.0. */
   readonly version?: string;
   /** Least time from `execution_start` to `execution_success` of a prompt that makes something. Default 0. */
@@ -55,11 +57,12 @@ export interface SimulatorOptions {
 }
 
 /** {@link SimulatorOptions} with everything decided, except what depends on the version. */
-export type ResolvedOptions = Required<Omit<SimulatorOptions, "cache" | "historyFile" | "onCrash">> & {
+export type ResolvedOptions = Required<Omit<SimulatorOptions, "cache" | "historyFile" | "modelsDir" | "onCrash">> & {
   readonly cache: CacheMode | undefined;
   /** The folder was made for this simulator alone. */
   readonly isDirTemporary: boolean;
   readonly historyFile: string | undefined;
+  readonly modelsDir: string | undefined;
   readonly onCrash: (() => void) | undefined;
 };
 
@@ -87,6 +90,7 @@ export function resolveOptions(options: SimulatorOptions): ResolvedOptions {
     ...options,
     cache: options.cache,
     historyFile: options.historyFile,
+    modelsDir: options.modelsDir,
     onCrash: options.onCrash,
     isDirTemporary: options.dir === undefined,
     dir: options.dir ?? mkdtempSync(join(tmpdir(), "comfyq-simulator-")),

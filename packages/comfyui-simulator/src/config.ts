@@ -18,6 +18,7 @@ const FLAGS = {
   host: "address to listen on (127.0.0.1)",
   port: "port to listen on; 0 takes a free one (8188)",
   dir: "folder for input, output, temp and models (a new temporary one)",
+  "models-directory": "folder of models, which several servers may share (models in that folder)",
   version: "ComfyUI version to be, from 0.3.64 on (0.33.0)",
   "exec-ms": "least time of one prompt, ms (0)",
   "step-ms": "one sampler step, ms (20)",
@@ -50,6 +51,7 @@ export function readConfig(): Config {
     ["host", "dir", "version"].filter((flag) => values.get(flag) !== undefined).map((flag) => [flag, values.get(flag)]),
   );
   const historyFile = values.get("history");
+  const modelsDir = values.get("models-directory");
   const cache = (["ram", "classic", "none"] as const).find((mode) => mode === values.get("cache"));
   if (values.get("cache") !== undefined && !cache) throw wrong("cache", "ram, classic or none");
   const parent = process.env["COMFYQ_DIE_WITH_PARENT"];
@@ -62,6 +64,7 @@ export function readConfig(): Config {
       ...texts,
       ...(cache ? { cache } : {}),
       ...(historyFile === undefined ? {} : { historyFile }),
+      ...(modelsDir === undefined ? {} : { modelsDir }),
       previews: !switches.has("no-previews"),
       recordedNodes: switches.has("recorded-nodes"),
       faults: toFaults(values.get("faults") ?? "[]"),

@@ -264,6 +264,8 @@ export interface ComfyUi {
   stats(): Promise<SystemStats>;
   /** All classes (megabytes, and the server stands still meanwhile), or one; `{}` when that one is unknown. */
   objectInfo(classType?: string): Promise<ObjectInfo>;
+  /** Names in a folder of models, sub-folders and all (`a/b.sft`); undefined when there is no such folder. */
+  models(folder: string, options?: { signal?: AbortSignal }): Promise<readonly string[] | undefined>;
   features(): Promise<ComfyFeatures>;
   /** Does anything answer HTTP here? A server that takes the connection but is slow counts as reachable. */
   isReachable(options?: { signal?: AbortSignal; withinMs?: number }): Promise<boolean>;

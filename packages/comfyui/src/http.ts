@@ -169,7 +169,7 @@ function redirected(location: string, from: URL, what: string): URL {
 
 const JSON_HEADERS = { "content-type": "application/json" };
 
-function parseBody<T>(schema: ZodType<T>, text: string, what: string): T {
+export function parseBody<T>(schema: ZodType<T>, text: string, what: string): T {
   try {
     return schema.parse(parseJson(text));
   } catch (cause) {

@@ -43,6 +43,7 @@ export const WorkerBeat = z
     /** sha256 of the sorted node classes; names the list kept for the submit check. */
     fingerprint: z.string().nullable(),
     device: z.string().nullable(),
+    models: z.boolean().nullish().meta({ description: "Can it put model files into its ComfyUI's models folder?" }),
     started_at: Moment,
     beat_at: Moment,
   })

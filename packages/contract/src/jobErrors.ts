@@ -29,6 +29,9 @@ export const JOB_ERRORS = {
   input_unavailable: { retry: "never", blame: "customer", counts: true }, // 404, refused address, wrong type
   input_too_large: { retry: "never", blame: "customer", counts: true },
   input_unreachable: { retry: "backoff", blame: "customer", counts: true }, // time-outs and 5xx of the source
+  model_rejected: { retry: "never", blame: "customer", counts: true }, // not a model file, another sha256, name taken
+  models_unavailable: { retry: "elsewhere", blame: "instance", counts: false }, // its worker has no models folder
+  models_full: { retry: "elsewhere", blame: "instance", counts: false, retriesAtMost: 5 }, // no room on disk or in the budget
   model_missing: { retry: "elsewhere", blame: "instance", counts: false }, // value_not_in_list for a model file: this instance lacks it
   node_class_missing: { retry: "elsewhere", blame: "instance", counts: false },
   out_of_gpu_memory: { retry: "elsewhere", blame: "workflow", counts: true, retriesAtMost: 1 }, // another GPU may be larger or emptier

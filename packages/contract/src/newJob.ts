@@ -44,7 +44,8 @@ export const NewJob = z
       .refine((files) => Object.keys(files).length <= JOB_LIMITS.files, `at most ${JOB_LIMITS.files} files`)
       .default({})
       .meta({
-        description: 'Files by destination: { "/input/pose.png": "https://…" }; the workflow names it pose.png',
+        description:
+          'Files by destination, which the workflow names without the folder: { "/input/pose.png": "https://…", "/models/loras/fox.safetensors": "https://…" }',
       }),
     webhook: WebhookRequest.optional(),
     pool: PoolName.default("default"),

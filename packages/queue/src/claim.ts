@@ -55,6 +55,8 @@ export interface ClaimerOptions extends RoomOptions {
   readonly instance: string;
   /** What tells it from other ComfyUIs of the same address. */
   readonly instanceId?: string;
+  /** Can it put models into its ComfyUI's models folder? Else jobs that bring some are left to others. Default true. */
+  readonly placesModels?: boolean;
   /** Redis troubles between claims, for the log; claiming goes on by itself. */
   readonly onTrouble?: (error: Error) => void;
   /** A job was claimed and left to others, or ended before it began; for the log. */
@@ -148,6 +150,7 @@ async function openDesk(room: QueueRoom, options: ClaimerOptions, closing: Abort
     workerId,
     instance,
     instanceId,
+    placesModels: options.placesModels ?? true,
     cancels: await listenForCancels(room, options.redisUrl),
     declines: rememberDeclines({
       firstDeclineMs,

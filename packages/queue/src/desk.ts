@@ -24,6 +24,8 @@ export interface Desk {
   readonly workerId: string;
   readonly instance: string;
   readonly instanceId: string | undefined;
+  /** Can this worker put models into its ComfyUI's models folder? */
+  readonly placesModels: boolean;
   readonly cancels: Cancels;
   readonly declines: Declines;
   readonly pulse: Pulse;

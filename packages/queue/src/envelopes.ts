@@ -39,7 +39,11 @@ export const RecordHead = NewJob.pick({
   expires_in_s: true,
   webhook: true,
 })
-  .extend({ nodesTotal: z.int() })
+  .extend({
+    nodesTotal: z.int(),
+    /** Some of its files are models: not every worker can put them where they belong. */
+    bringsModels: z.boolean().default(false), // records written before it was kept
+  })
   .strip();
 export type RecordHead = z.infer<typeof RecordHead>;
 

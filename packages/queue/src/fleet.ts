@@ -53,6 +53,11 @@ export async function neighboursOf(room: QueueRoom, pool: string, workerId: stri
   );
 }
 
+/** Can a live worker of this pool place models, in whatever state it is now? */
+export async function canPlaceModels(room: QueueRoom, pool: string): Promise<boolean> {
+  return (await listWorkers(room)).some((worker) => worker.pool === pool && worker.models === true);
+}
+
 /** Keeps the list of node classes under its fingerprint; instances with the same nodes share one copy. */
 export async function publishClasses(room: QueueRoom, fingerprint: string, classes: NodeClasses): Promise<void> {
   await room.redis.set(room.names.classes(fingerprint), JSON.stringify(classes), "EX", room.settings.classesTtlSeconds);

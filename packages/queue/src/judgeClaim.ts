@@ -23,13 +23,15 @@ export interface ClaimFacts extends Place {
   readonly nowMs: number;
   /** How long this worker has been declining it; 0 the first time. */
   readonly declinedForMs: number;
+  /** It brings models that this worker cannot place, and another one that lives can. */
+  readonly isForOthers: boolean;
   /** Was Redis away a moment ago? Then workers that are missing may only not have come back yet. */
   readonly redisWasAway: boolean;
 }
 
 export type ClaimVerdict =
   | { readonly kind: "take" }
-  /** `home`: its prompt may still run at another worker's ComfyUI. `elsewhere`: it failed here, and there is an elsewhere. */
+  /** `home`: its prompt may still run at another worker's ComfyUI. `elsewhere`: it failed or cannot run here, and there is an elsewhere. */
   | { readonly kind: "decline"; readonly why: "home" | "elsewhere" }
   | { readonly kind: "end"; readonly error: JobFailure };
 
@@ -40,6 +42,7 @@ export function judgeClaim(facts: ClaimFacts, settings: Patience): ClaimVerdict 
   const error = endOf(facts, settings.poisonDeaths);
   if (error) return { kind: "end", error };
   if (facts.declinedForMs < settings.homePatienceMs && hasAnotherHome(facts)) return { kind: "decline", why: "home" };
+  if (facts.isForOthers) return { kind: "decline", why: "elsewhere" }; // however long: here it can never run
   if (facts.declinedForMs < settings.elsewherePatienceMs && hasAnElsewhere(facts))
     return { kind: "decline", why: "elsewhere" };
   return { kind: "take" };

@@ -1,5 +1,5 @@
 import type { Attempt } from "@comfyq/contract";
-import { NewJob, Progress } from "@comfyq/contract";
+import { MODEL_DESTINATION, NewJob, Progress } from "@comfyq/contract";
 import type { Redis } from "ioredis";
 import { RecordHead, RecordRequest, type Submittable } from "./envelopes.ts";
 import type { Names } from "./names.ts";
@@ -61,7 +61,7 @@ export async function readRequest(redis: Redis, names: Names, jobId: string): Pr
 export async function readSubmitted(redis: Redis, names: Names, jobId: string): Promise<Submittable | undefined> {
   const [record, papers] = await Promise.all([readRecord(redis, names, jobId), readRequest(redis, names, jobId)]);
   if (!record || !papers) return undefined;
-  const { nodesTotal: _nodesTotal, ...head } = record.head;
+  const { nodesTotal: _nodesTotal, bringsModels: _bringsModels, ...head } = record.head;
   const job = NewJob.parse({ ...head, ...papers.request, pool: record.pool });
   return { job, sealedSecrets: papers.sealedSecrets };
 }
@@ -69,7 +69,8 @@ export async function readSubmitted(redis: Redis, names: Names, jobId: string): 
 /** Splits a job into the two halves of its record. */
 export function toRecordFields(job: NewJob): { readonly head: string; readonly request: string } {
   const { workflow, inputs, files, ...rest } = job;
-  const head = RecordHead.parse({ ...rest, nodesTotal: Object.keys(workflow).length });
+  const bringsModels = Object.keys(files).some((destination) => destination.startsWith(MODEL_DESTINATION));
+  const head = RecordHead.parse({ ...rest, nodesTotal: Object.keys(workflow).length, bringsModels });
   return { head: JSON.stringify(head), request: JSON.stringify({ workflow, inputs, files }) };
 }
 

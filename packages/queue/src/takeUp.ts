@@ -1,7 +1,7 @@
 import { type Attempt, type JobFailure, jobFailure } from "@comfyq/contract";
 import type { Job as BullJob } from "bullmq";
 import type { Desk, Drop } from "./desk.ts";
-import { neighboursOf } from "./fleet.ts";
+import { canPlaceModels, neighboursOf } from "./fleet.ts";
 import type { DropReason, HeldJob } from "./heldJob.ts";
 import { holdJob } from "./hold.ts";
 import { type ClaimFacts, judgeClaim } from "./judgeClaim.ts";
@@ -87,6 +87,7 @@ async function gatherFacts(
     expiresAtMs,
     nowMs: isNew && expiresAtMs !== undefined ? await redisNowMs(room.redis) : 0,
     declinedForMs: desk.declines.declinedForMs(availabilityOf(lock.jobId, earlier)),
+    isForOthers: record.head.bringsModels && !desk.placesModels && (await canPlaceModels(room, desk.pool)),
     redisWasAway: desk.pulse.wasAwayWithin(room.settings.homePatienceMs),
   };
 }

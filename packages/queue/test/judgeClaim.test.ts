@@ -34,6 +34,7 @@ const judge = (facts: Partial<ClaimFacts> = {}) =>
       expiresAtMs: undefined,
       nowMs: 1_000,
       declinedForMs: 0,
+      isForOthers: false,
       redisWasAway: false,
       ...facts,
     },
@@ -123,6 +124,12 @@ describe("a job whose prompt may run elsewhere", () => {
     const earlier = [left, attempt({ epoch: 2, instance: "here", prompt_id: "q", end: "given_back" })];
     expect(code({ earlier, neighbours: there, redisWasAway: true })).toBe("take");
   });
+});
+
+test("a job that brings models is left to workers that can place them, however long they are busy", () => {
+  expect(judge({ isForOthers: true })).toEqual({ kind: "decline", why: "elsewhere" });
+  expect(code({ isForOthers: true, declinedForMs: 2 * SETTINGS.elsewherePatienceMs })).toBe("decline");
+  expect(code({ isForOthers: true, cancelWanted: true })).toBe("canceled");
 });
 
 describe("a job that failed because of the instance", () => {

@@ -10,6 +10,7 @@ export { type HistoryFacts, isBroken, noteHistory } from "./history.ts";
 export { COMFYQ_NAMESPACE, newId, newSecret, safeEqual, sha256Hex, uuidV5 } from "./ids.ts";
 export { createLogger, LOG_LEVELS, type Logger, type LoggerOptions, type LogLevel } from "./logger.ts";
 export { createMetrics, type MetricName, type Metrics } from "./metrics.ts";
+export { MODEL_SETTINGS, modelRules } from "./modelSettings.ts";
 export type { FailPointName } from "./parseFailPoints.ts";
 export {
   createSafeFetch,

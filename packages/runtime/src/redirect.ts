@@ -11,7 +11,7 @@ export interface Hop {
 }
 
 /** Headers that go along to another origin; whatever else the caller set may be a credential. */
-const HARMLESS = ["accept", "accept-encoding", "accept-language", "content-type", "range", "user-agent"];
+const HARMLESS = ["accept", "accept-encoding", "accept-language", "content-type", "if-range", "range", "user-agent"];
 
 /** Whether the answer asks to go elsewhere. Without a Location it is an answer like any other. */
 export function isRedirect(status: number, location: string | undefined): location is string {

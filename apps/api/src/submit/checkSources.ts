@@ -1,11 +1,23 @@
-import { AssetId, assetIdOf, type InputSource, type NewJob, parseParamPath, type Workflow } from "@comfyq/contract";
+import {
+  AssetId,
+  assetIdOf,
+  type InputSource,
+  isSafePath,
+  MODEL_DESTINATION,
+  type ModelRules,
+  type NewJob,
+  parseParamPath,
+  SAFE_PATH_RULE,
+  type Workflow,
+} from "@comfyq/contract";
 import { ApiError, type Fault } from "../errors.ts";
+import { modelFault } from "./checkModels.ts";
 
 /**
  * Checks where inputs and files come from and go to, without fetching anything.
  * @throws ApiError `invalid_request` naming every one that is wrong
  */
-export function checkSources(job: NewJob): void {
+export function checkSources(job: NewJob, rules: ModelRules): void {
   const faults: Fault[] = [];
   const note = (path: string, message: string | undefined) => {
     if (message !== undefined) faults.push({ path, message });
@@ -14,7 +26,7 @@ export function checkSources(job: NewJob): void {
     note(`inputs.${address}`, addressFault(job.workflow, address) ?? sourceFault(source));
   }
   for (const [destination, source] of Object.entries(job.files)) {
-    note(`files.${destination}`, destinationFault(job.workflow, destination) ?? sourceFault(source));
+    note(`files.${destination}`, destinationFault(job.workflow, destination, rules) ?? sourceFault(source));
   }
   if (faults.length > 0)
     throw new ApiError("invalid_request", "Some inputs cannot be taken; see details", { details: faults });
@@ -64,21 +76,12 @@ function dataUriFault(source: string): string | undefined {
   return /^[A-Za-z0-9+/_-]*={0,2}$/.test(source.slice(comma + 1)) ? undefined : "its bytes are not base64";
 }
 
-/** One name below a folder: no hidden files, no traversal, nothing that Windows or a shell takes amiss. */
-const SAFE_NAME = /^[A-Za-z0-9_][A-Za-z0-9._ -]{0,126}$/;
-const DEVICE_NAME = /^(?:con|prn|aux|nul|com\d|lpt\d)(?:\.|$)/i;
-const DEEPEST = 8;
-
-function destinationFault(workflow: Workflow, destination: string): string | undefined {
+function destinationFault(workflow: Workflow, destination: string, rules: ModelRules): string | undefined {
+  if (destination.startsWith(MODEL_DESTINATION)) return modelFault(workflow, destination, rules);
   const name = /^\/input\/(.*)$/s.exec(destination)?.[1];
   if (name === undefined)
-    return destination.startsWith("/models/")
-      ? "models cannot be sent with a job in this version; let the operator put them into ComfyUI's models folder"
-      : "only /input/<name> can be written, such as /input/pose.png";
-  const segments = name.split("/");
-  const isSafe = (segment: string) => SAFE_NAME.test(segment) && !/[. ]$/.test(segment) && !DEVICE_NAME.test(segment);
-  if (segments.length > DEEPEST || !segments.every(isSafe))
-    return "its name may have letters, digits, dot, space, _ and -, must not begin with a dot, and may have folders";
+    return "only /input/<name> and /models/<folder>/<name> can be written, such as /input/pose.png";
+  if (!isSafePath(name)) return SAFE_PATH_RULE;
   const isNamed = Object.values(workflow).some((node) => Object.values(node.inputs).includes(name));
   return isNamed ? undefined : `no input of the workflow says ${JSON.stringify(name)}, so nothing would use it`;
 }

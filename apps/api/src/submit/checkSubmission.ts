@@ -1,7 +1,9 @@
 import { assetIdOf, assetIdsOf, assetKeys, type InputSource, type NewJob } from "@comfyq/contract";
+import { modelRules } from "@comfyq/runtime";
 import { ApiError } from "../errors.ts";
 import type { Rooms } from "../rooms.ts";
 import { checkClasses, checkGraph, hasUnknownClass } from "./checkGraph.ts";
+import { checkModelsFolder } from "./checkModels.ts";
 import { checkSources } from "./checkSources.ts";
 import { keepDataUris } from "./keepDataUris.ts";
 import { writeParams } from "./writeParams.ts";
@@ -14,8 +16,8 @@ import { writeParams } from "./writeParams.ts";
 export async function checkSubmission(rooms: Rooms, tenant: string, asked: NewJob): Promise<NewJob> {
   const job = writeParams(asked);
   checkGraph(job.workflow);
-  checkSources(job);
-  await Promise.all([checkAgainstPool(rooms, job), checkAssets(rooms, tenant, job)]);
+  checkSources(job, modelRules(rooms.settings));
+  await Promise.all([checkAgainstPool(rooms, job), checkModelsFolder(rooms, job), checkAssets(rooms, tenant, job)]);
   return keepDataUris(rooms, tenant, job); // last: rubbish leaves nothing behind
 }
 

@@ -1,6 +1,6 @@
 import { isAbsolute } from "node:path";
 import { PoolName } from "@comfyq/contract";
-import { describeEnv, type EnvEntry, readEnv, SHARED_SETTINGS } from "@comfyq/runtime";
+import { describeEnv, type EnvEntry, MODEL_SETTINGS, readEnv, SHARED_SETTINGS } from "@comfyq/runtime";
 import * as z from "zod";
 import { CliEnv } from "../config.ts";
 
@@ -95,6 +95,16 @@ const GROUPS = {
       .default("")
       .describe("Buckets that any job may read s3:// inputs from with the workers' own keys, comma separated"),
     COMFYQ_INPUT_TIMEOUT_S: seconds.default(300).describe("Seconds that fetching one input may take"),
+    COMFYUI_MODELS_DIR: z
+      .string()
+      .optional()
+      .describe("The models folder that every one of these ComfyUIs reads, to put the models of jobs into"),
+    COMFYQ_MAX_MODEL_BYTES: bytes.default(50_000_000_000).describe("Largest model that is fetched"),
+    COMFYQ_MODEL_TIMEOUT_S: seconds.default(7_200).describe("Seconds that fetching one model may take"),
+    COMFYQ_MODELS_BUDGET_BYTES: bytes
+      .optional()
+      .describe("Most that fetched models may take: the least recently used go first; without it none goes"),
+    ...MODEL_SETTINGS,
     COMFYQ_STORING_MAX: count.default(3).describe("Rendered jobs that may wait for storage before the GPU idles"),
     COMFYQ_STORING_MAX_BYTES: bytes
       .default(10_737_418_240)

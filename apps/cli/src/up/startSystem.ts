@@ -1,7 +1,7 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { stripUrl } from "@comfyq/runtime";
-import { inheritedEnv } from "../config.ts";
+import { fromWhereCalled, inheritedEnv } from "../config.ts";
 import { tryToListen } from "./checkPort.ts";
 import type { Fleet } from "./fleet.ts";
 import { installDebianRedis } from "./installRedis.ts";
@@ -44,6 +44,7 @@ export async function startSystem(options: StartOptions): Promise<RunningSystem>
     COMFYQ_HEALTH_PORT: "0", // one setting for many processes: each takes a free one
     COMFYQ_WORKER_ID: undefined,
     COMFYQ_INSTANCE_ID: undefined,
+    COMFYUI_MODELS_DIR: modelsDirOf(settings),
   };
   const [apiUrl, comfyUiUrls] = await Promise.all([
     startApiAndDispatcher(options, env),
@@ -53,6 +54,11 @@ export async function startSystem(options: StartOptions): Promise<RunningSystem>
     }),
   ]);
   return { apiUrl, redis: redis.shown, comfyUiUrls, areSimulators: settings.COMFYUI_URLS === undefined };
+}
+
+/** One folder for all: each ComfyUI must read it, and whoever has several gives each worker its own by hand. */
+function modelsDirOf({ COMFYUI_MODELS_DIR: dir }: UpSettings): string | undefined {
+  return dir === undefined ? undefined : fromWhereCalled(dir);
 }
 
 async function startRedis({ settings, folder, fleet, say }: StartOptions): Promise<{ url: string; shown: string }> {
@@ -74,7 +80,9 @@ async function startComfyUis({ settings, folder, fleet }: StartOptions): Promise
       const portFile = join(folder, `${name}.port`);
       // The same port at every start, where it can be had: workers and the records of jobs hold the address.
       let port = await freePortAgain(portFile);
-      const args = () => ["--port", port, "--dir", join(folder, name)];
+      const models = modelsDirOf(settings);
+      const modelsArgs = models === undefined ? [] : ["--models-directory", models];
+      const args = () => ["--port", port, "--dir", join(folder, name), ...modelsArgs];
       const plan = roomPlan({ name, room: "packages/comfyui-simulator", args, env: inheritedEnv }, ReadyAtUrl);
       const { url } = await fleet.add("comfyui", plan);
       port = new URL(url).port;

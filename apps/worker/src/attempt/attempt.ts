@@ -1,5 +1,6 @@
 import type { HeldJob } from "@comfyq/queue";
 import { type HistoryFacts, isBroken } from "@comfyq/runtime";
+import type { PlacedModel } from "../models/placing.ts";
 import type { Patient } from "../patiently.ts";
 import type { LentSecrets } from "./jobSecrets.ts";
 
@@ -25,6 +26,10 @@ export interface AttemptRun {
   takeGpu(): void;
   /** So many bytes are rendered and wait for the store. */
   weigh(bytes: number): void;
+  /** Models that are where this attempt needs them; let go when it needs the GPU no more. */
+  readonly models: PlacedModel[];
+  /** Does work that `timeout_s` is not meant for: no time of it passes meanwhile. */
+  untimed<T>(work: () => Promise<T>): Promise<T>;
   /** Rendering is over: the GPU slot passes on, and `timeout_s` no longer runs (finished work is not thrown away). */
   leaveGpu(): void;
 }

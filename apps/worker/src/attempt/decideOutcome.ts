@@ -63,7 +63,7 @@ function hasElsewhere({ code }: JobFailure, here: TriesSoFar): boolean {
 
 /** What an instance does not have, it does not have a second later either. */
 function isLackOf({ code }: JobFailure): boolean {
-  return code === "model_missing" || code === "node_class_missing";
+  return code === "model_missing" || code === "models_unavailable" || code === "node_class_missing";
 }
 
 /** Its memory was freed before: the same instance may do at once. */

@@ -3,6 +3,7 @@ import { failPoint } from "@comfyq/runtime";
 import type { Staging } from "../inputs/stageInput.ts";
 import { wishesOf } from "../inputs/wishes.ts";
 import { JobError } from "../jobError.ts";
+import { isModel } from "../models/modelWish.ts";
 import type { Tools } from "../tools.ts";
 import { type AttemptRun, historyOf, patientOf } from "./attempt.ts";
 import { withJobFolder } from "./filenamePrefix.ts";
@@ -25,7 +26,7 @@ export async function placeInputs(run: AttemptRun, tools: Tools): Promise<Workfl
   const nameOf = (source: InputSource) => placed.get(JSON.stringify(source)) ?? "";
   for (const [path, source] of Object.entries(job.request.inputs)) writeInput(graph, path, nameOf(source));
   for (const [destination, source] of Object.entries(job.request.files))
-    renameInputs(graph, destination.replace(/^\/input\//, ""), nameOf(source));
+    if (!isModel(destination)) renameInputs(graph, destination.replace(/^\/input\//, ""), nameOf(source));
   return graph;
 }
 

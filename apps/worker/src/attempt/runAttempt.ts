@@ -4,6 +4,7 @@ import type { Tools } from "../tools.ts";
 import { type AttemptRun, historyOf, type StepTimes } from "./attempt.ts";
 import { findManifest } from "./findManifest.ts";
 import { placeInputs } from "./placeInputs.ts";
+import { placeModels } from "./placeModels.ts";
 import { renderPrompt } from "./renderPrompt.ts";
 import { sealManifest } from "./sealManifest.ts";
 import { storeOutputs } from "./storeOutputs.ts";
@@ -21,7 +22,11 @@ export async function runAttempt(run: AttemptRun, tools: Tools): Promise<Manifes
   const found = findManifest(run, tools); // a killed worker may have finished but not said so
   const sealed = job.epoch === 1 ? undefined : await found;
   if (sealed) return sealed;
-  const prepare = () => timed(times, "prepareMs", () => placeInputs(run, tools));
+  const prepare = () =>
+    timed(times, "prepareMs", async () => {
+      await placeModels(run, tools);
+      return placeInputs(run, tools);
+    });
   const prompt = await submitOrRejoin(run, prepare, tools); // ...or have left its prompt running
   const rendered = await timed(times, "renderMs", () => renderPrompt(run, prompt, tools));
   run.leaveGpu(); // the next job may render while we store

@@ -45,6 +45,7 @@ function claimFacts(world: World, worker: Worker, held: Held): ClaimFacts {
     expiresAtMs: held.job.expiresAtMs,
     nowMs: world.nowMs,
     declinedForMs: world.nowMs - (worker.declining.get(availabilityOf(held)) ?? world.nowMs),
+    isForOthers: false,
     redisWasAway: world.nowMs - worker.redisBackAtMs < world.parts.settings.homePatienceMs,
   };
 }

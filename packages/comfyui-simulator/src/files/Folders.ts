@@ -12,6 +12,8 @@ export type FileType = (typeof FILE_TYPES)[number];
 export interface FoldersOptions {
   /** The folder that holds `input`, `output`, `temp`, `models` and `user`. */
   readonly base: string;
+  /** The folder of models, where it is not `models` in the base. */
+  readonly models: string | undefined;
   /** Model names that are listed although there are no files, by kind. */
   readonly bundledModels: Readonly<Record<string, readonly string[]>>;
   /** Whether names of input files must stay inside their folder (0.27.0). */
@@ -38,6 +40,10 @@ export class Folders {
     return join(this.#options.base, type);
   }
 
+  get #models(): string {
+    return this.#options.models ?? join(this.#options.base, "models");
+  }
+
   wipeTemp(): void {
     rmSync(this.pathOf("temp"), { recursive: true, force: true });
     mkdirSync(this.pathOf("temp"), { recursive: true });
@@ -45,7 +51,7 @@ export class Folders {
 
   /** Kinds of model folders: the known ones, and whatever else is in `models`. */
   modelKinds(): readonly string[] {
-    const found = foldersIn(join(this.#options.base, "models"));
+    const found = foldersIn(this.#models).filter((name) => !name.startsWith("."));
     return [...new Set([...MODEL_KINDS, ...Object.keys(this.#options.bundledModels), ...found])];
   }
 
@@ -53,7 +59,7 @@ export class Folders {
   modelNames(kind: string): readonly string[] | undefined {
     const known = LEGACY_KINDS[kind] ?? kind;
     if (!this.modelKinds().includes(known)) return undefined;
-    const found = filesBelow(join(this.#options.base, "models", known)).filter((name) =>
+    const found = filesBelow(join(this.#models, known)).filter((name) =>
       MODEL_EXTENSIONS.some((extension) => name.endsWith(extension)),
     );
     return [...new Set([...(this.#options.bundledModels[known] ?? []), ...found])].sort();
@@ -61,7 +67,7 @@ export class Folders {
 
   /** Where a model file lies, when it is a real one. */
   modelPath(kind: string, name: string): string | undefined {
-    const folder = join(this.#options.base, "models", LEGACY_KINDS[kind] ?? kind);
+    const folder = join(this.#models, LEGACY_KINDS[kind] ?? kind);
     const path = resolve(folder, name);
     return isInside(folder, path) && existsSync(path) ? path : undefined;
   }
