@@ -120,8 +120,10 @@ describe("docker-compose.yml", () => {
     const settingsOf = (path: string) =>
       [...readText(path).matchAll(/^ {2}([A-Z][A-Z0-9_]+):/gm)].map((match) => match[1] ?? "");
     const shared = settingsOf("packages/runtime/src/sharedSettings.ts");
+    const ofModels = settingsOf("packages/runtime/src/modelSettings.ts");
+    expect(ofModels.length).toBeGreaterThan(0);
     for (const name of ["api", "dispatcher", "worker"]) {
-      const read = [...shared, ...settingsOf(`apps/${name}/src/config.ts`)];
+      const read = [...shared, ...ofModels, ...settingsOf(`apps/${name}/src/config.ts`)];
       const passedOn = Object.keys(compose.services[name]?.environment ?? {});
       expect(read.length, name).toBeGreaterThan(shared.length);
       expect(
@@ -153,7 +155,6 @@ function literalSecrets({ environment = {} }: Service): readonly string[] {
 
 function isReadSomewhere(name: string): boolean {
   const configs = readdirSync(join(root, "apps")).map((app) => `apps/${app}/src/config.ts`);
-  return ["packages/runtime/src/sharedSettings.ts", ...configs].some((path) =>
-    new RegExp(`\\b${name}\\b`).test(readText(path)),
-  );
+  const shared = ["packages/runtime/src/sharedSettings.ts", "packages/runtime/src/modelSettings.ts"];
+  return [...shared, ...configs].some((path) => new RegExp(`\\b${name}\\b`).test(readText(path)));
 }

@@ -247,9 +247,8 @@ const RUBBISH: readonly {
         "its name may have letters, digits, dot, space, _ and -, must not begin with a dot, and may have folders",
       "files./input/CON.png":
         "its name may have letters, digits, dot, space, _ and -, must not begin with a dot, and may have folders",
-      "files./models/loras/a.safetensors":
-        "models cannot be sent with a job in this version; let the operator put them into ComfyUI's models folder",
-      "files./etc/passwd": "only /input/<name> can be written, such as /input/pose.png",
+      "files./models/loras/a.safetensors": 'no input of the workflow says "a.safetensors", so nothing would use it',
+      "files./etc/passwd": "only /input/<name> and /models/<folder>/<name> can be written, such as /input/pose.png",
       "files./input/unnamed.png": 'no input of the workflow says "unnamed.png", so nothing would use it',
     },
   },

@@ -48,7 +48,7 @@ export async function carryOut(held: HeldJob, tools: Tools, surroundings: Surrou
     takeGpu: surroundings.onGpuBusy,
     weigh: surroundings.onWeighed,
     models: [],
-    untimed: clock.untimed,
+    untimed: (work) => clock.untimed(work),
     leaveGpu: onlyOnce(() => {
       clock.forgetTimeout();
       for (const model of run.models) void model.release();

@@ -50,7 +50,7 @@ async function openWorker(dir: string, settings: Readonly<Record<string, string>
 const codeOf = (promise: Promise<unknown>) =>
   promise.then(
     () => "placed",
-    (error: { failure?: { code: string } }) => error.failure?.code ?? String(error),
+    (error: { failure?: { code: string }; message: string }) => error.failure?.code ?? error.message,
   );
 
 /** Everything below a folder but what the stores keep of themselves. */
