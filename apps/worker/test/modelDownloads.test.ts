@@ -33,7 +33,7 @@ async function openWorker(dir: string, settings: Readonly<Record<string, string>
     config,
     models,
     store,
-    credentials: createCredentials({ named: new Map(), allowHosts: [], openBuckets: [] }),
+    credentials: createCredentials({ named: {}, allowHosts: [], openBuckets: [] }),
     fetchInput: models.fetch,
     log: createLogger({ name: "x", level: "fatal" }),
   } as Partial<Tools> as Tools;
