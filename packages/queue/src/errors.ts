@@ -1,8 +1,16 @@
 /**
  * `unavailable`: Redis did not answer in time; nothing is known to have happened. `full`: the pool's cap is reached.
  * `unsafe_redis`: its settings can lose jobs. `conflict`: the job has ended. `key_reuse`: same key, other body.
+ * `missing_asset`: one that the job names is not there, or is just being removed.
  */
-export type QueueErrorCode = "unavailable" | "full" | "unsafe_redis" | "conflict" | "key_reuse" | "not_found";
+export type QueueErrorCode =
+  | "unavailable"
+  | "full"
+  | "unsafe_redis"
+  | "conflict"
+  | "key_reuse"
+  | "not_found"
+  | "missing_asset";
 
 export class QueueError extends Error {
   readonly code: QueueErrorCode;

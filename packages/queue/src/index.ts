@@ -1,3 +1,4 @@
+export { adoptAssets, type RemoveAsset, sweepAssets } from "./assetUses.ts";
 export { type Claimer, type ClaimerOptions, type ClaimOptions, openClaimer } from "./claim.ts";
 export type { RedisFacts } from "./connection.ts";
 export type { BeforeEnding, NotTaken } from "./desk.ts";

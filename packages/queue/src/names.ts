@@ -34,6 +34,12 @@ export interface Names {
   instance(key: string): string;
   /** Hash: class_type → the longest silence seen of it. */
   silences(pool: string): string;
+  /** Sorted set by last use: uploaded assets that a job may name, as `<tenant>/<id>`. */
+  readonly assets: string;
+  /** Hash: how many jobs name each of them. */
+  readonly assetJobs: string;
+  /** Sorted set by the moment it began: those that are being removed from the store. */
+  readonly assetRemovals: string;
 }
 
 export const DEFAULT_PREFIX = "comfyq";
@@ -64,5 +70,8 @@ export function namesUnder(prefix: string): Names {
     meanRender: (pool) => at("mean", pool),
     instance: (key) => at("instance", key),
     silences: (pool) => at("silences", pool),
+    assets: at("assets"),
+    assetJobs: at("asset-jobs"),
+    assetRemovals: at("asset-removals"),
   };
 }

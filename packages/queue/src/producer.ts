@@ -1,5 +1,6 @@
 import type { Attempt, JobFacts, NodeClasses, WorkerBeat, Workflow } from "@comfyq/contract";
 import type { Queue } from "bullmq";
+import { assetRemoved, condemnAsset, type Touch, touchAssets, untouchAssets } from "./assetUses.ts";
 import { boardQueues } from "./board.ts";
 import { cancelJob } from "./cancelJob.ts";
 import { nowMs } from "./clock.ts";
@@ -27,6 +28,13 @@ export interface Producer {
   list(query: ListQuery): Promise<ListPage>;
   cancel(tenant: string, jobId: string): Promise<JobFacts | undefined>;
   watch(query: WatchQuery): AsyncGenerator<WatchedEvent>;
+  /** Notes that these assets are wanted; they are kept from now on. */
+  touchAssets(tenant: string, ids: readonly string[]): Promise<Touch>;
+  /** Takes that back, for those that are not there. */
+  untouchAssets(tenant: string, ids: readonly string[], atMs: number): Promise<void>;
+  /** Begins to remove an asset, unless a job names it; `assetRemoved` ends it. */
+  condemnAsset(tenant: string, id: string): Promise<"in_use" | "condemned">;
+  assetRemoved(tenant: string, id: string): Promise<void>;
   workers(): Promise<readonly WorkerBeat[]>;
   pools(): Promise<readonly PoolCounts[]>;
   knownClasses(pool: string): Promise<NodeClasses | undefined>;
@@ -62,6 +70,10 @@ export async function openProducer(options: RoomOptions): Promise<Producer> {
     list: (query) => listJobs(room, query),
     cancel: (tenant, jobId) => cancelJob(room, tenant, jobId),
     watch: (query) => watcher.watch(query),
+    touchAssets: (tenant, ids) => touchAssets(room, tenant, ids),
+    untouchAssets: (tenant, ids, atMs) => untouchAssets(room, tenant, ids, atMs),
+    condemnAsset: (tenant, id) => condemnAsset(room, tenant, id),
+    assetRemoved: (tenant, id) => assetRemoved(room, tenant, id),
     workers: () => orUnavailable("workers were listed", listWorkers(room)),
     pools: () => orUnavailable("pools were counted", poolCounts(room)),
     knownClasses: (pool) => orUnavailable("node classes were read", knownClasses(room, pool)),

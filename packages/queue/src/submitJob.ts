@@ -1,4 +1,4 @@
-import type { JobEvent, NewJob } from "@comfyq/contract";
+import { assetIdsOf, type JobEvent, type NewJob } from "@comfyq/contract";
 import type { JobsOptions } from "bullmq";
 import { nowMs } from "./clock.ts";
 import { type JobEnvelope, type JobSubmission, type Settlement, toBullPriority } from "./envelopes.ts";
@@ -17,7 +17,7 @@ export interface Submitted {
  * Makes a job durable and queued. Safe to repeat with the same id: it then changes nothing.
  * The record is written first, so a crash in between leaves a record without a BullJob, which nobody sees, and which the
  * same id completes. The 2xx is given only after BullMQ has answered.
- * @throws QueueError `unavailable` | `full` | `key_reuse`
+ * @throws QueueError `unavailable` | `full` | `key_reuse` | `missing_asset`
  */
 export async function submitJob(room: QueueRoom, submission: JobSubmission): Promise<Submitted> {
   return orUnavailable("a job was queued", submit(room, submission));
@@ -35,12 +35,19 @@ async function submit(
     expiresInMs: job.expires_in_s === undefined ? undefined : job.expires_in_s * 1_000,
     bodySha256,
     sealedSecrets,
+    assets: assetIdsOf(job),
     ...toRecordFields(job),
   });
   if (found === "full")
     throw new QueueError(
       "full",
       `Pool ${job.pool} already has ${room.settings.queueCap} jobs waiting; try again later`,
+    );
+  const [, missing] = /^missing [^/]+\/(.+)$/.exec(found) ?? [];
+  if (missing !== undefined)
+    throw new QueueError(
+      "missing_asset",
+      `There is no asset ${missing} any more; upload it again with POST /v1/assets`,
     );
   if (found !== "new" && found !== bodySha256)
     throw new QueueError("key_reuse", "This Idempotency-Key was used with another body; use a new key for a new job");

@@ -1,4 +1,5 @@
 import { isTerminal, jobPrefix } from "@comfyq/contract";
+import { RELEASE_RECORD } from "./assetUses.ts";
 import { finishWithdrawal, withdrawJob } from "./cancelJob.ts";
 import { nowMs } from "./clock.ts";
 import { readJob } from "./readJob.ts";
@@ -57,7 +58,8 @@ async function forget(
   }
   const pipeline = redis
     .pipeline()
-    .del(names.attempts(jobId), names.events(jobId), names.record(jobId))
+    .del(names.attempts(jobId), names.events(jobId))
+    .eval(RELEASE_RECORD, 3, names.record(jobId), names.assets, names.assetJobs)
     .zrem(names.retention, jobId)
     .zrem(names.expiring, jobId);
   for (const tag of record ? [undefined, ...record.head.tags] : [])
