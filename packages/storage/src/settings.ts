@@ -25,6 +25,8 @@ export interface StorageOptions {
   readonly idleTimeoutMs?: number | undefined;
   /** Where the API serves a folder's files, such as `http://127.0.0.1:8190/files`. */
   readonly linkBase?: string | undefined;
+  /** Where the API takes what is uploaded into a folder by a link, such as `http://127.0.0.1:8190/v1/uploads`. */
+  readonly uploadBase?: string | undefined;
   /** Signs a folder's links. The API verifies them with the same one: `verifyFolderLink`. */
   readonly linkSecret?: string | undefined;
   /** The wall clock, for links and sweeping. */
@@ -63,7 +65,7 @@ export function withDefaults(options: StorageOptions): StorageSettings {
 }
 
 /** Whole seconds a link lives: 1 hour unless said otherwise, 1 second to 7 days. */
-export function linkTtlSeconds({ ttlSeconds = 3600 }: LinkOptions): number {
+export function linkTtlSeconds({ ttlSeconds = 3600 }: Pick<LinkOptions, "ttlSeconds">): number {
   return Math.min(Math.max(Math.floor(ttlSeconds), 1), LONGEST_LINK_SECONDS);
 }
 

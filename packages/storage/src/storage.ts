@@ -83,6 +83,19 @@ export interface StorageLink {
   readonly expiresAtMs: number;
 }
 
+export interface UploadLinkOptions {
+  /** Exact length of what will be stored: nothing else is taken. */
+  readonly sizeBytes: number;
+  /** Default 3600; at most 7 days. */
+  readonly ttlSeconds?: number | undefined;
+}
+
+/** A link that stores one object, for whoever has it, until it expires: a PUT of the bytes, with these headers. */
+export interface UploadLink extends StorageLink {
+  readonly method: "PUT";
+  readonly headers: Readonly<Record<string, string>>;
+}
+
 export interface ListOptions {
   readonly limit?: number | undefined;
   /** Lists only what comes after this key: the last one of the page before. */
@@ -134,6 +147,11 @@ export interface Storage {
   head(key: string, options?: { readonly signal?: AbortSignal | undefined }): Promise<ObjectFacts | undefined>;
   /** Does not look whether the object is there. @throws StorageError `not_configured` when a folder has no link base */
   link(key: string, options?: LinkOptions): Promise<StorageLink>;
+  /**
+   * A link that stores an object of exactly that size under the key. What comes by it has no type of its own, and may be
+   * replaced by the same link until it expires. @throws StorageError `not_configured` when a folder has no upload base
+   */
+  uploadLink(key: string, options: UploadLinkOptions): Promise<UploadLink>;
   /** Objects whose keys begin with `prefix` ("" for all), in the order of the keys' bytes. */
   list(prefix: string, options?: ListOptions): AsyncIterable<ListedObject>;
   /** Safe to repeat: removing what is not there is no error. */

@@ -2,7 +2,7 @@ import { checkFolderPrefix, checkKey } from "../checkKey.ts";
 import { checkStorage } from "../checkStorage.ts";
 import { safeContentType } from "../contentTypeOf.ts";
 import { lastSegment, linkTtlSeconds, type StorageSettings } from "../settings.ts";
-import type { LinkOptions, Storage, StorageLink } from "../storage.ts";
+import type { LinkOptions, Storage, StorageLink, UploadLink, UploadLinkOptions } from "../storage.ts";
 import { storageError } from "../storageError.ts";
 import { folderCopy } from "./folderCopy.ts";
 import { folderGet, folderHead } from "./folderGet.ts";
@@ -10,6 +10,7 @@ import { signFolderLink } from "./folderLink.ts";
 import { folderList, folderRemove, folderSweep } from "./folderList.ts";
 import { FolderPlace } from "./folderPlace.ts";
 import { folderPut, folderPutIfAbsent } from "./folderPut.ts";
+import { signFolderUpload } from "./uploadLink.ts";
 
 /** A store in a folder of a local or shared file system with hard links. @param root absolute path */
 export function openFolder(root: string, settings: StorageSettings): Storage {
@@ -24,6 +25,7 @@ export function openFolder(root: string, settings: StorageSettings): Storage {
     get: (key, options = {}) => folderGet({ place, key, idleTimeoutMs }, options),
     head: async (key) => folderHead(place, checkKey(key)),
     link: async (key, options = {}) => folderLink(place, settings, { key: checkKey(key), options }),
+    uploadLink: async (key, options) => folderUploadLink(place, settings, { key: checkKey(key), options }),
     list: (prefix, options = {}) => folderList(place, prefix, options),
     remove: async (key) => void (await folderRemove(place, key)),
     removePrefix: (prefix) => removeBelow(place, prefix),
@@ -48,6 +50,20 @@ function folderLink(
   const downloadName = options.downloadName ?? lastSegment(key);
   const url = signFolderLink(linkBase, linkSecret, { key, expires, downloadName, contentType });
   return { url, expiresAtMs: expires * 1000 };
+}
+
+function folderUploadLink(
+  place: FolderPlace,
+  { uploadBase, linkSecret, nowMs }: StorageSettings,
+  { key, options }: { key: string; options: UploadLinkOptions },
+): UploadLink {
+  if (uploadBase === undefined || linkSecret === undefined || linkSecret === "") {
+    const detail = "a folder needs an upload base and a link secret to give links for uploads";
+    throw storageError("not_configured", place.doing("link", key), { detail });
+  }
+  const expires = Math.ceil(nowMs() / 1000) + linkTtlSeconds(options);
+  const url = signFolderUpload(uploadBase, linkSecret, { key, expires, sizeBytes: options.sizeBytes });
+  return { url, method: "PUT", headers: {}, expiresAtMs: expires * 1000 };
 }
 
 async function removeBelow(place: FolderPlace, prefix: string): Promise<{ removed: number }> {

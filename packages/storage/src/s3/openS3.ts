@@ -1,10 +1,10 @@
-import { GetObjectCommand } from "@aws-sdk/client-s3";
+import { GetObjectCommand, PutObjectCommand } from "@aws-sdk/client-s3";
 import { getSignedUrl } from "@aws-sdk/s3-request-presigner";
 import { attachmentHeader } from "../attachmentHeader.ts";
 import { checkStorage } from "../checkStorage.ts";
 import { safeContentType } from "../contentTypeOf.ts";
 import { lastSegment, linkTtlSeconds, type StorageSettings } from "../settings.ts";
-import type { LinkOptions, Storage, StorageLink } from "../storage.ts";
+import type { LinkOptions, Storage, StorageLink, UploadLink, UploadLinkOptions } from "../storage.ts";
 import { s3Copy } from "./s3Copy.ts";
 import { s3Error } from "./s3Error.ts";
 import { s3Get, s3Head } from "./s3Get.ts";
@@ -25,6 +25,7 @@ export function openS3({ bucket, prefix }: { bucket: string; prefix: string }, s
     get: (key, options = {}) => s3Get(place, key, options),
     head: (key, options = {}) => s3Head(place, key, options),
     link: (key, options = {}) => s3Link(place, key, options),
+    uploadLink: (key, options) => s3UploadLink(place, key, options),
     list: (prefix, options = {}) => s3List(place, prefix, options),
     remove: (key) => s3Remove(place, key),
     removePrefix: (prefix) => s3RemovePrefix(place, prefix),
@@ -51,3 +52,25 @@ async function s3Link(place: S3Place, key: string, options: LinkOptions): Promis
     throw s3Error(error, place.doing("link", key));
   }
 }
+
+async function s3UploadLink(
+  place: S3Place,
+  key: string,
+  { sizeBytes, ...options }: UploadLinkOptions,
+): Promise<UploadLink> {
+  const expiresIn = linkTtlSeconds(options);
+  const signedAtMs = place.settings.nowMs();
+  // Signed along: the length, so that nothing larger is stored; and a type that no browser shows.
+  const command = new PutObjectCommand({ ...place.at(key), ContentLength: sizeBytes, ContentType: UPLOAD_TYPE });
+  const signableHeaders = new Set(["host", "content-length", "content-type"]);
+  try {
+    const signing = { expiresIn, signingDate: new Date(signedAtMs), signableHeaders };
+    const url = await getSignedUrl(place.signer, command, signing);
+    const expiresAtMs = Math.floor(signedAtMs / 1000) * 1000 + expiresIn * 1000;
+    return { url, method: "PUT", headers: { "Content-Type": UPLOAD_TYPE }, expiresAtMs };
+  } catch (error) {
+    throw s3Error(error, place.doing("link", key));
+  }
+}
+
+const UPLOAD_TYPE = "application/octet-stream";
