@@ -46,6 +46,12 @@ export const ApiEnv = z.object({
   // 10 MB, not 1: inputs may be data: URIs. The graph itself stays below 1 MB (submit/readSubmission.ts).
   COMFYQ_MAX_BODY_BYTES: bytes.default(10_000_000).describe("Largest body of POST /v1/jobs; data: URIs need the room"),
   COMFYQ_MAX_ASSET_BYTES: bytes.default(1_073_741_824).describe("Largest file of POST /v1/assets"),
+  COMFYQ_ASSET_TYPES: z
+    .string()
+    .default("")
+    .transform((text) => text.split(",").flatMap((type) => type.trim().toLowerCase() || []))
+    .refine((types) => types.every((type) => /^[a-z0-9.+-]+\/(?:\*|[a-z0-9.+-]+)$/.test(type)), "image/*,video/mp4")
+    .describe("Content types that may be uploaded, such as image/*,video/mp4; without it all"),
   COMFYQ_MAX_STREAMS: z.coerce
     .number()
     .int()

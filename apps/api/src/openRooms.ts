@@ -17,6 +17,7 @@ import { isLoopbackHost } from "./auth/loopback.ts";
 import { cachedFor } from "./cachedFor.ts";
 import { type ApiSettings, keysFilePath } from "./config.ts";
 import type { Rooms } from "./rooms.ts";
+import { UPLOAD_BASE } from "./routes/assetUploads.ts";
 import { LINK_BASE } from "./routes/serveLink.ts";
 
 /** A new instance's node classes are known within this time; an unknown class is looked up again before it is refused. */
@@ -37,7 +38,12 @@ export async function openRooms(settings: ApiSettings, logger: Logger, closing: 
     settings.COMFYQ_WEBHOOK_SECRET ?? (await readOrCreateSecret(secretPath(settings, "webhook-secret")));
   const secretsKey = settings.COMFYQ_SECRETS_KEY ?? (await readOrCreateSecret(secretPath(settings, "secrets-key")));
   const secretBox = createSecretBox(secretsKey);
-  const storage = openStorage(storageUrl(settings), { ...storageOptions(settings), linkBase: LINK_BASE, linkSecret });
+  const storage = openStorage(storageUrl(settings), {
+    ...storageOptions(settings),
+    linkBase: LINK_BASE,
+    uploadBase: UPLOAD_BASE,
+    linkSecret,
+  });
   const { timeScale, breaks } = readSwitches();
   const producer = await openProducer({
     redisUrl: settings.REDIS_URL,

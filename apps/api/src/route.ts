@@ -28,7 +28,7 @@ export interface DocumentedAnswer {
 
 /** One call of the API: what it takes, what it does, and how it is documented. There is no route without all three. */
 export interface RouteSpec<Query extends z.ZodObject> {
-  readonly method: "get" | "post";
+  readonly method: "get" | "post" | "put" | "delete";
   /** As OpenAPI writes it: `/v1/jobs/{id}`; `{key...}` takes the rest of the path. */
   readonly path: string;
   /** What the caller's key must allow; `"open"`: nobody is asked for a key. */

@@ -30,10 +30,17 @@ afterAll(async () => {
 const ROUTES = allRoutes({ settings: { COMFYQ_DATA_DIR: "." } } as Rooms).filter(({ scope }) => scope !== "open");
 const UNKNOWN = "01a2015c-011f-7a09-a25c-000000000000";
 
+/** What a path may name. */
+interface Ids {
+  readonly job: string;
+  readonly asset: string;
+  readonly upload: string;
+}
+
 describe("every route", () => {
   let api: TestApi;
   let keys: Readonly<Record<"own" | "foreign" | `without ${Scope}`, string>>;
-  let ids: { readonly job: string; readonly asset: string };
+  let ids: Ids;
   beforeAll(async () => {
     const dataDir = await newFolder();
     const lacking = SCOPES.map((scope) => ({ tenant: "own", scopes: SCOPES.filter((other) => other !== scope) }));
@@ -45,10 +52,7 @@ describe("every route", () => {
     const names = ["own", "foreign", ...SCOPES.map((scope) => `without ${scope}`)];
     keys = Object.fromEntries(names.map((name, at) => [name, texts[at]])) as typeof keys; // the names of its type
     api = await setup({ redis, dataDir });
-    const form = new FormData();
-    form.set("file", new Blob(["own bytes"]), "own.txt");
-    const asset = await api.call("/v1/assets", { method: "POST", body: form, headers: bearer(keys.own) });
-    ids = { job: await endedJob(), asset: asset.json.id };
+    ids = { job: await endedJob(), asset: await newAsset(), upload: await newUpload() };
   });
   afterAll(() => api[Symbol.asyncDispose]());
 
@@ -58,9 +62,24 @@ describe("every route", () => {
     return id;
   }
 
+  async function newAsset(): Promise<string> {
+    const form = new FormData();
+    form.set("file", new Blob([`own bytes ${Math.random()}`]), "own.txt");
+    return (await api.call("/v1/assets", { method: "POST", body: form, headers: bearer(keys.own) })).json.id;
+  }
+
+  async function newUpload(): Promise<string> {
+    const wish = { name: "own.txt", size_bytes: 3 };
+    const { json } = await api.post("/v1/assets/uploads", wish, bearer(keys.own));
+    await fetch(json.url, { method: json.method, headers: json.headers, body: "own" });
+    return json.id;
+  }
+
   const addressed = ROUTES.filter(({ path }) => path.includes("{id}"));
-  const pathOf = (path: string, wanted: { readonly job: string; readonly asset: string }) =>
-    path.replace("{id}", path.startsWith("/v1/assets") ? wanted.asset : wanted.job).replace("{name}", "a.png");
+  const pathOf = (path: string, wanted: Ids) => {
+    const asset = path.startsWith("/v1/assets/uploads") ? wanted.upload : wanted.asset;
+    return path.replace("{id}", path.startsWith("/v1/assets") ? asset : wanted.job).replace("{name}", "a.png");
+  };
   const ask = (method: string, path: string, headers: Record<string, string>) =>
     api.call(path, { method: method.toUpperCase(), headers });
 
@@ -88,7 +107,11 @@ describe("every route", () => {
 
   test.each(addressed)("$method $path answers somebody else's as unknown, to the letter", async ({ method, path }) => {
     const foreign = await ask(method, pathOf(path, ids), bearer(keys.foreign));
-    const unknown = await ask(method, pathOf(path, { job: UNKNOWN, asset: UNKNOWN }), bearer(keys.own));
+    const unknown = await ask(
+      method,
+      pathOf(path, { job: UNKNOWN, asset: UNKNOWN, upload: UNKNOWN }),
+      bearer(keys.own),
+    );
     expect(foreign.status).toBe(404);
     expect(unknown.status).toBe(404);
     const anonymous = (text: string) => text.replaceAll(/[0-9a-f-]{36}/g, "ID");
@@ -101,9 +124,11 @@ describe("every route", () => {
 
   test.each(addressed)("$method $path serves its owner", async ({ method, path }) => {
     // Canceling an ended job is a conflict, which only its owner is told.
-    const wanted = path.endsWith("/cancel") ? 409 : path.endsWith("/retry") ? 201 : 200;
-    expect((await ask(method, pathOf(path, ids), bearer(keys.own))).status).toBe(wanted);
-    expect((await ask(method, pathOf(path, ids), { "x-api-key": keys.own })).status).toBe(wanted);
+    const wanted = path.endsWith("/cancel") ? [409] : method === "delete" ? [204] : [200, 201];
+    for (const headers of [bearer(keys.own), { "x-api-key": keys.own }]) {
+      const own = { ...ids, asset: method === "delete" ? await newAsset() : ids.asset };
+      expect(wanted).toContain((await ask(method, pathOf(path, own), headers)).status);
+    }
   });
 
   test("the lists of one tenant hold nothing of another's, and equal bytes and equal keys are not shared", async () => {

@@ -14,6 +14,11 @@ const DispatcherEnv = z.object({
     .default("http://127.0.0.1:8190")
     .transform((url) => url.replace(/\/+$/, ""))
     .describe("Address of the API that customers use, for links in webhooks"),
+  COMFYQ_ASSET_RETENTION_DAYS: z.coerce
+    .number()
+    .positive()
+    .default(7)
+    .describe("Days that an uploaded file is kept after its last use, when no kept job names it"),
   COMFYQ_WEBHOOK_TIMEOUT_S: z.coerce
     .number()
     .min(1)

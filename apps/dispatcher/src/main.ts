@@ -1,5 +1,5 @@
 import type { ErrandName } from "@comfyq/contract";
-import { openErrands, type QueueRoom, sweepExpired, sweepRetention } from "@comfyq/queue";
+import { openErrands, type QueueRoom, sweepAssets, sweepExpired, sweepRetention } from "@comfyq/queue";
 import {
   createLogger,
   createSafeFetch,
@@ -18,6 +18,7 @@ import { openStorage, type Storage } from "@comfyq/storage";
 import { announce } from "./announce.ts";
 import { type DispatcherConfig, readConfig, webhookMaster } from "./config.ts";
 import { deliver } from "./deliver.ts";
+import { removeAsset, sweepStore } from "./sweepFiles.ts";
 
 const STOP_WITHIN_MS = 20_000;
 
@@ -33,6 +34,7 @@ async function start(service: Service, config: DispatcherConfig, log: Logger): P
     maxBytes: 65_536,
     userAgent: "comfyq-webhooks",
   });
+  const assetRetentionMs = config.COMFYQ_ASSET_RETENTION_DAYS * DAY_MS;
   const { timeScale, breaks } = readSwitches();
   const errands = await openErrands({
     redisUrl: config.REDIS_URL,
@@ -46,7 +48,7 @@ async function start(service: Service, config: DispatcherConfig, log: Logger): P
       settlement: (settlement, room) => announce(room, settlement, config.COMFYQ_PUBLIC_URL),
       delivery: (delivery, tryNumber, eventId) => deliver({ delivery, tryNumber, eventId }, { post, master, log }),
       errand: async (name, room) => {
-        const swept = await runErrand(name, room, store);
+        const swept = await runErrand(name, room, { store, assetRetentionMs });
         if (swept > 0) log.info({ errand: name, swept }, "swept");
       },
     },
@@ -60,18 +62,24 @@ async function start(service: Service, config: DispatcherConfig, log: Logger): P
   printReady(config.COMFYQ_PRINT_READY, { ready: "dispatcher", health: health.url });
 }
 
-/** What a killed writer left half-written counts as lost after a day. */
-const STRAY_AFTER_MS = 24 * 3_600_000;
+const DAY_MS = 24 * 3_600_000;
 
-/** @returns how many jobs, or half-written objects, were removed */
-async function runErrand(name: ErrandName, room: QueueRoom, store: Storage): Promise<number> {
+interface Sweeper {
+  readonly store: Storage;
+  readonly assetRetentionMs: number;
+}
+
+/** @returns how many jobs, assets or half-written objects were removed */
+async function runErrand(name: ErrandName, room: QueueRoom, { store, assetRetentionMs }: Sweeper): Promise<number> {
   switch (name) {
     case "sweep_expired":
       return sweepExpired(room);
-    case "sweep_retention":
-      return sweepRetention(room, async (prefix) => void (await store.removePrefix(prefix)));
+    case "sweep_retention": {
+      const jobs = await sweepRetention(room, async (prefix) => void (await store.removePrefix(prefix)));
+      return jobs + (await sweepAssets(room, assetRetentionMs, (tenant, id) => removeAsset(store, tenant, id)));
+    }
     case "sweep_storage":
-      return (await store.sweep({ olderThanMs: STRAY_AFTER_MS })).removed;
+      return sweepStore(room, store);
   }
 }
 

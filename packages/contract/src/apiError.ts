@@ -13,6 +13,8 @@ export const API_ERRORS = {
   not_found: 404,
   method_not_allowed: 405,
   conflict: 409,
+  asset_in_use: 409,
+  hash_mismatch: 409,
   payload_too_large: 413,
   unsupported_media_type: 415,
   queue_full: 429,

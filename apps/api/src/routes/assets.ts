@@ -1,8 +1,9 @@
 import { join, resolve } from "node:path";
-import { Asset, AssetId, assetKeys } from "@comfyq/contract";
+import { Asset, AssetHash, AssetId, assetKeys } from "@comfyq/contract";
 import * as z from "zod";
 import { notFound } from "../errors.ts";
-import { keepAsset, readAsset } from "../objects/keepAsset.ts";
+import { checkAssetType } from "../objects/assetTypes.ts";
+import { findAsset, keepAsset, readAsset, removeAsset } from "../objects/keepAsset.ts";
 import { readUpload } from "../objects/readUpload.ts";
 import { sendObject } from "../objects/sendObject.ts";
 import type { Rooms } from "../rooms.ts";
@@ -17,6 +18,7 @@ export function assetRoutes(rooms: Rooms): readonly Route[] {
   const shared = { tag: "Assets", params: Params, errors: ["not_found"] } as const;
   return [
     uploadRoute(rooms),
+    findRoute(rooms),
     route({
       ...shared,
       method: "get",
@@ -44,6 +46,19 @@ export function assetRoutes(rooms: Rooms): readonly Route[] {
         call.res.set("Cache-Control", "no-store").redirect(302, link.url);
       },
     }),
+    route({
+      ...shared,
+      errors: ["not_found", "asset_in_use"],
+      method: "delete",
+      path: "/v1/assets/{id}",
+      scope: "submit",
+      summary: "Remove an asset that no job names",
+      answers: { 204: { description: "It is gone" } },
+      run: async (call) => {
+        await removeAsset(rooms, call.caller.tenant, await ownAsset(rooms, call));
+        call.res.status(204).end();
+      },
+    }),
   ];
 }
 
@@ -57,14 +72,39 @@ function uploadRoute(rooms: Rooms): Route {
     summary: "Upload an input",
     description: "The same bytes are the same asset, however often they are sent. Name it in a job as asset:<id>.",
     body: { "multipart/form-data": { schema: UploadForm } },
-    answers: { 201: json("The asset, new", Asset), 200: json("The asset, which was there already", Asset) },
-    errors: ["invalid_request", "payload_too_large", "unsupported_media_type"],
+    answers: assetAnswers(Asset),
+    errors: ["invalid_request", "payload_too_large", "unsupported_media_type", "conflict"],
+    run: async (call) => sendAsset(call, await takeUpload(rooms, call, folder)),
+  });
+}
+
+/** How a call that keeps an asset answers. */
+export function assetAnswers(schema: typeof Asset) {
+  return { 201: json("The asset, new", schema), 200: json("The asset, which was there already", schema) };
+}
+
+export function sendAsset(call: Call, { asset, isNew }: { readonly asset: Asset; readonly isNew: boolean }): void {
+  call.res
+    .status(isNew ? 201 : 200)
+    .set("Location", `${call.baseUrl}/v1/assets/${asset.id}`)
+    .json(asset);
+}
+
+function findRoute(rooms: Rooms): Route {
+  return route({
+    method: "get",
+    path: "/v1/assets",
+    scope: "read",
+    tag: "Assets",
+    summary: "Find an asset by its hash",
+    description: "So that bytes which are there already need not be sent again. HEAD asks for no more than yes or no.",
+    query: z.object({ hash: AssetHash }),
+    answers: { 200: json("The asset", Asset) },
+    errors: ["invalid_request", "not_found"],
     run: async (call) => {
-      const { asset, isNew } = await takeUpload(rooms, call, folder);
-      call.res
-        .status(isNew ? 201 : 200)
-        .set("Location", `${call.baseUrl}/v1/assets/${asset.id}`)
-        .json(asset);
+      const asset = await findAsset(rooms.storage, call.caller.tenant, call.query.hash);
+      if (!asset) throw notFound("asset", call.query.hash);
+      call.res.json(asset);
     },
   });
 }
@@ -73,7 +113,8 @@ function uploadRoute(rooms: Rooms): Route {
 async function takeUpload(rooms: Rooms, call: Call, folder: string) {
   const maxBytes = rooms.settings.COMFYQ_MAX_ASSET_BYTES;
   await using upload = await readUpload(call.req, { folder, maxBytes, signal: call.signal });
-  return await keepAsset(rooms.storage, call.caller.tenant, upload);
+  checkAssetType(upload.contentType, rooms.settings.COMFYQ_ASSET_TYPES);
+  return await keepAsset(rooms, call.caller.tenant, upload);
 }
 
 async function ownAsset(rooms: Rooms, call: Call): Promise<Asset> {

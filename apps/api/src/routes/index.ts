@@ -1,6 +1,7 @@
 import type { Rooms } from "../rooms.ts";
 import type { Route } from "../route.ts";
 import { assetRoutes } from "./assets.ts";
+import { assetUploadRoutes } from "./assetUploads.ts";
 import { cancelJobRoute } from "./cancelJob.ts";
 import { doctorRoute } from "./doctor.ts";
 import { fleetRoutes } from "./fleet.ts";
@@ -27,6 +28,7 @@ export function allRoutes(rooms: Rooms): readonly Route[] {
     retryJobsRoute(rooms),
     showOutputRoute(rooms),
     ...assetRoutes(rooms),
+    ...assetUploadRoutes(rooms),
     ...fleetRoutes(rooms),
     webhookSecretRoute(rooms),
     doctorRoute(rooms),

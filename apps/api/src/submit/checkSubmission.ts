@@ -30,8 +30,12 @@ async function checkAgainstPool(rooms: Rooms, { workflow, pool }: NewJob): Promi
 
 async function checkAssets(rooms: Rooms, tenant: string, job: NewJob): Promise<void> {
   const ids = assetIdsOf(job);
+  if (ids.length === 0) return;
+  const { atMs, going } = await rooms.producer.touchAssets(tenant, ids); // first: none is swept from here on
   const found = await Promise.all(ids.map((id) => rooms.storage.head(assetKeys(tenant, id).description)));
-  const missing = ids.filter((_, at) => found[at] === undefined);
+  const absent = ids.filter((_, at) => found[at] === undefined);
+  if (absent.length > 0) await rooms.producer.untouchAssets(tenant, absent, atMs);
+  const missing = ids.filter((id) => absent.includes(id) || going.includes(id));
   if (missing.length === 0) return;
   const places = [...Object.entries(job.inputs).map(at("inputs")), ...Object.entries(job.files).map(at("files"))];
   throw new ApiError("missing_asset", `There is no asset ${missing.join(", ")}; upload it with POST /v1/assets first`, {

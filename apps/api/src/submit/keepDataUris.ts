@@ -1,6 +1,6 @@
 import { Readable } from "node:stream";
 import { type InputSource, type NewJob, parseDataUri } from "@comfyq/contract";
-import { sha256Hex } from "@comfyq/runtime";
+import { createDigest } from "../objects/digest.ts";
 import { keepAsset } from "../objects/keepAsset.ts";
 import type { Rooms } from "../rooms.ts";
 
@@ -29,12 +29,14 @@ async function keepEach(
   return Object.fromEntries(await Promise.all(kept));
 }
 
-async function keepOne({ storage }: Rooms, tenant: string, source: InputSource): Promise<InputSource> {
+async function keepOne(rooms: Rooms, tenant: string, source: InputSource): Promise<InputSource> {
   const data = source.url.length > SHORT ? parseDataUri(source.url) : undefined;
   if (!data) return source;
   const { bytes, contentType } = data;
-  const { asset } = await keepAsset(storage, tenant, {
-    sha256: sha256Hex(bytes),
+  const digest = await createDigest();
+  digest.update(bytes);
+  const { asset } = await keepAsset(rooms, tenant, {
+    ...digest.end(),
     sizeBytes: bytes.length,
     name: "inline",
     contentType,

@@ -159,6 +159,15 @@ const GROUPS = {
     COMFYQ_LINK_TTL_S: count.min(10).max(604_800).default(3_600).describe("Seconds a link to a file works"),
     COMFYQ_MAX_BODY_BYTES: bytes.default(10_000_000).describe("Largest body of a request with a job"),
     COMFYQ_MAX_ASSET_BYTES: bytes.default(1_073_741_824).describe("Largest file that can be uploaded"),
+    COMFYQ_ASSET_TYPES: z
+      .string()
+      .default("")
+      .describe("Content types that may be uploaded, such as image/*,video/mp4; without it all"),
+    COMFYQ_ASSET_RETENTION_DAYS: z.coerce
+      .number()
+      .positive()
+      .default(7)
+      .describe("Days that an uploaded file is kept after its last use, when no kept job names it"),
     COMFYQ_MAX_STREAMS: count.default(1_000).describe("Event streams the API keeps open at once"),
   },
   "Commands (run, jobs, watch, cancel, doctor)": CliEnv.shape,
