@@ -15,7 +15,7 @@ export interface SpoolLimits {
 }
 
 /** Bytes on our disk, measured, until they are disposed of. */
-export interface SpooledBytes extends Digests, AsyncDisposable {
+interface SpooledBytes extends Digests, AsyncDisposable {
   readonly sizeBytes: number;
   open(): Readable;
 }
