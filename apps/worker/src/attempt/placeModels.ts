@@ -76,6 +76,7 @@ async function untilListed({ signal }: AttemptRun, { place, label }: ModelWish, 
  * forget them.
  */
 async function forgetOldContents(models: readonly PlacedModel[], tools: Tools): Promise<void> {
+  if (models.length === 0) return; // most jobs bring none, and most workers have no folder for them
   const { contents } = storeOf(tools);
   const isKnown = ({ path, content }: PlacedModel) => [undefined, content].includes(contents.get(path));
   if (!models.every(isKnown)) await tools.comfyui.free({ unloadModels: true, freeMemory: true });
