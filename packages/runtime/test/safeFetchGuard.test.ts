@@ -79,7 +79,15 @@ test("no trick with the shape of the URL makes a connection", async () => {
     "x",
   ];
   for (const url of unreadable) await expect(safeFetch(url), url).rejects.toMatchObject({ code: "bad_url" });
-  for (const url of [`file://${at}/etc/passwd`, `gopher://${at}/`, `ftp://${at}/`, `data:,x`, `dict://${at}/`]) {
+  for (const url of [
+    `file://${at}/etc/passwd`,
+    `gopher://${at}/`,
+    `ftp://${at}/`,
+    `data:,x`,
+    `dict://${at}/`,
+    `jar:http://${at}!/`,
+    `s3://${at}/x`,
+  ]) {
     await expect(safeFetch(url), url).rejects.toMatchObject({ code: "bad_url" });
   }
   expect(canary.connections).toBe(0);
