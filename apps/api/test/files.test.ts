@@ -101,6 +101,69 @@ describe("outputs in a folder store", () => {
   });
 });
 
+describe("what a customer asked to become of the files", () => {
+  const store = () => openStorage(`${api.dataDir}/files`);
+
+  test("a thumbnail has a fresh link beside its picture's, and a name to be read by", async () => {
+    const { id } = await api.submit();
+    const held = await api.claim();
+    const keys = { picture: `jobs/${id}/1/fox.png`, small: `jobs/${id}/1/fox.thumb.webp` };
+    for (const key of Object.values(keys)) await store().put(key, key, { contentType: "image/png" });
+    const small = {
+      name: "fox.thumb.webp",
+      content_type: "image/webp",
+      size_bytes: 5,
+      width: 8,
+      height: 4,
+      key: keys.small,
+    };
+    const picture = { node_id: "9", name: "fox.png", type: "image" as const, content_type: "image/png", size_bytes: 3 };
+    const warnings = ["No webp was made of it: it is animated"];
+    const file = { ...picture, sha256: "0".repeat(64), key: keys.picture, thumbnail: small, warnings };
+    await api.succeed(held, {}, [file]);
+    const [shown] = (await api.read(id)).outputs;
+    expect(shown).toMatchObject({
+      warnings,
+      thumbnail: { name: small.name, width: 8, height: 4, content_type: "image/webp" },
+    });
+    expect(JSON.stringify(shown)).not.toContain('"key"');
+    expect((await api.call(shown?.thumbnail?.url ?? "")).text).toBe(keys.small);
+    expect((await api.call(`/v1/jobs/${id}/outputs/fox.thumb.webp`)).text).toBe(keys.small);
+  });
+
+  test("files come with the job when that was asked, up to 1 MB together, and never with a list", async () => {
+    const { id } = await api.submit({ output: { inline: true } });
+    const large = Buffer.alloc(990_000, 1);
+    await api.succeed(await api.claim(), { "large.bin": large, "too much.bin": Buffer.alloc(20_000), "a.png": BYTES });
+    const { outputs } = await api.read(id);
+    expect(outputs.map(({ name, data_base64 }) => [name, data_base64?.length])).toEqual([
+      ["large.bin", large.toString("base64").length],
+      ["too much.bin", undefined],
+      ["a.png", BYTES.toString("base64").length],
+    ]);
+    expect((await api.call("/v1/jobs")).text).not.toContain("data_base64");
+    await store().remove(`jobs/${id}/1/a.png`);
+    expect((await api.read(id)).outputs[2]).not.toHaveProperty("data_base64");
+  });
+
+  test.each([
+    [{ prefix: "jobs" }, "first name"],
+    [{ prefix: "Cache/x" }, "first name"],
+    [{ prefix: "../up" }, "letters"],
+    [{ prefix: "a//b" }, "letters"],
+    [{ prefix: "a/b." }, "dot"],
+    [{ prefix: "/a" }, "letters"],
+    [{ convert: { format: "gif" } }, "webp"],
+    [{ convert: { format: "webp", quality: 101 } }, "100"],
+    [{ thumbnail: { max_px: 5_000 } }, "1024"],
+    [{ strip: true }, "strip"],
+  ])("%j is refused when it is submitted", async (wish, why) => {
+    const answer = await api.post("/v1/jobs", { workflow: { "1": { class_type: "A", inputs: {} } }, output: wish });
+    expect(answer.status).toBe(422);
+    expect(answer.text).toContain(why);
+  });
+});
+
 describe("signed links", () => {
   test("need no key, know Range, and always save under the output's name", async () => {
     const answer = await api.call(link, { headers: { range: "bytes=0-1" } });

@@ -52,7 +52,7 @@ export interface TestApi extends AsyncDisposable {
   succeed(
     held: HeldJob,
     files?: Readonly<Record<string, string | Buffer>>,
-    values?: readonly StoredValue[],
+    values?: readonly (StoredValue | StoredFile)[],
   ): Promise<void>;
   /** Stops the API and starts it again on the same data. */
   restart(env?: Record<string, string>): Promise<void>;

@@ -36,6 +36,7 @@ import { reasonOf } from "./instance/instanceHealth.ts";
 import { createStallPatience } from "./instance/stallPatience.ts";
 import { watchInstance } from "./instance/watchInstance.ts";
 import { measureWork } from "./measure.ts";
+import { createTurnstile } from "./media/turnstile.ts";
 import { openModelStore } from "./models/modelStore.ts";
 import type { Tools } from "./tools.ts";
 import { type LoopOptions, workLoop } from "./workLoop.ts";
@@ -184,7 +185,8 @@ async function openSupplies({
 
 function openTools({ config, log, claimer, comfyui, supplies }: Base, instance: Instance): Tools {
   const patience = createStallPatience(claimer.room, config);
-  return { config, comfyui, instance, patience, ...supplies, neighbours: () => claimer.neighbours(), log };
+  const [neighbours, pictures] = [() => claimer.neighbours(), createTurnstile()];
+  return { config, comfyui, instance, patience, ...supplies, pictures, neighbours, log };
 }
 
 type Work = Omit<LoopOptions, "stopping" | "draining" | "leaving">;

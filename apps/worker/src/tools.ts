@@ -7,6 +7,7 @@ import type { Credentials } from "./inputs/credentials.ts";
 import type { Inputs } from "./inputs/inputs.ts";
 import type { Instance } from "./instance/instance.ts";
 import type { StallPatience } from "./instance/stallPatience.ts";
+import type { Turnstile } from "./media/turnstile.ts";
 import type { ModelStore } from "./models/modelStore.ts";
 
 /** What every step of an attempt works with; built once in main.ts and handed down. */
@@ -16,6 +17,8 @@ export interface Tools {
   readonly instance: Instance;
   readonly patience: StallPatience;
   readonly store: Storage;
+  /** Decoded pictures are large: one at a time in this process. */
+  readonly pictures: Turnstile;
   readonly fetchInput: SafeFetch;
   /** For private sources. */
   readonly credentials: Credentials;

@@ -1,7 +1,7 @@
 import { NewJob } from "@comfyq/contract";
 import { expect, test } from "vitest";
 import { withJobFolder, withoutJobFolder } from "../src/attempt/filenamePrefix.ts";
-import { nameFiles, outputType } from "../src/attempt/storeOutputs.ts";
+import { nameFiles, outputType } from "../src/attempt/nameFiles.ts";
 
 const workflow = NewJob.parse({
   workflow: {

@@ -5,6 +5,7 @@ import type { Simulator, SimulatorOptions } from "@comfyq/comfyui-simulator";
 import type { JobFacts, StoredFile, Workflow } from "@comfyq/contract";
 import { expect, test, vi } from "vitest";
 import { openMounted } from "../src/attempt/openMounted.ts";
+import { readPictureHead } from "../src/media/readPictureHead.ts";
 import { type House, isEnded, setup } from "./setup.ts";
 
 vi.setConfig({ testTimeout: 60_000 });
@@ -15,6 +16,8 @@ const STILL: Workflow = {
   "1": PICTURE,
   "2": { class_type: "SaveImage", inputs: { images: ["1", 0], filename_prefix: "fox" } },
 };
+
+const note = (text: string) => ({ class_type: "SaveText", inputs: { text, format: "txt", filename_prefix: "n" } });
 
 const filesOf = (job: JobFacts) => job.outputs.filter((output): output is StoredFile => "key" in output);
 const bytesOf = (house: House, file: StoredFile) => readFile(join(house.files, "store", file.key));
@@ -119,6 +122,68 @@ test("a node that names files which are never there fails its job after three re
     error: { code: "output_missing", node_id: "2", blame: "workflow", message: expect.stringContaining("fox_0000") },
   });
   expect(await readdir(join(house.files, "store")).catch(() => [])).not.toContain("jobs");
+});
+
+test("pictures are converted, get a thumbnail, and stand under the customer's own prefix; the manifest stays where it is", async () => {
+  const { house } = await started();
+  const output = {
+    prefix: "shop/pictures",
+    convert: { format: "webp" as const },
+    thumbnail: { max_px: 16 },
+  };
+  const again = { class_type: "SaveImage", inputs: { images: ["1", 0], filename_prefix: "owl" } };
+  const job = await run(house, { ...STILL, "3": again, "4": note("words") }, { output });
+  expect(
+    filesOf(job).map(({ name, key, content_type, thumbnail }) => [name, key, content_type, thumbnail?.name]),
+  ).toEqual([
+    ["fox_00001_.webp", `shop/pictures/${job.id}/1/fox_00001_.webp`, "image/webp", "fox_00001_.thumb.webp"],
+    ["owl_00001_.webp", `shop/pictures/${job.id}/1/owl_00001_.webp`, "image/webp", "owl_00001_.thumb.webp"],
+    ["n_00001_.txt", `shop/pictures/${job.id}/1/n_00001_.txt`, "text/plain; charset=utf-8", undefined],
+  ]);
+  for (const file of filesOf(job)) {
+    const bytes = await bytesOf(house, file);
+    expect(createHash("sha256").update(bytes).digest("hex")).toBe(file.sha256);
+    if (!file.thumbnail) continue;
+    expect(file.thumbnail).toMatchObject({ width: 16, height: 16, content_type: "image/webp" });
+    expect(readPictureHead(bytes)).toMatchObject({ width: 64, height: 64 });
+    const small = await readFile(join(house.files, "store", file.thumbnail.key));
+    expect(readPictureHead(small)).toMatchObject({ width: 16, height: 16 });
+  }
+  expect(await readdir(join(house.files, "store", "jobs", job.id))).toEqual(["manifest.json"]);
+});
+
+test("a picture that cannot be converted is stored as it is, with a warning, and so is what cannot be stripped", async () => {
+  const { house } = await started();
+  const moving = {
+    images: ["1", 0],
+    fps: 8,
+    lossless: true,
+    quality: 80,
+    method: "default",
+    filename_prefix: "moving",
+  };
+  const workflow: Workflow = {
+    "1": { class_type: "EmptyImage", inputs: { width: 32, height: 32, batch_size: 3, color: 7 } },
+    "2": { class_type: "SaveAnimatedWEBP", inputs: moving },
+    "3": { class_type: "EmptyLatentImage", inputs: { width: 64, height: 64, batch_size: 1 } },
+    "4": { class_type: "SaveLatent", inputs: { samples: ["3", 0], filename_prefix: "l" } },
+  };
+  const job = await run(house, workflow, { output: { convert: { format: "jpeg" }, strip_metadata: true } });
+  expect(filesOf(job).map(({ name, content_type, warnings }) => [name, content_type, warnings])).toEqual([
+    ["moving_00001_.webp", "image/webp", [expect.stringContaining("animated")]],
+    ["l_00001_.latent", "application/octet-stream", [expect.stringContaining("metadata was not taken out")]],
+  ]);
+});
+
+test("the workflow in a picture is there unless it is asked to be taken out", async () => {
+  const { house } = await started();
+  const [file] = filesOf(await run(house, STILL));
+  const [clean] = filesOf(await run(house, STILL, { output: { strip_metadata: true } }));
+  if (!file || !clean) throw new Error("a file is missing");
+  expect((await bytesOf(house, file)).includes("SimPicture")).toBe(true);
+  const bytes = await bytesOf(house, clean);
+  expect([bytes.includes("SimPicture"), bytes.length]).toEqual([false, clean.size_bytes]);
+  expect([clean.name, clean.warnings, readPictureHead(bytes)?.width]).toEqual(["fox_00001_.png", undefined, 64]);
 });
 
 test("outputs in a mounted folder are read there, and nothing is fetched", async () => {

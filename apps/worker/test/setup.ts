@@ -21,6 +21,7 @@ import { startStageAhead } from "../src/inputs/stageAhead.ts";
 import type { Instance } from "../src/instance/instance.ts";
 import { createStallPatience } from "../src/instance/stallPatience.ts";
 import { watchInstance } from "../src/instance/watchInstance.ts";
+import { createTurnstile } from "../src/media/turnstile.ts";
 import { openModelStore } from "../src/models/modelStore.ts";
 import type { Tools } from "../src/tools.ts";
 import { workLoop } from "../src/workLoop.ts";
@@ -191,6 +192,7 @@ async function openWorker(
       neighbours,
       log,
     },
+    pictures: createTurnstile(),
     secretBox,
   };
   const signals = { stopping: stopping.signal, draining: draining.signal, leaving: leaving.signal };

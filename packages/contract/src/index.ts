@@ -11,6 +11,7 @@ export * from "./jobStatus.ts";
 export * from "./modelPlace.ts";
 export * from "./newJob.ts";
 export * from "./output.ts";
+export * from "./outputOptions.ts";
 export * from "./params.ts";
 export * from "./progress.ts";
 export * from "./retryMany.ts";

@@ -3,8 +3,9 @@ import { StopReport } from "./attempt.ts";
 import { JobId, Moment, toMoment } from "./ids.ts";
 import { JobFailure } from "./jobErrors.ts";
 import { JobStage, JobStatus } from "./jobStatus.ts";
-import type { StoredFile, StoredValue } from "./output.ts";
+import type { StoredFile, StoredThumbnail, StoredValue } from "./output.ts";
 import { Output } from "./output.ts";
+import type { OutputOptions } from "./outputOptions.ts";
 import { Progress } from "./progress.ts";
 
 const milliseconds = z.number().nonnegative().nullable();
@@ -58,7 +59,12 @@ export interface JobFacts extends Omit<Job, "outputs" | "urls"> {
   /** Of the newest attempt; 0 before the first. What the events of a job call `attempt`. */
   readonly epoch: number;
   readonly outputs: readonly (StoredFile | StoredValue)[];
+  /** What the customer asked to become of the files. */
+  readonly output: OutputOptions | undefined;
 }
+
+/** What a link leads to. */
+export type LinkedFile = Pick<StoredFile, "key" | "name" | "content_type">;
 
 export interface FileLink {
   readonly url: string;
@@ -73,9 +79,9 @@ export interface FileLink {
 export async function presentJob(
   facts: JobFacts,
   baseUrl: string,
-  linkTo: (file: StoredFile) => Promise<FileLink>,
+  linkTo: (file: LinkedFile) => Promise<FileLink>,
 ): Promise<Job> {
-  const { tenant: _tenant, sealed_epoch: _sealed, epoch: _epoch, outputs, ...shown } = facts;
+  const { tenant: _tenant, sealed_epoch: _sealed, epoch: _epoch, output: _output, outputs, ...shown } = facts;
   const self = `${baseUrl}/v1/jobs/${facts.id}`;
   return {
     ...shown,
@@ -86,15 +92,23 @@ export async function presentJob(
 
 async function presentOutput(
   output: StoredFile | StoredValue,
-  linkTo: (file: StoredFile) => Promise<FileLink>,
+  linkTo: (file: LinkedFile) => Promise<FileLink>,
 ): Promise<Output> {
   if ("value" in output) return output;
-  const { key: _key, sha256, ...shown } = output;
-  const link = await linkTo(output);
+  const { key: _key, sha256, thumbnail, ...shown } = output;
   return {
     ...shown,
     hash: `sha256:${sha256}`,
-    url: link.url,
-    ...(link.expiresAtMs === null ? {} : { url_expires_at: toMoment(link.expiresAtMs) }),
+    ...shownLink(await linkTo(output)),
+    ...(thumbnail && { thumbnail: await presentThumbnail(thumbnail, linkTo) }),
   };
+}
+
+async function presentThumbnail(thumbnail: StoredThumbnail, linkTo: (file: LinkedFile) => Promise<FileLink>) {
+  const { key: _key, ...shown } = thumbnail;
+  return { ...shown, ...shownLink(await linkTo(thumbnail)) };
+}
+
+function shownLink({ url, expiresAtMs }: FileLink) {
+  return { url, ...(expiresAtMs === null ? {} : { url_expires_at: toMoment(expiresAtMs) }) };
 }

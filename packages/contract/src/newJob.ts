@@ -1,5 +1,6 @@
 import * as z from "zod";
 import { Moment, PoolName } from "./ids.ts";
+import { OutputOptions } from "./outputOptions.ts";
 import { JobSecrets } from "./secrets.ts";
 import { InputSource } from "./source.ts";
 import { WebhookRequest } from "./webhookEvent.ts";
@@ -47,6 +48,7 @@ export const NewJob = z
         description:
           'Files by destination, which the workflow names without the folder: { "/input/pose.png": "https://…", "/models/loras/fox.safetensors": "https://…" }',
       }),
+    output: OutputOptions.optional().meta({ description: "What becomes of the files on their way to the store" }),
     webhook: WebhookRequest.optional(),
     pool: PoolName.default("default"),
     priority: z

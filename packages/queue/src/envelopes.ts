@@ -38,6 +38,7 @@ export const RecordHead = NewJob.pick({
   run_at: true,
   expires_in_s: true,
   webhook: true,
+  output: true,
 })
   .extend({
     nodesTotal: z.int(),

@@ -114,6 +114,7 @@ function toFacts(jobId: string, sources: Sources): JobFacts {
     eta_s: null,
     progress: isActive || isTerminal(status) ? (journal.progress ?? null) : null,
     outputs: bull?.result?.outputs ?? [],
+    output: record.head.output,
     sealed_epoch: bull?.result?.epoch ?? null,
     epoch: newest?.epoch ?? 0,
     error: end?.error ?? null,

@@ -1,4 +1,4 @@
-import { isTerminal, jobPrefix } from "@comfyq/contract";
+import { filesPrefix, isTerminal, jobPrefix } from "@comfyq/contract";
 import { RELEASE_RECORD } from "./assetUses.ts";
 import { finishWithdrawal, withdrawJob } from "./cancelJob.ts";
 import { nowMs } from "./clock.ts";
@@ -39,7 +39,7 @@ async function sweepOne(room: QueueRoom, jobId: string, removeFiles: RemoveFiles
     await room.redis.zadd(room.names.retention, dueAtMs ?? nowMs() + room.settings.retentionRecheckMs, jobId);
     return false;
   }
-  await removeFiles(jobPrefix(jobId));
+  for (const prefix of new Set([filesPrefix(jobId, record?.head.output), jobPrefix(jobId)])) await removeFiles(prefix);
   await forget(room, jobId, record);
   return job !== undefined;
 }

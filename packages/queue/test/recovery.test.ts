@@ -129,6 +129,20 @@ test("a swept job leaves nothing behind, and younger ones stay", async () => {
   expect(after).toEqual([]);
 });
 
+test("files under a customer's own prefix are swept with their job, and its manifest too", async () => {
+  await using house = await setup();
+  const claimer = await house.claimer();
+  const id = await house.submit({ output: { prefix: "shop/pictures" } });
+  const held = await claimOne(claimer);
+  expect(held.head.output).toEqual({ prefix: "shop/pictures" });
+  await held.end({ kind: "succeeded", manifest: manifestFor(held) });
+  const removed: string[] = [];
+  const old: QueueRoom = { ...claimer.room, retentionMs: -1 };
+  await old.redis.zadd(old.names.retention, 1, id);
+  expect(await sweepRetention(old, async (prefix) => void removed.push(prefix))).toBe(1);
+  expect(removed).toEqual([`shop/pictures/${id}/`, `jobs/${id}/`]);
+});
+
 test("the end of a job is told once, however it ended, and an event is queued once however often it is announced", async () => {
   await using house = await setup();
   const ended: string[] = [];

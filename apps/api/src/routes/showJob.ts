@@ -1,5 +1,6 @@
 import { Attempt, Job, JobId, Workflow } from "@comfyq/contract";
 import * as z from "zod";
+import { inlineOutputs } from "../objects/inlineOutputs.ts";
 import { jobIdOf, owned, readOwnJob } from "../ownJob.ts";
 import { showJob } from "../presentJob.ts";
 import type { Rooms } from "../rooms.ts";
@@ -21,7 +22,7 @@ export function showJobRoutes(rooms: Rooms): readonly Route[] {
       answers: { 200: json("The job", Job) },
       run: async (call) => {
         const facts = await readOwnJob(rooms, call);
-        call.res.json(await showJob(rooms, call, facts));
+        call.res.json(await inlineOutputs(rooms, call, await showJob(rooms, call, facts), facts));
       },
     }),
     route({

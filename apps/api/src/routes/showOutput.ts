@@ -1,3 +1,4 @@
+import type { JobFacts, StoredThumbnail } from "@comfyq/contract";
 import * as z from "zod";
 import { ApiError, quoted } from "../errors.ts";
 import { sendObject } from "../objects/sendObject.ts";
@@ -34,18 +35,23 @@ export function showOutputRoute(rooms: Rooms): Route {
     run: async (call) => {
       const job = await readOwnJob(rooms, call);
       const name = call.params["name"] ?? "";
-      const output = job.outputs.find((one) => one.name === name);
+      const output = job.outputs.find((one) => one.name === name) ?? thumbnailOf(job, name);
       if (!output) {
         const names = job.outputs.map((one) => one.name).join(", ");
         const has = names === "" ? `it has no outputs, and is ${job.status}` : `it has ${names}`;
         throw new ApiError("not_found", `The job has no output ${quoted(name)}; ${has}`);
       }
       if ("value" in output) return void call.res.json(output.value);
-      const { key, content_type: contentType, sha256 } = output;
+      const { key, content_type: contentType } = output;
+      const sha256 = "sha256" in output ? output.sha256 : undefined;
       if (rooms.storage.kind === "folder") return sendObject(rooms.storage, call, { key, name, contentType, sha256 });
       const ttlSeconds = rooms.settings.COMFYQ_LINK_TTL_S;
       const link = await rooms.storage.link(key, { ttlSeconds, downloadName: name, contentType });
       call.res.set("Cache-Control", "no-store").redirect(302, link.url);
     },
   });
+}
+
+function thumbnailOf({ outputs }: JobFacts, name: string): StoredThumbnail | undefined {
+  return outputs.flatMap((output) => ("key" in output && output.thumbnail) || []).find((one) => one.name === name);
 }

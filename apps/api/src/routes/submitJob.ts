@@ -4,6 +4,7 @@ import { failPoint, isBroken } from "@comfyq/runtime";
 import * as z from "zod";
 import { readBody } from "../body/readBody.ts";
 import { jobIdFor } from "../idempotency.ts";
+import { inlineOutputs } from "../objects/inlineOutputs.ts";
 import { owned } from "../ownJob.ts";
 import { showJob } from "../presentJob.ts";
 import type { Rooms } from "../rooms.ts";
@@ -87,7 +88,7 @@ export async function submit(rooms: Rooms, call: Call, checked: CheckedJob): Pro
   const seconds = preferredWait(call.req.get("prefer"));
   let facts: JobFacts = owned(checked.id, await rooms.producer.read(tenant, checked.id));
   if (seconds !== undefined) facts = await waitForEnd(rooms, call, facts, seconds);
-  const shown = await showJob(rooms, call, facts);
+  const shown = await inlineOutputs(rooms, call, await showJob(rooms, call, facts), facts);
   if (replayed) call.res.set("Idempotency-Replayed", "true");
   if (seconds !== undefined) call.res.set("Preference-Applied", `wait=${seconds}`);
   call.res.status(201).set("Location", shown.urls.self).json(shown);

@@ -30,6 +30,6 @@ export async function sealManifest(run: AttemptRun, outputs: StoredOutputs, tool
   // After a lost connection "there is one" may be our own (storage.ts): only reading it tells.
   const winner = sealed.created ? mine : ((await untilStored(run, tools, () => readManifest(run, tools))) ?? mine);
   await failPoint("sealed", historyOf(run, { won: winner.epoch === job.epoch }));
-  if (winner.epoch !== job.epoch) await tools.store.removePrefix(attemptPrefix(job.id, job.epoch));
+  if (winner.epoch !== job.epoch) await tools.store.removePrefix(attemptPrefix(job.id, job.epoch, job.head.output));
   return winner;
 }

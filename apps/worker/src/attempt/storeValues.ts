@@ -19,7 +19,7 @@ const MOST_INLINE_BYTES_TOGETHER = 256 * 1_024;
  */
 export async function storeValues(
   run: AttemptRun,
-  { values, taken }: { readonly values: readonly OutputValue[]; readonly taken: ReadonlySet<string> },
+  { values, taken }: { readonly values: readonly OutputValue[]; readonly taken: ReadonlySet<string | undefined> },
   tools: Tools,
 ): Promise<(StoredValue | StoredFile)[]> {
   const stored: (StoredValue | StoredFile)[] = [];
@@ -39,7 +39,7 @@ export async function storeValues(
   return stored;
 }
 
-function nameOfFile(name: string, taken: ReadonlySet<string>): string {
+function nameOfFile(name: string, taken: ReadonlySet<string | undefined>): string {
   const safe = safeKeySegment(name);
   return taken.has(safe) ? nameOfFile(`value-${safe}`, taken) : safe;
 }
@@ -52,7 +52,7 @@ interface LargeValue {
 
 async function storeText(run: AttemptRun, { node_id, name, text }: LargeValue, tools: Tools): Promise<StoredFile> {
   const { job, signal } = run;
-  const key = `${attemptPrefix(job.id, job.epoch)}${name}`;
+  const key = `${attemptPrefix(job.id, job.epoch, job.head.output)}${name}`;
   const contentType = name.endsWith(".json") ? "application/json" : "text/plain; charset=utf-8";
   const bytes = Buffer.from(text);
   const options = { contentType, signal, sizeBytes: bytes.length };
