@@ -22,6 +22,8 @@ interface Surroundings {
   readonly onGpuBusy: () => void;
   /** Called with the size of what it has rendered, when that is known. */
   readonly onWeighed: (bytes: number) => void;
+  /** Resolves when the next job renders, or it is not worth waiting for it. Never rejects. */
+  readonly untilNextBegins: () => Promise<void>;
   /** Called once, when this job needs the GPU no more. */
   readonly onGpuFree: () => void;
 }
@@ -49,6 +51,7 @@ export async function carryOut(held: HeldJob, tools: Tools, surroundings: Surrou
     weigh: surroundings.onWeighed,
     models: [],
     untimed: (work) => clock.untimed(work),
+    untilNextBegins: surroundings.untilNextBegins,
     leaveGpu: onlyOnce(() => {
       clock.forgetTimeout();
       for (const model of run.models) void model.release();

@@ -5,6 +5,8 @@ import { monotonicMs } from "@comfyq/runtime";
 export interface GpuClock {
   readonly state: GpuState;
   enter(state: GpuState): void;
+  /** Resolves when it renders; at once when it does. */
+  untilRendering(): Promise<void>;
   /** Seconds since the clock was made, up to now. */
   seconds(state: GpuState): number;
 }
@@ -14,6 +16,7 @@ export function createGpuClock(nowMs: () => number = monotonicMs): GpuClock {
   const spentMs = new Map<GpuState, number>();
   let state: GpuState = "not_well"; // nobody has looked yet
   let sinceMs = nowMs();
+  let rendering = Promise.withResolvers<void>();
   const spent = (of: GpuState) => (spentMs.get(of) ?? 0) + (of === state ? nowMs() - sinceMs : 0);
   return {
     get state() {
@@ -21,10 +24,13 @@ export function createGpuClock(nowMs: () => number = monotonicMs): GpuClock {
     },
     enter: (next) => {
       if (next === state) return;
+      if (next === "rendering") rendering.resolve();
+      if (state === "rendering") rendering = Promise.withResolvers();
       spentMs.set(state, spent(state));
       state = next;
       sinceMs = nowMs();
     },
+    untilRendering: () => rendering.promise,
     seconds: (of) => spent(of) / 1_000,
   };
 }

@@ -1,9 +1,10 @@
 import type { Claimer, HeldJob } from "@comfyq/queue";
-import { sleep } from "@comfyq/runtime";
+import { sleep, withDeadline } from "@comfyq/runtime";
 import type { Activity } from "./activity.ts";
 import { carryOut } from "./carryOut.ts";
 import { createGpuSlot, type GpuSlot } from "./gpuSlot.ts";
 import type { StageAhead } from "./inputs/stageAhead.ts";
+import { orAborted } from "./orAborted.ts";
 import type { Tools } from "./tools.ts";
 
 export interface LoopOptions {
@@ -19,6 +20,8 @@ export interface LoopOptions {
   readonly leaving: AbortSignal;
 }
 
+/** Longest that the storing of one job waits for the beginning of the next. */
+const NEXT_BEGINS_MS = 50;
 /** After a claim that failed: Redis refuses, say. */
 const REST_MS = 1_000;
 
@@ -66,10 +69,18 @@ async function carryOn(job: HeldJob, options: LoopOptions, slot: GpuSlot): Promi
       if (!isNaive) freeGpu();
     },
     onWeighed: (bytes) => backlog.weigh(job.id, bytes),
+    untilNextBegins: () => untilNextBegins(options),
   });
   held.delete(job.id);
   backlog.remove(job.id);
   if (isNaive) freeGpu();
+}
+
+/** Storing takes the processor, too; what the GPU waits for goes first. */
+async function untilNextBegins({ activity, ahead, draining }: LoopOptions): Promise<void> {
+  if (ahead.expectsNone()) return;
+  const begun = withDeadline(draining, NEXT_BEGINS_MS);
+  await orAborted(activity.gpu.untilRendering(), begun).catch(() => {}); // then it is stored beside it
 }
 
 /** Waits until one more job can be taken. @returns false when stopping */

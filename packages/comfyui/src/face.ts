@@ -188,6 +188,11 @@ export interface WatchOptions {
   readonly onNode?: (node: NodeStarted) => void;
   /** Once per node that ended and was heard all the time: its longest silence while it was at work. */
   readonly onSilence?: (node: NodeStarted, longestMs: number) => void;
+  /**
+   * Once, when a frame says that the prompt has run to its end: ComfyUI begins the next one. History, which decides what came of
+   * it, follows within moments; a prompt that nobody hears ends without this.
+   */
+  readonly onSuccess?: () => void;
   readonly onPreview?: (preview: Preview) => void;
   /** A text that a node sends while it works. */
   readonly onText?: (text: NodeText) => void;

@@ -57,6 +57,7 @@ class PromptHearing implements Hearing {
   #progress: ProgressState | undefined;
   #heardAtMs = nowMs();
   #hasEnded = false;
+  #hasSucceeded = false;
   #lastStarted: string | undefined;
 
   constructor(promptId: string, options: WatchOptions, surroundings: Surroundings) {
@@ -99,6 +100,7 @@ class PromptHearing implements Hearing {
     this.testimony.add(frame);
     if (frame.type !== "status" && frame.type !== "gap") this.#heardAtMs = heard.atMs;
     this.#hasEnded ||= isEnd(frame);
+    if (frame.type === "execution_success") this.#tellSuccess();
     if (this.#hasEnded || HURRIES.has(frame.type)) this.#surroundings.bell.ring();
     if (frame.type === "preview") {
       const { contentType, image, nodeId } = frame;
@@ -126,6 +128,12 @@ class PromptHearing implements Hearing {
     if (isNews) this.#tell(this.#options.onProgress, snapshot(after));
     if (after.done === before.done) return;
     for (const nodeId of after.done) if (!before.done.has(nodeId)) this.#tellSilence(nodeId, after.graph);
+  }
+
+  #tellSuccess(): void {
+    if (this.#hasSucceeded) return;
+    this.#hasSucceeded = true;
+    this.#tell(() => this.#options.onSuccess?.(), undefined);
   }
 
   #tellSilence(nodeId: string, graph: PromptGraph): void {

@@ -1,4 +1,4 @@
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import type { NodeOutputs, NodeStarted, Preview, PromptProgress } from "../src/index.ts";
 import { encodeBinaryFrame } from "../src/wire/index.ts";
 import { FILE, PROMPT_ID, setup, until } from "./support/comfyScript.ts";
@@ -153,5 +153,35 @@ describe("frames are hints", () => {
     stage.script.finish();
     expect((await watched).outputs.files).toHaveLength(1);
     expect(stage.events.filter((event) => event.type === "listener_failed")).toHaveLength(1);
+  });
+});
+
+describe("onSuccess", () => {
+  test("comes with the frame, once, before history is readable, and does not end the watch", async () => {
+    await using stage = await setup();
+    await stage.submit();
+    const onSuccess = vi.fn();
+    let isDone = false;
+    const watched = watch(stage.comfyui, { onSuccess }).finally(() => {
+      isDone = true;
+    });
+    await underWay(stage);
+    stage.server.send(success);
+    stage.server.send(success);
+    await until(() => onSuccess.mock.calls.length > 0);
+    await underWay(stage);
+    expect(isDone).toBe(false);
+    stage.script.finish();
+    await watched;
+    expect(onSuccess).toHaveBeenCalledOnce();
+  });
+
+  test("does not come for a prompt that nobody hears", async () => {
+    await using stage = await setup();
+    await stage.submit();
+    const onSuccess = vi.fn();
+    stage.script.finish();
+    await watch(stage.comfyui, { onSuccess });
+    expect(onSuccess).not.toHaveBeenCalled();
   });
 });

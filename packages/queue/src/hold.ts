@@ -8,7 +8,7 @@ import { setPriority, writeJournal } from "./lockScripts.ts";
 import type { Outcome } from "./outcome.ts";
 import { newPage, type Page } from "./page.ts";
 import { orUnreadable, type Papers } from "./papers.ts";
-import { orAborted } from "./persist.ts";
+import { askedEarly, orAborted } from "./persist.ts";
 import { progressField, readRequest } from "./record.ts";
 import type { QueueRoom } from "./room.ts";
 import { type Hold, settle } from "./settle.ts";
@@ -35,11 +35,14 @@ export async function holdJob(desk: Desk, hold: Hold, found: Found): Promise<Hel
     desk.lastWords.add(word);
   };
   lock.lost.addEventListener("abort", sayLastWord, { once: true });
-  await page.write({});
+  const opened = page.write({});
+  // In this order on one connection, so that the page stands when the graph arrives.
+  const request = askedEarly(() => orUnreadable(() => readRequest(room.redis, room.names, lock.jobId)));
+  await opened;
   // It was declined before and stood outside of its priority.
   if (bullJob.priority === 0)
     await whileOurs(lock, () => setPriority(room, lock, toBullPriority(record.head.priority)));
-  const papers = await whileOurs(lock, () => orUnreadable(() => readRequest(room.redis, room.names, lock.jobId)));
+  const papers = await whileOurs(lock, request);
   if ("unreadable" in papers || !papers.found) {
     const why = "unreadable" in papers ? papers.unreadable : "its record is gone";
     const error = jobFailure("internal", `This job cannot be started: ${why}; submit it again`);

@@ -22,6 +22,20 @@ export async function persist<T>(signal: AbortSignal, step: () => Promise<T>): P
   }
 }
 
+/**
+ * Asks now what is wanted a moment later, so that two answers are waited for at once. The first call gets the answer to that; each
+ * later one asks again.
+ */
+export function askedEarly<T>(ask: () => Promise<T>): () => Promise<T> {
+  let early: Promise<T> | undefined = ask();
+  early.catch(() => {}); // for whoever calls
+  return () => {
+    const answer = early ?? ask();
+    early = undefined;
+    return answer;
+  };
+}
+
 /** @throws the signal's reason as soon as it aborts; the work goes on unheard */
 export function orAborted<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
   return new Promise((resolve, reject) => {

@@ -8,7 +8,7 @@ import { type ClaimFacts, judgeClaim } from "./judgeClaim.ts";
 import { keepLock, whileOurs } from "./keepLock.ts";
 import { setPriority } from "./lockScripts.ts";
 import { type Papers, readPapers } from "./papers.ts";
-import { orAborted } from "./persist.ts";
+import { askedEarly, orAborted } from "./persist.ts";
 import { putOff } from "./putOff.ts";
 import { redisNowMs } from "./redisClock.ts";
 import { type Hold, isLockLost, settle } from "./settle.ts";
@@ -23,6 +23,7 @@ export async function takeUp(desk: Desk, bullJob: BullJob, token: string): Promi
   const drop = new AbortController();
   const dropFor = (reason: DropReason) => drop.abort(reason);
   const unlisten = desk.cancels.listen(jobId, () => dropFor("canceled"));
+  const papers = askedEarly(() => readPapers(room, jobId)); // while the lock is made sure of
   const lock = await keepLock(room, { jobId, pool, token }, () => dropFor("canceled"));
   let held: HeldJob | undefined;
   try {
@@ -30,7 +31,7 @@ export async function takeUp(desk: Desk, bullJob: BullJob, token: string): Promi
     lock.lost.addEventListener("abort", () => dropFor("lock_lost"), { once: true });
     lock.lost.addEventListener("abort", unlisten, { once: true });
     const hold: Hold = { room, bullJob, lock, epoch: bullJob.attemptsStarted };
-    held = await judgeAndBegin(desk, hold, { signal: drop.signal, unlisten });
+    held = await judgeAndBegin(desk, hold, { drop: { signal: drop.signal, unlisten }, papers });
     return held;
   } catch (error) {
     if (lock?.lost.aborted) return undefined;
@@ -43,9 +44,15 @@ export async function takeUp(desk: Desk, bullJob: BullJob, token: string): Promi
   }
 }
 
-async function judgeAndBegin(desk: Desk, hold: Hold, drop: Drop): Promise<HeldJob | undefined> {
+interface Beginning {
+  readonly drop: Drop;
+  readonly papers: () => Promise<Papers>;
+}
+
+async function judgeAndBegin(desk: Desk, hold: Hold, beginning: Beginning): Promise<HeldJob | undefined> {
+  const { drop } = beginning;
   const { room, lock } = hold;
-  const papers = await whileOurs(lock, () => readPapers(room, lock.jobId));
+  const papers = await whileOurs(lock, beginning.papers);
   if ("unreadable" in papers) return endUnread(desk, hold, papers.unreadable);
   const facts = await whileOurs(lock, () => gatherFacts(desk, hold, papers));
   const cancelWanted = papers.record.cancelRequestedAtMs !== undefined || drop.signal.aborted;

@@ -5,7 +5,7 @@ import type { AddressInfo } from "node:net";
 import { WebhookEvent } from "@comfyq/contract";
 import { tenantWebhookSecret } from "@comfyq/runtime";
 import { Webhook } from "standardwebhooks";
-import { PIXEL } from "../test/graphs.ts";
+import { freshPixel } from "../test/graphs.ts";
 import type { HistoryFile } from "./historyFile.ts";
 
 /** What is wrong with it. Each strikes the first delivery of an event only: the second comes minutes after the first. */
@@ -50,7 +50,7 @@ export async function startReceiver(history: HistoryFile, master: string): Promi
   };
   const server = createServer((request, response) => {
     if (request.url?.startsWith("/hook/")) return void takeHook(request, response).catch(() => response.destroy());
-    response.writeHead(200, { "content-type": "image/png" }).end(Buffer.from(PIXEL, "base64"));
+    response.writeHead(200, { "content-type": "image/png" }).end(freshPixel());
   });
   const url = await listen(server);
   return {

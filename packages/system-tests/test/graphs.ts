@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import type { Workflow } from "@comfyq/contract";
 
@@ -32,3 +33,8 @@ export function copyImage(image: string): Workflow {
 
 /** A red pixel as PNG. */
 export const PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg==";
+
+/** The same picture in other bytes each time: no instance has it yet. */
+export function freshPixel(): Buffer {
+  return Buffer.concat([Buffer.from(PIXEL, "base64"), randomBytes(8)]);
+}

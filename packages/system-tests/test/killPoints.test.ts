@@ -1,6 +1,6 @@
 import type { NewJobBody } from "@comfyq/contract";
 import { afterAll, describe, expect, test } from "vitest";
-import { PIXEL } from "./graphs.ts";
+import { freshPixel } from "./graphs.ts";
 import { openLanes, timedJob } from "./lanes.ts";
 import { setup } from "./setup.ts";
 import {
@@ -50,7 +50,7 @@ function passingAll(pool: string, ms: number): NewJobBody {
   return {
     pool,
     workflow: { ...workflow, in: image, seen: preview },
-    inputs: { "in.inputs.image": `data:image/png;base64,${PIXEL}` },
+    inputs: { "in.inputs.image": `data:image/png;base64,${freshPixel().toString("base64")}` },
     webhook: { url: system.sink.url },
   };
 }

@@ -30,6 +30,8 @@ export interface AttemptRun {
   readonly models: PlacedModel[];
   /** Does work that `timeout_s` is not meant for: no time of it passes meanwhile. */
   untimed<T>(work: () => Promise<T>): Promise<T>;
+  /** Waits for a few ms while the next job is on its way to the GPU, which comes first. */
+  untilNextBegins(): Promise<void>;
   /** Rendering is over: the GPU slot passes on, and `timeout_s` no longer runs (finished work is not thrown away). */
   leaveGpu(): void;
 }

@@ -12,7 +12,7 @@ const READ_MS = 20_000;
 
 /**
  * The manifest that an earlier attempt sealed, if any. Waits for a store that is away: rendering finished work again is
- * worse. A first attempt asks, too, but renders before it hears the answer: the GPU would wait with it.
+ * worse. A first attempt asks, too, but after it has submitted: the GPU would wait with it.
  */
 export function findManifest(run: AttemptRun, tools: Tools): Promise<Manifest | undefined> {
   const found = untilStored(run, tools, () => readManifest(run, tools));

@@ -21,6 +21,7 @@ export async function renderPrompt(run: AttemptRun, promptId: string, tools: Too
       stallMs: patience.stallMs,
       onSilence: patience.onSilence,
       onProgress: showProgress(run),
+      onSuccess: () => run.leaveGpu(), // history will say what came of it; the next job need not wait for that
       onPreview: ({ node_id, contentType, image }) =>
         job.show({
           event: "preview",

@@ -17,24 +17,24 @@ import { weighOutputs } from "./weighOutputs.ts";
  */
 export async function runAttempt(run: AttemptRun, tools: Tools): Promise<Manifest> {
   const { job, times } = run;
-  await job.journal({ instance: run.instance, stage: "preparing" });
   await failPoint("claimed", historyOf(run));
-  const found = findManifest(run, tools); // a killed worker may have finished but not said so
-  const sealed = job.epoch === 1 ? undefined : await found;
-  if (sealed) return sealed;
+  const sealed = job.epoch === 1 ? undefined : await findManifest(run, tools);
+  if (sealed) return sealed; // a killed worker may have finished but not said so
   const prepare = () =>
     timed(times, "prepareMs", async () => {
       await placeModels(run, tools);
       return placeInputs(run, tools);
     });
   const prompt = await submitOrRejoin(run, prepare, tools); // ...or have left its prompt running
+  // A Redis that fell back to what it was a moment ago has forgotten attempts, and counts them from 1 again.
+  const forgotten = job.epoch === 1 ? findManifest(run, tools) : undefined;
   const rendered = await timed(times, "renderMs", () => renderPrompt(run, prompt, tools));
   run.leaveGpu(); // the next job may render while we store
+  await run.untilNextBegins();
   void weighOutputs(run, rendered, tools);
   await job.journal({ stage: "storing", prepare_ms: times.prepareMs, render_ms: times.renderMs });
-  // A Redis that fell back to what it was a moment ago has forgotten attempts, and counts them from 1 again.
-  const forgotten = await found;
-  if (forgotten) return forgotten;
+  const before = await forgotten;
+  if (before) return before;
   const outputs = await timed(times, "storeMs", () => storeOutputs(run, rendered, tools));
   return sealManifest(run, outputs, tools); // written last: no manifest, no success
 }

@@ -24,6 +24,8 @@ export interface AheadOptions {
 export interface StageAhead {
   /** A render has begun: now there is time. */
   lookNow(): void;
+  /** True when nobody waited the last time it looked, or when it does not look. */
+  expectsNone(): boolean;
 }
 
 /** Besides: who waits changes. */
@@ -45,7 +47,7 @@ interface Ahead {
  */
 export function startStageAhead(options: AheadOptions): StageAhead {
   const { COMFYQ_STAGE_AHEAD_JOBS: count, COMFYQ_STAGE_AHEAD_BYTES: bytes, isNaive } = options.config;
-  if (count === 0 || bytes === 0 || isNaive) return { lookNow: () => {} };
+  if (count === 0 || bytes === 0 || isNaive) return { lookNow: () => {}, expectsNone: () => true };
   const stager = new AheadStager(options, createByteBudget(bytes));
   void stager.lookOnAndOn();
   return stager;
@@ -56,6 +58,7 @@ class AheadStager implements StageAhead {
   readonly #budget: ByteBudget;
   readonly #ahead = new Map<string, Ahead>();
   #isLooking = false;
+  #waiting = 0;
 
   constructor(options: AheadOptions, budget: ByteBudget) {
     this.#options = options;
@@ -75,6 +78,10 @@ class AheadStager implements StageAhead {
       });
   }
 
+  expectsNone(): boolean {
+    return this.#waiting === 0;
+  }
+
   /** Never rejects. */
   async lookOnAndOn(): Promise<void> {
     const { signal, activity, config } = this.#options;
@@ -92,6 +99,7 @@ class AheadStager implements StageAhead {
       ignore: new Set(this.#ahead.keys()),
     });
     signal.throwIfAborted();
+    this.#waiting = ids.length;
     for (const [id, ahead] of this.#ahead) {
       if (ids.includes(id)) ahead.seenAtMs = monotonicMs();
       else if (activity.held.has(id)) this.#handOver(id, ahead);
