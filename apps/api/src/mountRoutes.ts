@@ -16,6 +16,7 @@ export function mountRoutes(app: Express, routes: readonly Route[], rooms: Rooms
       res.locals["route"] = route.path;
       const caller = route.scope === "open" ? NOBODY : await door.authenticate(req);
       if (route.scope !== "open") demandScope(caller, route.scope);
+      let signal: AbortSignal | undefined; // made for those who wait: most calls are answered sooner than it is
       const call: Call = {
         req,
         res,
@@ -23,7 +24,10 @@ export function mountRoutes(app: Express, routes: readonly Route[], rooms: Rooms
         params: paramsOf(req),
         query: readQuery(route, req),
         baseUrl: baseUrlOf(rooms, req),
-        signal: goneSignal(res, rooms.closing),
+        get signal() {
+          signal ??= goneSignal(res, rooms.closing);
+          return signal;
+        },
       };
       await route.run(call as Call<never>); // the query was read by the route's own schema just above
     });
@@ -76,6 +80,7 @@ function baseUrlOf({ settings }: Rooms, req: Request): string {
 
 function goneSignal(res: Response, closing: AbortSignal): AbortSignal {
   const gone = new AbortController();
-  res.once("close", () => gone.abort());
+  if (res.closed) gone.abort();
+  else res.once("close", () => gone.abort());
   return AbortSignal.any([gone.signal, closing]);
 }

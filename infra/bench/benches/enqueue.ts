@@ -7,6 +7,7 @@ import type { Bench, Effort } from "../harness/bench.ts";
 import { interleave } from "../harness/interleave.ts";
 import type { Measured } from "../harness/report.ts";
 import { median, medianRatio, rounded, spread } from "../harness/statistics.ts";
+import { cpuMs } from "../rig/cpu.ts";
 import { type HttpLine, openLine } from "../rig/httpLine.ts";
 import { openRawBull, type RawBull } from "../rig/raw.ts";
 import { openRig, type Rig } from "../rig/rig.ts";
@@ -15,7 +16,7 @@ const CLIENTS = 64;
 const PAYLOAD_BYTES = 10_000;
 
 /** A graph of about 10 KB as JSON, with links between its nodes. */
-function payload() {
+export function payload() {
   const workflow: Record<string, unknown> = {
     "1": { class_type: "EmptyImage", inputs: { width: 64, height: 64, batch_size: 1, color: 0 } },
   };
@@ -28,7 +29,7 @@ function payload() {
 }
 
 /** From now on every caller needs the key that is returned. */
-async function lockDoor({ system }: Rig): Promise<string> {
+export async function lockDoor({ system }: Rig): Promise<string> {
   const key = newSecret("cq_live");
   const [tenant, created_at] = ["bench", "2026-01-01T00:00:00Z"];
   const stored = {
@@ -45,7 +46,7 @@ async function lockDoor({ system }: Rig): Promise<string> {
 }
 
 /** A render that outlasts the benchmark: the worker lives, and tells its classes, but takes nothing more. */
-async function occupy({ system }: Rig): Promise<void> {
+export async function occupy({ system }: Rig): Promise<void> {
   const { id } = await system.submit({
     workflow: {
       "1": { class_type: "SimSleep", inputs: { ms: 3_600_000, steps: 0 } },
@@ -69,13 +70,34 @@ async function perSecond(calls: number, call: (client: number) => Promise<unknow
   return (calls * 1_000) / (performance.now() - startedAtMs);
 }
 
+/** What each process spent on one call, in µs of CPU: a machine that is busy with other things stretches time, not this. */
+class CpuBook {
+  readonly #spentMs = new Map<string, number>();
+  #calls = 0;
+
+  async note(pids: Readonly<Record<string, number>>, calls: number, run: () => Promise<number>): Promise<number> {
+    const before = Object.entries(pids).map(([name, pid]) => ({ name, pid, ms: cpuMs(pid) }));
+    const measured = await run();
+    this.#calls += calls;
+    for (const { name, pid, ms } of before) this.#spentMs.set(name, (this.#spentMs.get(name) ?? 0) + cpuMs(pid) - ms);
+    return measured;
+  }
+
+  perCall(prefix: string): Record<string, number> {
+    return Object.fromEntries(
+      [...this.#spentMs].map(([name, ms]) => [`${prefix}_${name}_us`, rounded((ms * 1_000) / this.#calls, 0)]),
+    );
+  }
+}
+
 interface Callers {
+  readonly rig: Rig;
   readonly lines: readonly HttpLine[];
   readonly headers: string;
   readonly raw: RawBull;
 }
 
-async function measure({ lines, headers, raw }: Callers, pairs: number, calls: number) {
+async function measure({ rig, lines, headers, raw }: Callers, pairs: number, calls: number) {
   const body = payload();
   const text = JSON.stringify(body);
   const latenciesMs: number[] = [];
@@ -85,12 +107,14 @@ async function measure({ lines, headers, raw }: Callers, pairs: number, calls: n
     if (answer?.status !== 201) throw new Error(`submit answered ${answer?.status}: ${answer?.body}`);
     latenciesMs.push(performance.now() - startedAtMs);
   };
+  const [ours, theirs] = [new CpuBook(), new CpuBook()];
+  const redis = rig.system.redis.pid;
   const measured = await interleave(
     pairs,
-    () => perSecond(calls, post),
-    () => perSecond(calls, () => raw.add(body)),
+    () => ours.note({ api: rig.system.api.pid, redis, clients: process.pid }, calls, () => perSecond(calls, post)),
+    () => theirs.note({ node: process.pid, redis }, calls, () => perSecond(calls, () => raw.add(body))),
   );
-  return { measured, latenciesMs };
+  return { measured, latenciesMs, cpu: { ...ours.perCall("ours"), ...theirs.perCall("raw") } };
 }
 
 async function run({ isQuick }: Effort): Promise<Measured> {
@@ -100,15 +124,15 @@ async function run({ isQuick }: Effort): Promise<Measured> {
   await using raw = await openRawBull(rig.system.redis.url, { hasWorker: false });
   const lines = await Promise.all(Array.from({ length: CLIENTS }, () => openLine(rig.system.url)));
   const [pairs, calls, warmUp] = isQuick ? [1, 128, 64] : [9, 2_000, 4_000];
-  await measure({ lines, headers, raw }, 1, warmUp); // code that has not run yet is slow, and says nothing of the day
-  const { measured, latenciesMs } = await measure({ lines, headers, raw }, pairs, calls);
+  await measure({ rig, lines, headers, raw }, 1, warmUp); // code that has not run yet is slow, and says nothing of the day
+  const { measured, latenciesMs, cpu } = await measure({ rig, lines, headers, raw }, pairs, calls);
   for (const line of lines) line.close();
   return {
     checks: [{ name: "of_raw", value: medianRatio(measured), atLeast: 0.65 }],
     baseline: `raw queue.add: ${Math.round(median(measured.map(({ baseline }) => baseline)))} jobs/s`,
     n: pairs * calls,
     ...spread(latenciesMs),
-    details: { accepted_per_s: rounded(median(measured.map(({ subject }) => subject)), 0) },
+    details: { accepted_per_s: rounded(median(measured.map(({ subject }) => subject)), 0), ...cpu },
   };
 }
 

@@ -30,7 +30,8 @@ export async function openRig(options: RigOptions = {}): Promise<Rig> {
   const inputs = await startInputHost(lineBytesPerSecond);
   const receiver = await startReceiver(receiverAnswersAfterMs);
   const naive = isNaive ? { COMFYQ_NAIVE: "1" } : {};
-  const env = { COMFYQ_LOG_LEVEL: "warn", ...(s3 ? s3Env(String(s3.ready["url"])) : {}), ...naive, ...options.env };
+  // No history of a test: writing one would be most of what a short job costs.
+  const env = { COMFYQ_HISTORY_FILE: "", ...(s3 ? s3Env(String(s3.ready["url"])) : {}), ...naive, ...options.env };
   const system = await setup({ ...setupOptions, env });
   return {
     system,

@@ -1,4 +1,4 @@
-import type { Workflow } from "./workflow.ts";
+import type { Workflow, WorkflowNode } from "./workflow.ts";
 
 /** What an input can be addressed as: `6.inputs.text`, or `6-inputs-text` where a dot is awkward; node ids may hold both. */
 export type ParamFault = { readonly param: string; readonly problem: "bad_path" | "unknown_node" | "unknown_input" };
@@ -27,33 +27,41 @@ export type RollDice = (below: number) => number;
 const SEED_RANGE = Number.MAX_SAFE_INTEGER;
 
 /**
- * Returns a copy of the workflow with `params` written into it; `"random"` in an input named seed or noise_seed becomes a
- * number now, so that the stored graph is the one that ran. Paths that lead nowhere are returned as faults, all of them.
+ * Returns the workflow with `params` written into it; `"random"` in an input named seed or noise_seed becomes a number now, so
+ * that the stored graph is the one that ran. Paths that lead nowhere are returned as faults, all of them. What is given stays
+ * as it was: nodes are copied when something is written into them, and shared when not.
  */
 export function applyParams(
   workflow: Workflow,
   params: Readonly<Record<string, unknown>>,
   roll: RollDice,
 ): AppliedParams {
-  const copy: Workflow = structuredClone(workflow);
+  const written = new Map<string, WorkflowNode>();
   const faults: ParamFault[] = [];
+  const inputsOf = (nodeId: string, node: WorkflowNode): Record<string, unknown> => {
+    const copy = written.get(nodeId) ?? { ...node, inputs: { ...node.inputs } };
+    written.set(nodeId, copy);
+    return copy.inputs;
+  };
   for (const [param, value] of Object.entries(params)) {
     const address = parseParamPath(param);
-    const node = address && Object.hasOwn(copy, address.nodeId) ? copy[address.nodeId] : undefined;
+    const node = address && Object.hasOwn(workflow, address.nodeId) ? workflow[address.nodeId] : undefined;
     if (!address) faults.push({ param, problem: "bad_path" });
     else if (!node) faults.push({ param, problem: "unknown_node" });
     else if (!isSafeName(address.input)) faults.push({ param, problem: "unknown_input" });
-    else node.inputs[address.input] = value;
+    else inputsOf(address.nodeId, node)[address.input] = value;
   }
-  resolveRandomSeeds(copy, roll);
-  return { workflow: copy, faults };
+  for (const [nodeId, node] of Object.entries(workflow))
+    for (const name of SEED_NAMES) {
+      const value = (written.get(nodeId) ?? node).inputs[name];
+      if (value === "random") inputsOf(nodeId, node)[name] = roll(SEED_RANGE);
+    }
+  // A spread keeps the order of the nodes, and takes the new ones in the places of the old.
+  return { workflow: written.size === 0 ? workflow : { ...workflow, ...Object.fromEntries(written) }, faults };
 }
+
+const SEED_NAMES = ["seed", "noise_seed"] as const;
 
 function isSafeName(name: string): boolean {
   return name !== "__proto__" && name !== "constructor" && name !== "prototype";
-}
-
-function resolveRandomSeeds(workflow: Workflow, roll: RollDice): void {
-  for (const node of Object.values(workflow))
-    for (const name of ["seed", "noise_seed"]) if (node.inputs[name] === "random") node.inputs[name] = roll(SEED_RANGE);
 }

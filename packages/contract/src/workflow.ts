@@ -8,6 +8,8 @@ export const WorkflowNode = z.looseObject({
   class_type: z.string().min(1).max(256),
   inputs: z.record(z.string(), z.unknown()).default({}),
 });
+export type WorkflowNode = z.infer<typeof WorkflowNode>;
+
 export const Workflow = z.record(z.string().max(128), WorkflowNode).meta({
   id: "Workflow",
   description: "A graph in ComfyUI's API format (menu: Export (API)): { node id: { class_type, inputs } }",
@@ -15,6 +17,26 @@ export const Workflow = z.record(z.string().max(128), WorkflowNode).meta({
 export type Workflow = z.infer<typeof Workflow>;
 
 export const WORKFLOW_LIMITS = { nodes: 2_000, depth: 64, keys: 20_000, stringBytes: 262_144 } as const;
+
+/**
+ * True for what `Workflow` would take and leave as it is. By hand: the schema copies the graph, node by node, and a submission
+ * is mostly graph. What is not plain goes through the schema, which says what is wrong with it.
+ */
+export function isPlainWorkflow(value: unknown): value is Workflow {
+  if (!isPlainObject(value)) return false;
+  for (const id of Object.keys(value)) {
+    const node = value[id];
+    if (id.length > 128 || !isPlainObject(node) || !isPlainObject(node["inputs"])) return false;
+    const { class_type: name } = node;
+    if (typeof name !== "string" || name.length === 0 || name.length > 256) return false;
+  }
+  return true;
+}
+
+/** Of parsed JSON: an object, and no list. */
+function isPlainObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
 
 /** True for the graph that the ComfyUI editor saves (`nodes` and `links` arrays), which no API accepts. */
 export function isUiFormat(value: unknown): boolean {

@@ -11,15 +11,16 @@ export async function appendEvent(room: QueueRoom, jobId: string, event: JobEven
     .xadd(room.names.events(jobId), "MAXLEN", "~", room.settings.eventStreamLength, "*", "event", JSON.stringify(event))
     // Who comes back later gets a snapshot: streams of ended jobs would be most of Redis's memory.
     .expire(room.names.events(jobId), room.settings.eventStreamTtlSeconds)
-    .publish(room.names.watch(jobId), JSON.stringify(grew))
+    .publish(room.names.watch(jobId), JSON.stringify(GREW))
     .exec();
 }
 
-const grew: Notice = { kind: "grew" };
+/** What wakes those who watch. */
+export const GREW: Notice = { kind: "grew" };
 
 /** Wakes those who watch, after a script has appended to the stream. */
 export async function noticeGrowth(room: QueueRoom, jobId: string): Promise<void> {
-  await room.redis.publish(room.names.watch(jobId), JSON.stringify(grew));
+  await room.redis.publish(room.names.watch(jobId), JSON.stringify(GREW));
 }
 
 /** Shows a preview to whoever watches at this moment. */

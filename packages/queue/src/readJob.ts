@@ -93,7 +93,7 @@ function readFailure(failedReason: string): JobFailure {
 }
 
 /** Pure: BullMQ's facts, the record and the journal → the job. */
-function toFacts(jobId: string, sources: Sources): JobFacts {
+export function toFacts(jobId: string, sources: Sources): JobFacts {
   const { record, journal, bull, retentionMs } = sources;
   const end = endOf(sources);
   const newest = journal.attempts.at(-1);
@@ -156,7 +156,7 @@ function metricsOf(
   };
 }
 
-/** Position among the waiting (1 = next) and a guess of the wait: mean render time × those before ÷ workers alive. */
+/** Position among the waiting (1 = next), and when its turn may come. */
 async function placeInQueue(
   room: QueueRoom,
   pool: string,
@@ -171,7 +171,19 @@ async function placeInQueue(
   ]);
   if (rank === null) return { queue_position: null, eta_s: null };
   const position = givenBack + rank + 1;
-  const eta =
-    mean === null || workers.length === 0 ? null : Math.round((Number(mean) * position) / workers.length / 100) / 10;
-  return { queue_position: position, eta_s: eta };
+  const meanRenderMs = mean === null ? undefined : Number(mean);
+  return {
+    queue_position: position,
+    eta_s: guessWaitSeconds(position, { meanRenderMs, workersAlive: workers.length }),
+  };
+}
+
+/** A guess of the wait: mean render time × those before ÷ workers alive. */
+export function guessWaitSeconds(
+  position: number,
+  pace: { readonly meanRenderMs: number | undefined; readonly workersAlive: number },
+): number | null {
+  const { meanRenderMs, workersAlive } = pace;
+  if (meanRenderMs === undefined || workersAlive === 0) return null;
+  return Math.round((meanRenderMs * position) / workersAlive / 100) / 10;
 }

@@ -66,12 +66,17 @@ export async function readSubmitted(redis: Redis, names: Names, jobId: string): 
   return { job, sealedSecrets: papers.sealedSecrets };
 }
 
-/** Splits a job into the two halves of its record. */
-export function toRecordFields(job: NewJob): { readonly head: string; readonly request: string } {
-  const { workflow, inputs, files, ...rest } = job;
-  const bringsModels = Object.keys(files).some((destination) => destination.startsWith(MODEL_DESTINATION));
-  const head = RecordHead.parse({ ...rest, nodesTotal: Object.keys(workflow).length, bringsModels });
-  return { head: JSON.stringify(head), request: JSON.stringify({ workflow, inputs, files }) };
+/** The half of a job that lists show. By hand: the job has been through its schema. */
+export function headOf(job: NewJob): RecordHead {
+  const { metadata, tags, priority, timeout_s, max_attempts, run_at, expires_in_s, webhook } = job;
+  const nodesTotal = Object.keys(job.workflow).length;
+  const bringsModels = Object.keys(job.files).some((destination) => destination.startsWith(MODEL_DESTINATION));
+  return { metadata, tags, priority, timeout_s, max_attempts, run_at, expires_in_s, webhook, nodesTotal, bringsModels };
+}
+
+/** The other half, which only the worker needs. */
+export function requestOf({ workflow, inputs, files }: NewJob): RecordRequest {
+  return { workflow, inputs, files };
 }
 
 /** Every try so far, oldest first, and the newest progress. */

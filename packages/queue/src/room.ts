@@ -1,4 +1,4 @@
-import { FlowProducer, Queue } from "bullmq";
+import { Queue } from "bullmq";
 import type { Redis } from "ioredis";
 import { nowMs } from "./clock.ts";
 import { assertSafeRedis, type ConnectionStyle, connectRedis, redisFacts, untilReady } from "./connection.ts";
@@ -19,7 +19,6 @@ export interface QueueRoom {
   readonly settlements: Queue;
   readonly deliveries: Queue;
   readonly schedules: Queue;
-  readonly flow: FlowProducer;
   close(): Promise<void>;
 }
 
@@ -57,7 +56,6 @@ export async function openRoom(options: RoomOptions, style: ConnectionStyle): Pr
     streams: { events: { maxLen: SETTINGS.bullEventsLength } },
   };
   const queues = keepOpen((name) => new Queue(name, shared));
-  const flows = keepOpen(() => new FlowProducer({ connection: redis, prefix: names.prefix }));
   return {
     redis,
     names,
@@ -74,11 +72,8 @@ export async function openRoom(options: RoomOptions, style: ConnectionStyle): Pr
     get schedules() {
       return queues.open(names.schedulesQueue);
     },
-    get flow() {
-      return flows.open("flow");
-    },
     close: async () => {
-      await Promise.allSettled([...queues.opened(), ...flows.opened()].map((part) => part.close()));
+      await Promise.allSettled(queues.opened().map((part) => part.close()));
       redis.disconnect();
     },
   };

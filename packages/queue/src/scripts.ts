@@ -1,38 +1,7 @@
 import type { JobEvent } from "@comfyq/contract";
 import type { Redis } from "ioredis";
-import { assetMember } from "./assetUses.ts";
 import type { Names } from "./names.ts";
 import type { QueueRoom } from "./room.ts";
-
-/**
- * Writes a job's record and its place in the lists, once. A second caller with the same id gets the first one's body hash
- * instead. Refuses when the pool is full, in the same step, so racing requests cannot overshoot; and when an asset that the job
- * names is not there any more, else it holds on to it until its record is forgotten. The moment is Redis's: hosts
- * whose clocks differ then agree on when it expires.
- */
-const RESERVE = `
-local old = redis.call("HGET", KEYS[1], "body_sha256")
-if old then return old end
-local waiting = redis.call("ZCARD", KEYS[2]) + redis.call("LLEN", KEYS[3]) + redis.call("ZCARD", KEYS[4])
-if waiting >= tonumber(ARGV[1]) then return "full" end
-local assets = {}
-for i = 11, #ARGV do
-  if not redis.call("ZSCORE", KEYS[8], ARGV[i]) then return "missing " .. ARGV[i] end
-  assets[#assets + 1] = ARGV[i]
-end
-for _, asset in ipairs(assets) do redis.call("HINCRBY", KEYS[9], asset, 1) end
-local t = redis.call("TIME")
-local function after(ms) return string.format("%.0f", t[1] * 1000 + math.floor(t[2] / 1000) + ms) end
-redis.call("HSET", KEYS[1], "tenant", ARGV[2], "pool", ARGV[3], "created_at_ms", after(0), "body_sha256", ARGV[4],
-  "head", ARGV[5], "request", ARGV[6])
-redis.call("ZADD", KEYS[5], after(ARGV[7]), ARGV[8])
-if ARGV[9] ~= "" then redis.call("ZADD", KEYS[6], after(ARGV[9]), ARGV[8]) end
-redis.call("SADD", KEYS[7], ARGV[3])
-if ARGV[10] ~= "" then redis.call("HSET", KEYS[1], "secrets", ARGV[10]) end
-if #assets > 0 then redis.call("HSET", KEYS[1], "assets", table.concat(assets, " ")) end
-for i = 10, #KEYS do redis.call("ZADD", KEYS[i], after(0), ARGV[8]) end
-return "new"
-`;
 
 /**
  * Takes a job that nobody holds out of its queue and notes why, in one step. BullMQ's own remove would also take a job that
@@ -77,44 +46,6 @@ end
 if moved > 0 then redis.call("ZADD", KEYS[4], 0, "0") end
 return moved
 `;
-
-export interface Reservation {
-  readonly jobId: string;
-  readonly tenant: string;
-  readonly pool: string;
-  readonly tags: readonly string[];
-  readonly expiresInMs: number | undefined;
-  readonly bodySha256: string;
-  readonly head: string;
-  readonly request: string;
-  readonly sealedSecrets: string | undefined;
-  /** Ids of the assets that it names, each once. */
-  readonly assets: readonly string[];
-}
-
-/** @returns `new`, `full`, `missing <asset>`, or the body hash of the job that already has this id */
-export async function reserve({ redis, names, settings }: QueueRoom, r: Reservation): Promise<string> {
-  const queue = names.jobsQueue(r.pool);
-  const lists = [names.index(r.tenant), ...r.tags.map((tag) => names.index(r.tenant, tag))];
-  const keys = [
-    names.record(r.jobId),
-    names.bull(queue, "prioritized"),
-    names.bull(queue, "wait"),
-    names.bull(queue, "delayed"),
-    names.retention,
-    names.expiring,
-    names.pools,
-    names.assets,
-    names.assetJobs,
-    ...lists,
-  ];
-  const values = [
-    settings.queueCap, r.tenant, r.pool, r.bodySha256, r.head, r.request, settings.retentionRecheckMs, r.jobId, r.expiresInMs ?? "",
-    r.sealedSecrets ?? "",
-    ...r.assets.map((id) => assetMember(r.tenant, id)),
-  ]; // biome-ignore format: one line per script call reads best
-  return String(await redis.eval(RESERVE, keys.length, ...keys, ...values));
-}
 
 export type WithdrawReason = "cancel_requested_at_ms" | "expired_at_ms";
 

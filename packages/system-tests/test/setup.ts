@@ -113,7 +113,8 @@ export async function setup(options: SetupOptions = {}): Promise<System> {
   const startOne = (at: number, port: string) => {
     const { simulatorArgs = [] } = options;
     const own = typeof simulatorArgs === "function" ? simulatorArgs(at) : simulatorArgs;
-    const places = ["--dir", join(dataDir, `comfyui-${at}`), "--history", base.COMFYQ_HISTORY_FILE];
+    const history = base.COMFYQ_HISTORY_FILE === "" ? [] : ["--history", base.COMFYQ_HISTORY_FILE];
+    const places = ["--dir", join(dataDir, `comfyui-${at}`), ...history];
     return startProcess("simulator", { args: ["--port", port, ...places, ...own] });
   };
   const simulators = await Promise.all(Array.from({ length: wanted }, (_, at) => startOne(at, "0")));

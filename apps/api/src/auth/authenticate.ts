@@ -39,7 +39,7 @@ export function createAuthenticator(keys: KeyRing): Authenticator {
         throw new ApiError("too_many_requests", `Too many wrong API keys from your address; wait ${waitSeconds} s`, {
           retryAfterSeconds: waitSeconds,
         });
-      const key = keys.find(shown);
+      const key = keys.find(sha256);
       if (!key || isExpired(key)) {
         limit.note(address);
         welcome.delete(sha256);

@@ -1,6 +1,6 @@
 import { readFile, stat } from "node:fs/promises";
 import { KeysFile, type StoredApiKey } from "@comfyq/contract";
-import { type Logger, monotonicMs, nowMs, safeEqual, sha256Hex } from "@comfyq/runtime";
+import { type Logger, monotonicMs, nowMs } from "@comfyq/runtime";
 
 /** How often the file's date is looked at: a new or a revoked key takes effect within this time. */
 const LOOK_EVERY_MS = 1_000;
@@ -14,8 +14,8 @@ export interface KeyRing {
    * means them, and deleting the file must not open the door.
    */
   isRequired(): boolean;
-  /** Every stored hash is compared, in the same time whether it fits or not. @returns undefined for an unknown key */
-  find(key: string): StoredApiKey | undefined;
+  /** By its sha256, as `sha256Hex` gives it: what an answer's time tells of a hash tells nothing of the key. */
+  find(sha256: string): StoredApiKey | undefined;
   /** How many keys have not expired. */
   countUsable(): number;
 }
@@ -28,16 +28,17 @@ interface KeyRingOptions {
 
 /** @throws Error when the file is there but cannot be read as keys: starting without them would open the door */
 export async function openKeyRing({ path, isLoopback, logger }: KeyRingOptions): Promise<KeyRing> {
-  let keys: readonly StoredApiKey[] = [];
+  let keys: ReadonlyMap<string, StoredApiKey> = new Map();
   let version = "";
   let lookedAtMs = Number.NEGATIVE_INFINITY;
   let wereSeen = false;
   const readAgain = async (): Promise<void> => {
     const now = await fileVersion(path);
     if (now === version) return;
-    keys = now === "" ? [] : await readKeys(path);
+    const stored = now === "" ? [] : await readKeys(path);
+    keys = new Map(stored.map((key) => [key.sha256, key]));
     version = now;
-    wereSeen ||= keys.length > 0;
+    wereSeen ||= keys.size > 0;
   };
   await readAgain();
   return {
@@ -47,14 +48,8 @@ export async function openKeyRing({ path, isLoopback, logger }: KeyRingOptions):
       await readAgain().catch((error: unknown) => logger.error({ err: error }, "keys file could not be read"));
     },
     isRequired: () => !isLoopback || wereSeen,
-    find: (key) => {
-      const sha256 = sha256Hex(key);
-      return keys.reduce<StoredApiKey | undefined>(
-        (found, stored) => (safeEqual(stored.sha256, sha256) ? stored : found),
-        undefined,
-      );
-    },
-    countUsable: () => keys.filter((key) => !isExpired(key)).length,
+    find: (sha256) => keys.get(sha256),
+    countUsable: () => [...keys.values()].filter((key) => !isExpired(key)).length,
   };
 }
 

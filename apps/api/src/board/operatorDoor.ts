@@ -1,4 +1,4 @@
-import { safeEqual } from "@comfyq/runtime";
+import { safeEqual, sha256Hex } from "@comfyq/runtime";
 import type { Request } from "express";
 import { shownKey } from "../auth/authenticate.ts";
 import { createFailureLimit } from "../auth/failureLimit.ts";
@@ -18,7 +18,7 @@ export function createOperatorDoor({ settings, keys }: Rooms): OperatorDoor {
   const isRight = (shown: string): boolean => {
     const { COMFYQ_OPERATOR_KEY: operatorKey } = settings;
     if (operatorKey !== undefined && safeEqual(operatorKey, shown)) return true;
-    const key = keys.find(shown);
+    const key = keys.find(sha256Hex(shown));
     return key?.scopes.includes("admin") === true && !isExpired(key);
   };
   return {

@@ -1,7 +1,8 @@
+import { isUtf8 } from "node:buffer";
 import { findLimitFault, WORKFLOW_LIMITS } from "@comfyq/contract";
 import { ApiError } from "../errors.ts";
 import { locateJsonFault } from "./locateJsonFault.ts";
-import { scanJson } from "./scanJson.ts";
+import { type JsonShape, scanJson } from "./scanJson.ts";
 
 /** Commas and brackets allowed before parsing; scanJson counts a value at most twice. */
 const SCAN_LIMIT = { depth: WORKFLOW_LIMITS.depth, values: 2 * WORKFLOW_LIMITS.keys };
@@ -19,12 +20,25 @@ export function parseJson(bytes: Buffer, example: string): unknown {
   if (shape.depth > SCAN_LIMIT.depth) throw tooDeep();
   if (shape.values > SCAN_LIMIT.values) throw tooMany();
   const value = parseText(decode(bytes));
-  refuseLimitFault(value);
-  refuseProto(value);
+  if (mayBreakLimits(bytes, shape)) refuseLimitFault(value);
+  if (mayNameProto(bytes)) refuseProto(value);
   return value;
 }
 
+/** The bytes themselves rule it out for nearly all bodies, which are then not walked through again. */
+function mayBreakLimits(bytes: Buffer, { values }: JsonShape): boolean {
+  return bytes.length > WORKFLOW_LIMITS.stringBytes || values > WORKFLOW_LIMITS.keys;
+}
+
+/** A name can also be written with escapes. */
+function mayNameProto(bytes: Buffer): boolean {
+  return bytes.includes("__proto__") || bytes.includes("\\u");
+}
+
+const BYTE_ORDER_MARK = 0xef;
+
 function decode(bytes: Buffer): string {
+  if (isUtf8(bytes) && bytes[0] !== BYTE_ORDER_MARK) return bytes.toString("utf8");
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
   } catch (cause) {

@@ -12,19 +12,30 @@ export async function readBody(req: Request, maxBytes: number): Promise<Buffer> 
     throw new ApiError("unsupported_media_type", "This call takes JSON; send it with Content-Type: application/json");
   if (!/^(?:identity)?$/i.test(req.get("content-encoding") ?? ""))
     throw new ApiError("unsupported_media_type", "Compressed bodies are not taken; send it without Content-Encoding");
-  const tooLarge = new ApiError(
+  if (Number(req.get("content-length") ?? 0) > maxBytes) throw tooLarge(maxBytes);
+  return collect(req, maxBytes);
+}
+
+/** By events: an async iterator costs a submission more than its checks do. */
+function collect(req: Request, maxBytes: number): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let sizeBytes = 0;
+    req.on("data", (chunk: Buffer) => {
+      sizeBytes += chunk.length;
+      if (sizeBytes > maxBytes) reject(tooLarge(maxBytes));
+      else chunks.push(chunk);
+    });
+    req.once("end", () => resolve(chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks, sizeBytes)));
+    req.once("error", reject);
+    req.once("close", () => reject(new Error("the client left before its body was complete"))); // nothing happens after "end"
+  });
+}
+
+function tooLarge(maxBytes: number): ApiError {
+  return new ApiError(
     "payload_too_large",
     `The body is larger than ${maxBytes} bytes; upload big files with POST /v1/assets and name them as asset:<id>`,
     { headers: { Connection: "close" } },
   );
-  if (Number(req.get("content-length") ?? 0) > maxBytes) throw tooLarge;
-  const chunks: Buffer[] = [];
-  let sizeBytes = 0;
-  for await (const chunk of req.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
-    // no encoding is set
-    sizeBytes += chunk.length;
-    if (sizeBytes > maxBytes) throw tooLarge;
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks, sizeBytes);
 }

@@ -67,9 +67,11 @@ export function submitJobRoute(rooms: Rooms): Route {
       const { id, key } = jobIdFor(call.req, tenant);
       const body = await readBody(call.req, rooms.settings.COMFYQ_MAX_BODY_BYTES);
       const { job, ...sealed } = readSubmission(body, { box: rooms.secretBox, tenant });
-      // A repeat is not judged again: its assets may be gone, and its instances may have changed since it was accepted.
-      const isRepeat = key !== undefined && (await rooms.producer.read(tenant, id)) !== undefined;
-      const checked = isRepeat ? job : await checkSubmission(rooms, tenant, job);
+      const checked = await checkSubmission(rooms, tenant, job).catch(async (error: unknown) => {
+        // A repeat is not judged again: its assets may be gone, and its instances may have changed since it was accepted.
+        if (key !== undefined && (await rooms.producer.read(tenant, id))) return job;
+        throw error;
+      });
       await submit(rooms, call, { id, job: checked, ...sealed });
     },
   });
@@ -83,10 +85,10 @@ export async function submit(rooms: Rooms, call: Call, checked: CheckedJob): Pro
   const { tenant } = call.caller;
   await failPoint("accepted_not_queued", { job: checked.id });
   if (isBroken("ack_before_queue")) return void call.res.status(201).json({ id: checked.id, status: "queued" });
-  const { replayed } = await rooms.producer.submit({ ...checked, tenant });
+  const { replayed, facts: fresh } = await rooms.producer.submit({ ...checked, tenant });
   await failPoint("queued_not_answered", { job: checked.id });
   const seconds = preferredWait(call.req.get("prefer"));
-  let facts: JobFacts = owned(checked.id, await rooms.producer.read(tenant, checked.id));
+  let facts: JobFacts = fresh ?? owned(checked.id, await rooms.producer.read(tenant, checked.id));
   if (seconds !== undefined) facts = await waitForEnd(rooms, call, facts, seconds);
   const shown = await inlineOutputs(rooms, call, await showJob(rooms, call, facts), facts);
   if (replayed) call.res.set("Idempotency-Replayed", "true");

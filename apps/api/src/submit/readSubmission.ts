@@ -1,4 +1,4 @@
-import { isUiFormat, NewJob } from "@comfyq/contract";
+import { isPlainWorkflow, isUiFormat, NewJob } from "@comfyq/contract";
 import { type SecretBox, sha256Hex } from "@comfyq/runtime";
 import { canonicalJson } from "../body/canonicalJson.ts";
 import { parseJson } from "../body/parseJson.ts";
@@ -32,12 +32,12 @@ export interface Sealer {
 export function readSubmission(bytes: Buffer, { box, tenant }: Sealer): ReadBody {
   const body = parseJson(bytes, EXAMPLE);
   refuseLookalikes(body);
-  const parsed = NewJob.safeParse(body);
+  const parsed = parse(body);
   if (parsed.success) {
     if (bytes.length > WORKFLOW_BYTES) refuseLargeGraph(parsed.data);
     const { secrets, ...job } = parsed.data;
     if (!secrets) return { job, bodySha256: sha256Hex(canonicalJson(body)), sealedSecrets: undefined };
-    const unsecret = { ...(body as object), secrets: box.digest(canonicalJson(secrets)) }; // an object: NewJob took it
+    const unsecret = { ...body, secrets: box.digest(canonicalJson(secrets)) };
     const sealedSecrets = box.seal(JSON.stringify(secrets), tenant);
     return { job, bodySha256: sha256Hex(canonicalJson(unsecret)), sealedSecrets };
   }
@@ -50,6 +50,14 @@ export function readSubmission(bytes: Buffer, { box, tenant }: Sealer): ReadBody
     : new ApiError("invalid_request", `${fields} wrong${first}; see details, and /docs for what is taken`, { details });
 }
 
+/** As the schema does; a plain graph is not copied through it. */
+function parse(body: object): ReturnType<typeof NewJob.safeParse> {
+  const { workflow }: { readonly workflow?: unknown } = body;
+  if (!isPlainWorkflow(workflow)) return NewJob.safeParse(body);
+  const parsed = NewJob.safeParse({ ...body, workflow: {} });
+  return parsed.success ? { ...parsed, data: { ...parsed.data, workflow } } : parsed;
+}
+
 /** The body may be large because its inputs hold data: URIs; what becomes the graph may not. */
 function refuseLargeGraph({ workflow, params }: NewJob): void {
   if (Buffer.byteLength(JSON.stringify([workflow, params])) <= WORKFLOW_BYTES) return;
@@ -60,7 +68,7 @@ function refuseLargeGraph({ workflow, params }: NewJob): void {
 }
 
 /** What people send most often instead of what is meant: say so in their words, not in a schema's. */
-function refuseLookalikes(body: unknown): void {
+function refuseLookalikes(body: unknown): asserts body is object {
   if (typeof body !== "object" || body === null || Array.isArray(body))
     throw new ApiError("invalid_request", `The body must be a JSON object such as ${EXAMPLE}`);
   const { workflow } = body as { workflow?: unknown }; // an object, see above

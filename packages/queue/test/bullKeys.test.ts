@@ -1,0 +1,105 @@
+import { NewJob, type NewJobBody } from "@comfyq/contract";
+import { FlowProducer, type JobsOptions, Queue } from "bullmq";
+import type { Redis } from "ioredis";
+import { afterAll, expect, test } from "vitest";
+import { connectRedis } from "../src/connection.ts";
+import { toBullPriority } from "../src/envelopes.ts";
+import { SETTINGS } from "../src/settings.ts";
+import { setup } from "./setup.ts";
+
+/** Our script writes BullMQ's keys itself, in one step with our own; here BullMQ makes the same jobs, and both are compared. */
+const own = await setup();
+const redis = connectRedis(own.redis.url, "worker");
+afterAll(async () => {
+  redis.disconnect();
+  await own[Symbol.asyncDispose]();
+});
+
+const RUN_AT = "2126-01-01T00:00:00Z";
+const WEBHOOK = { url: "http://127.0.0.1/", events: ["job.succeeded" as const] };
+const IDS = ["a", "b", "c", "d", "e"].map((letter) => `00000000-0000-7000-8000-00000000000${letter}`);
+const BODIES: readonly Partial<NewJobBody>[] = [
+  {},
+  { priority: 9 },
+  { priority: -3, webhook: WEBHOOK },
+  { run_at: RUN_AT },
+  { run_at: RUN_AT, webhook: WEBHOOK },
+];
+
+/** Every key of BullMQ's under a prefix, by type, without what the moment decides. */
+async function keysUnder(prefix: string): Promise<Record<string, unknown>> {
+  const names = (await redis.keys(`${prefix}:*`)).filter((name) => /:(jobs-default|settlements):/.test(name)).sort();
+  const read = async (name: string) => [
+    name.slice(prefix.length + 1),
+    withoutMoments(await contentOf(redis, name), prefix),
+  ];
+  return Object.fromEntries(await Promise.all(names.map(read)));
+}
+
+async function contentOf(client: Redis, name: string): Promise<unknown> {
+  const type = await client.type(name);
+  if (type === "hash") return sorted(await client.hgetall(name));
+  if (type === "zset") return client.zrange(name, 0, "-1", "WITHSCORES");
+  if (type === "set") return (await client.smembers(name)).sort();
+  if (type === "list") return client.lrange(name, 0, -1);
+  if (type === "stream") return (await client.xrange(name, "-", "+")).map(([, fields]) => fields);
+  return client.get(name);
+}
+
+/** `opts`, `data` and `parent` are JSON, whose keys Lua writes in no order. */
+function sorted(hash: Record<string, string>): Record<string, unknown> {
+  const value = (name: string, text: string) => (/^(opts|data|parent)$/.test(name) ? JSON.parse(text) : text);
+  return Object.fromEntries(Object.entries(hash).map(([name, text]) => [name, value(name, text)]));
+}
+
+/** Moments of today become one word, and so does what is counted from them; those of the next century stay. */
+function withoutMoments(value: unknown, prefix: string): unknown {
+  const text = JSON.stringify(value).replaceAll(prefix, "P");
+  return JSON.parse(text.replaceAll(/"?\b1[78]\d{11}\b"?/g, '"now"').replaceAll(/"?\b3\d{12}\b"?/g, '"delay"'));
+}
+
+function optionsOf(id: string, { priority = 0, run_at }: Partial<NewJobBody>): JobsOptions {
+  const delay = run_at === undefined ? 0 : Date.parse(run_at) - Date.now();
+  const kept = { removeOnComplete: false, removeOnFail: false, attempts: 1, stackTraceLimit: 0 };
+  return { jobId: id, priority: toBullPriority(priority), delay, ...kept };
+}
+
+test("a submission leaves in BullMQ's keys what BullMQ itself would have left", async () => {
+  const settings = { connection: redis, prefix: "theirs", streams: { events: { maxLen: SETTINGS.bullEventsLength } } };
+  const queues = [new Queue("jobs-default", settings), new Queue("settlements", settings)] as const;
+  const flow = new FlowProducer({ connection: redis, prefix: "theirs" });
+  await Promise.all(queues.map((queue) => queue.waitUntilReady()));
+  for (const [at, body] of BODIES.entries()) {
+    const id = IDS[at] ?? "";
+    const job = NewJob.parse({ workflow: {}, ...body });
+    await own.producer.submit({ id, tenant: "t", job, bodySha256: "x" });
+    const opts = optionsOf(id, body);
+    if (!body.webhook) await queues[0].add("job", { v: 1, tenant: "t" }, opts);
+    else {
+      const child = { name: "job", queueName: "jobs-default", data: { v: 1, tenant: "t" } };
+      await flow.add({
+        name: "settlement",
+        queueName: "settlements",
+        data: { v: 1, tenant: "t", jobId: id, what: "ended" },
+        opts: { jobId: id, attempts: 1_000_000, backoff: { type: "fixed", delay: 5_000 }, stackTraceLimit: 1 },
+        children: [{ ...child, opts: { ...opts, ignoreDependencyOnFailure: true } }],
+      });
+    }
+  }
+  const [ours, theirs] = [await keysUnder("comfyq"), await keysUnder("theirs")];
+  // Which version opened the queue is noted by BullMQ's Queue, when somebody opens one.
+  for (const name of ["jobs-default:meta", "settlements:meta"]) {
+    expect(theirs[name]).toMatchObject(ours[name] as object); // a hash
+    delete ours[name];
+    delete theirs[name];
+  }
+  expect(ours).toEqual(theirs);
+  await Promise.all([...queues, flow].map((part) => part.close()));
+});
+
+test("a job added to a paused queue wakes nobody", async () => {
+  await redis.hset("comfyq:jobs-paused:meta", "paused", 1);
+  await own.submit({ pool: "paused" });
+  expect(await redis.exists("comfyq:jobs-paused:marker")).toBe(0);
+  expect(await redis.zcard("comfyq:jobs-paused:prioritized")).toBe(1);
+});
