@@ -1,4 +1,4 @@
-import { assetIdsOf, type JobEvent, type JobFacts, type NewJob } from "@comfyq/contract";
+import { assetIdsOf, type JobEvent, type JobFacts } from "@comfyq/contract";
 import { nowMs } from "./clock.ts";
 import { type JobEnvelope, type JobSubmission, type RecordHead, type Settlement, toBullPriority } from "./envelopes.ts";
 import { orUnavailable, QueueError } from "./errors.ts";
