@@ -16,7 +16,7 @@ const CLIENTS = 64;
 const PAYLOAD_BYTES = 10_000;
 
 /** A graph of about 10 KB as JSON, with links between its nodes. */
-export function payload() {
+function payload() {
   const workflow: Record<string, unknown> = {
     "1": { class_type: "EmptyImage", inputs: { width: 64, height: 64, batch_size: 1, color: 0 } },
   };
@@ -29,7 +29,7 @@ export function payload() {
 }
 
 /** From now on every caller needs the key that is returned. */
-export async function lockDoor({ system }: Rig): Promise<string> {
+async function lockDoor({ system }: Rig): Promise<string> {
   const key = newSecret("cq_live");
   const [tenant, created_at] = ["bench", "2026-01-01T00:00:00Z"];
   const stored = {
@@ -46,7 +46,7 @@ export async function lockDoor({ system }: Rig): Promise<string> {
 }
 
 /** A render that outlasts the benchmark: the worker lives, and tells its classes, but takes nothing more. */
-export async function occupy({ system }: Rig): Promise<void> {
+async function occupy({ system }: Rig): Promise<void> {
   const { id } = await system.submit({
     workflow: {
       "1": { class_type: "SimSleep", inputs: { ms: 3_600_000, steps: 0 } },

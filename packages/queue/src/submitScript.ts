@@ -98,7 +98,7 @@ return {old[1] and "completed" or "new", call("HGET", KEYS[1], "created_at_ms"),
 `);
 
 /** What BullMQ keeps of one of its jobs. */
-export interface BullPaper {
+interface BullPaper {
   readonly data: string;
   readonly opts: string;
 }
