@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Answer, OutgoingBody } from "./call.ts";
 import { sleep } from "./clock.ts";
+import { checkDialect, knowsConditions } from "./dialect.ts";
 import { FakeS3Error } from "./fakeS3Error.ts";
 import { falsify } from "./falsify.ts";
 import type { ActiveFault, FaultBoard } from "./faults.ts";
@@ -59,15 +60,23 @@ function cutIfLost(struck: ActiveFault | undefined): void {
 
 function admit({ stand, request }: Exchange): Admitted {
   try {
-    const target = readTarget(request);
+    const { dialect } = stand.world;
+    const target = readTarget(request, dialect);
     const proof = proveSignature(target, stand.credentials, stand.world.nowMs());
     const operation = chooseOperation(target);
+    checkDialect(dialect, { operation, headers: target.headers, payloadHash: proof.payloadHash });
     stand.counters.count(operation);
-    return { target, operation, proof };
+    return { target: knowsConditions(dialect) ? target : withoutConditions(target), operation, proof };
   } catch (error) {
     stand.counters.refusedRequests += 1;
     throw error;
   }
+}
+
+function withoutConditions(target: Target): Target {
+  const isRead = target.method === "GET" || target.method === "HEAD";
+  const { "if-none-match": _noneMatch, "if-match": _match, ...headers } = target.headers;
+  return isRead ? target : { ...target, headers };
 }
 
 async function perform(exchange: Exchange, admitted: Admitted, struck: ActiveFault | undefined): Promise<Answer> {

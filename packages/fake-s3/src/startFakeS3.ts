@@ -1,6 +1,7 @@
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { nowMs } from "./clock.ts";
+import type { Dialect } from "./dialect.ts";
 import { FaultBoard, type Faults } from "./faults.ts";
 import { type Bandwidth, Link } from "./link.ts";
 import { type Stand, serve } from "./serve.ts";
@@ -20,6 +21,8 @@ export interface FakeS3Options {
   readonly dir?: string | undefined;
   /** Without `dir`: blobs larger than this are checked and counted, but read as zeros. Default: all are kept. */
   readonly forgetAboveBytes?: number | undefined;
+  /** Whose S3 it behaves like; default `aws`. */
+  readonly dialect?: Dialect | undefined;
   /** Smallest size of every part but the last; default 5 MiB, as in S3. */
   readonly smallestPartBytes?: number | undefined;
   /** Longest page of a listing; default 1000, as in S3. */
@@ -53,6 +56,7 @@ export async function startFakeS3(options: FakeS3Options): Promise<FakeS3> {
   const world = await openWorld(
     { dir: options.dir, forgetAboveBytes: options.forgetAboveBytes },
     {
+      dialect: options.dialect ?? "aws",
       smallestPartBytes: options.smallestPartBytes ?? SMALLEST_PART_BYTES,
       mostKeysPerPage: options.mostKeysPerPage ?? MOST_KEYS_PER_PAGE,
       nowMs: clock,

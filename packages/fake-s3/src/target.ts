@@ -1,4 +1,5 @@
 import type { IncomingMessage } from "node:http";
+import type { Dialect } from "./dialect.ts";
 import { FakeS3Error } from "./fakeS3Error.ts";
 import { decode, parseQuery, type QueryPair } from "./query.ts";
 
@@ -21,15 +22,16 @@ export interface Target {
 const LONGEST_KEY_BYTES = 1024;
 
 /**
- * Reads bucket and key from the path (`/bucket/key`) or from the host (`bucket.localhost`).
+ * Reads bucket and key from the path (`/bucket/key`) or from the host (`bucket.localhost`; MinIO has
+ * none unless it is told its own name).
  * The path is taken as it came, never normalised: `..` and `//` are ordinary characters of a key.
  */
-export function readTarget(request: IncomingMessage): Target {
+export function readTarget(request: IncomingMessage, dialect: Dialect): Target {
   const [rawPath = "/", rawQuery = ""] = splitOnce(request.url ?? "/", "?");
   const pairs = parseQuery(rawQuery);
   const headers = readHeaders(request, pairs);
   const path = decode(rawPath);
-  const { bucket, key } = locate(path, headers["host"] ?? "");
+  const { bucket, key } = locate(path, dialect === "minio" ? "" : (headers["host"] ?? ""));
   if (Buffer.byteLength(key) > LONGEST_KEY_BYTES) throw new FakeS3Error("KeyTooLongError", "Your key is too long");
   return { method: request.method ?? "GET", path, pairs, query: new Map(pairs), headers, bucket, key };
 }

@@ -2,6 +2,7 @@ import { join } from "node:path";
 import type { Blob, BlobShelf } from "./blobShelf.ts";
 import { Bucket } from "./bucket.ts";
 import type { ChecksumAlgorithm } from "./checksums.ts";
+import type { Dialect } from "./dialect.ts";
 import { FakeS3Error } from "./fakeS3Error.ts";
 import { openFolderShelf } from "./folderShelf.ts";
 import { openMemoryShelf } from "./memoryShelf.ts";
@@ -34,6 +35,7 @@ export interface World {
   readonly uploads: Map<string, MultipartUpload>;
   readonly shelf: BlobShelf;
   readonly index: ObjectIndex;
+  readonly dialect: Dialect;
   readonly smallestPartBytes: number;
   readonly mostKeysPerPage: number;
   readonly nowMs: () => number;
@@ -49,7 +51,7 @@ interface Shelving {
 
 export async function openWorld(
   { dir, forgetAboveBytes }: Shelving,
-  rules: Pick<World, "smallestPartBytes" | "mostKeysPerPage" | "nowMs">,
+  rules: Pick<World, "dialect" | "smallestPartBytes" | "mostKeysPerPage" | "nowMs">,
 ): Promise<World> {
   const index = dir === undefined ? forgetfulIndex() : folderIndex(join(dir, "objects"));
   const loaded = await index.load();

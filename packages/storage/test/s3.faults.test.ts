@@ -319,3 +319,26 @@ test("a copy that the bucket refuses, or makes of half the object, is told", asy
   s3.fake.faults.add({ kind: "truncate", toBytes: 4, on: ["HeadObject"], keyPrefix: "some/prefix/b" });
   expect((await failure(s3.storage.copy("a", "b"))).code).toBe("size_mismatch");
 });
+
+test.each(["r2", "old"] as const)(
+  "a store that does not know checksums (%s) is unsupported, and told which setting mends it",
+  async (dialect) => {
+    await using s3 = await openTestS3({ checksums: "when_supported" }, { dialect });
+    for (const size of [10, 2_000_000]) {
+      const error = await failure(s3.storage.put("a", streamOf(Buffer.alloc(size)), { ...PNG, sizeBytes: size }));
+      expect(error).toMatchObject({ code: "unsupported", message: expect.stringContaining("S3_CHECKSUMS") });
+    }
+    expect((await failure(s3.storage.put("a", streamOf(Buffer.alloc(TWO_PARTS)), PNG))).code).toBe("unsupported");
+    expect(s3.fake.stats()).toMatchObject({ objects: 0, openUploads: 0 });
+    const mended = s3.open("s3://bucket-1", { checksums: "when_required" });
+    await mended.put("a", streamOf(Buffer.alloc(2_000_000)), { ...PNG, sizeBytes: 2_000_000 });
+    expect((await mended.head("a"))?.totalBytes).toBe(2_000_000);
+  },
+);
+
+test("a store that does not see If-None-Match is found out before any job trusts it", async () => {
+  await using s3 = await openTestS3({ checksums: "when_required" }, { dialect: "old" });
+  const error = await failure(s3.storage.check());
+  expect(error).toMatchObject({ code: "unsupported", message: expect.stringContaining("If-None-Match") });
+  expect(s3.fake.stats().objects).toBe(0);
+});

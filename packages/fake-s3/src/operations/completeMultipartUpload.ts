@@ -4,6 +4,7 @@ import { type Answer, type Call, xmlAnswer } from "../call.ts";
 import { type Checksum, checksumHeader, compositeChecksum, startChecksum } from "../checksums.ts";
 import { commitObject } from "../commitObject.ts";
 import { checkWriteConditions } from "../conditions.ts";
+import { checkPartSizes } from "../dialect.ts";
 import { FakeS3Error } from "../fakeS3Error.ts";
 import { receiveText } from "../receiveBody.ts";
 import { findBucket, type MultipartUpload, type Part, type World } from "../world.ts";
@@ -16,6 +17,7 @@ export async function completeMultipartUpload(call: Call): Promise<Answer> {
   const upload = findUpload(call);
   const parts = chooseParts(upload, await receiveText(call));
   checkSizes(parts, world.smallestPartBytes);
+  checkPartSizes(world.dialect, parts);
   const checksum = await checksumOf(world, upload, parts);
   const wanted = checksum && target.headers[checksumHeader(checksum.algorithm)];
   if (wanted !== undefined && wanted !== checksum?.value) {

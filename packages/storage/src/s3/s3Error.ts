@@ -37,8 +37,14 @@ const CODE_OF: Readonly<Record<string, StorageErrorCode>> = {
 export function s3Error(error: unknown, doing: Doing): StorageError {
   if (error instanceof StorageError) return error;
   const failure = readSdkFailure(error);
-  const detail = failure.status === 0 ? failure.message : `${failure.status} ${failure.name}: ${failure.message}`;
+  const detail =
+    failure.status === 0 ? failure.message : `${failure.status} ${failure.name}: ${failure.message}${hintOf(failure)}`;
   return storageError(codeOf(failure, error), doing, { detail, cause: error });
+}
+
+/** What R2 and older stores say of today's checksums. */
+function hintOf({ status }: SdkFailure): string {
+  return status === 501 ? '; if it does not know checksums, set "when_required" (S3_CHECKSUMS)' : "";
 }
 
 export function readSdkFailure(error: unknown): SdkFailure {
