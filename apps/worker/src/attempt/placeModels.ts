@@ -19,7 +19,9 @@ const LOOK_AGAIN_MS = 500;
  */
 export async function placeModels(run: AttemptRun, tools: Tools): Promise<void> {
   const { job, signal } = run;
-  for (const wish of modelWishesOf(job.request.files, tools.config)) {
+  const wishes = modelWishesOf(job.request.files, tools.config);
+  if (wishes.length === 0) return;
+  for (const wish of wishes) {
     const caller = {
       tenant: job.tenant,
       secrets: () => run.secrets.open(),
