@@ -37,7 +37,9 @@ import { createStallPatience } from "./instance/stallPatience.ts";
 import { watchInstance } from "./instance/watchInstance.ts";
 import { measureWork } from "./measure.ts";
 import { createTurnstile } from "./media/turnstile.ts";
+import { measureModels } from "./models/measureModels.ts";
 import { openModelStore } from "./models/modelStore.ts";
+import { createModelsAhead } from "./models/modelsAhead.ts";
 import type { Tools } from "./tools.ts";
 import { type LoopOptions, workLoop } from "./workLoop.ts";
 
@@ -69,12 +71,17 @@ async function start(service: Service, config: WorkerConfig, log: Logger): Promi
   const instance = await startInstance(base);
   const tools = openTools(base, instance);
   const { inputs, secretBox } = supplies;
-  const ahead = startStageAhead({ claimer, inputs, secretBox, config, activity, log, signal: service.signal });
+  const { signal } = service;
+  const models = createModelsAhead(tools, signal);
+  const ahead = startStageAhead({ claimer, inputs, models, secretBox, config, activity, log, signal });
   startWork(service, { claimer, tools, activity, ahead });
   const health = await serveHealth(service, {
     host: config.COMFYQ_HEALTH_HOST,
     port: config.COMFYQ_HEALTH_PORT,
-    measure: (metrics) => measureWork(metrics, activity),
+    measure: (metrics) => {
+      measureWork(metrics, activity);
+      if (tools.models) measureModels(metrics, tools.models);
+    },
     checks: {
       redis: () => claimer.room.redis.ping(),
       comfyui: () => {

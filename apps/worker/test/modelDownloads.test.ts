@@ -261,6 +261,7 @@ test("what a process left that is no more is cleared away, and what it used may 
     models: {},
     downloads: { "loras/a.safetensors": { id: "dead", owner: "dead", reserved_bytes: 9 } },
     uses: { u: { owner: "dead", path: "loras/a.safetensors" } },
+    past: {},
     seen: {},
   };
   await writeFile(join(dir, ".comfyq/index.json"), JSON.stringify(index));

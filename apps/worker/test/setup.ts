@@ -23,6 +23,7 @@ import { createStallPatience } from "../src/instance/stallPatience.ts";
 import { watchInstance } from "../src/instance/watchInstance.ts";
 import { createTurnstile } from "../src/media/turnstile.ts";
 import { openModelStore } from "../src/models/modelStore.ts";
+import { createModelsAhead } from "../src/models/modelsAhead.ts";
 import type { Tools } from "../src/tools.ts";
 import { workLoop } from "../src/workLoop.ts";
 
@@ -196,7 +197,9 @@ async function openWorker(
     secretBox,
   };
   const signals = { stopping: stopping.signal, draining: draining.signal, leaving: leaving.signal };
-  const ahead = startStageAhead({ claimer, inputs, secretBox, config, activity, log, signal: stopping.signal });
+  const signal = stopping.signal;
+  const modelsAhead = createModelsAhead(tools, signal);
+  const ahead = startStageAhead({ claimer, inputs, models: modelsAhead, secretBox, config, activity, log, signal });
   const loop = workLoop({ claimer, tools, activity, ahead, ...signals });
   const close = async () => {
     if (stopping.signal.aborted) return;

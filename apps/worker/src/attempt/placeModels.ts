@@ -78,9 +78,9 @@ async function untilListed({ signal }: AttemptRun, { place, label }: ModelWish, 
  * forget them.
  */
 async function forgetOldContents(models: readonly PlacedModel[], tools: Tools): Promise<void> {
-  if (models.length === 0) return; // most jobs bring none, and most workers have no folder for them
   const { contents } = storeOf(tools);
-  const isKnown = ({ path, content }: PlacedModel) => [undefined, content].includes(contents.get(path));
-  if (!models.every(isKnown)) await tools.comfyui.free({ unloadModels: true, freeMemory: true });
+  const isOld = ({ path, content, hasPast }: PlacedModel) =>
+    contents.has(path) ? contents.get(path) !== content : hasPast;
+  if (models.some(isOld)) await tools.comfyui.free({ unloadModels: true, freeMemory: true });
   for (const { path, content } of models) contents.set(path, content);
 }

@@ -4,6 +4,7 @@ import { failPoint, type Logger, monotonicMs, sleep } from "@comfyq/runtime";
 import type { Activity } from "../activity.ts";
 import { lendSecrets } from "../attempt/jobSecrets.ts";
 import type { WorkerConfig } from "../config.ts";
+import type { ModelsAhead } from "../models/modelsAhead.ts";
 import { type ByteAccount, type ByteBudget, createByteBudget } from "./byteBudget.ts";
 import type { Inputs } from "./inputs.ts";
 import type { Staging } from "./stageInput.ts";
@@ -12,6 +13,7 @@ import { wishesOf } from "./wishes.ts";
 export interface AheadOptions {
   readonly claimer: Pick<Claimer, "peek">;
   readonly inputs: Inputs;
+  readonly models: ModelsAhead;
   readonly secretBox: SecretBox;
   readonly config: WorkerConfig;
   readonly activity: Activity;
@@ -123,7 +125,7 @@ class AheadStager implements StageAhead {
   }
 
   #begin(job: WaitingJob): void {
-    const { inputs, signal, config, log, secretBox } = this.#options;
+    const { inputs, models, signal, config, log, secretBox } = this.#options;
     const dropped = new AbortController();
     const account = this.#budget.open();
     const secrets = lendSecrets(job, secretBox);
@@ -145,6 +147,7 @@ class AheadStager implements StageAhead {
         if (!both.aborted) log.debug({ jobId: job.id, cause }, "an input could not be staged ahead");
       })
       .finally(() => secrets.forget());
+    models.begin(job);
     this.#ahead.set(job.id, { seenAtMs: monotonicMs(), account, dropped });
   }
 }

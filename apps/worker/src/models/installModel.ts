@@ -5,7 +5,7 @@ import type { Tools } from "../tools.ts";
 import { type Downloaded, downloadModel } from "./downloadModel.ts";
 import { chooseEviction } from "./makeRoom.ts";
 import { factsOf, freeBytesOf, giveName, takeOut } from "./modelFiles.ts";
-import { isSameFile } from "./modelIndex.ts";
+import { forgetModel, hasPast, isSameFile } from "./modelIndex.ts";
 import { type PlacedModel, type Placing, placed } from "./placing.ts";
 import { sourceName } from "./sourceName.ts";
 
@@ -58,7 +58,7 @@ async function makeRoom({ wish, caller, store, at }: Placing, { id }: Claim, mor
     const eviction = chooseEviction(index, moreBytes, { freeBytes, budgetBytes });
     if ("shortBytes" in eviction) throw full(wish.label, eviction.shortBytes, budgetBytes);
     const out = await takeOut(folder, eviction.evict);
-    for (const path of eviction.evict) delete index.models[path];
+    for (const path of eviction.evict) forgetModel(index, path);
     claimed.reserved_bytes += moreBytes;
     await save();
     counts.evictions += eviction.evict.length;
@@ -89,27 +89,28 @@ async function publish(placing: Placing, claim: Claim, got: Downloaded): Promise
   const { folder } = store;
   const part = folder.partFile(claim.id);
   const use = newId();
-  const isThere = await folder.change(caller.signal, async ({ index, nowMs, save }) => {
-    if (index.downloads[at.path]?.id !== claim.id) return false;
+  const installed = await folder.change(caller.signal, async ({ index, nowMs, save }) => {
+    if (index.downloads[at.path]?.id !== claim.id) return undefined;
     const [there, ours] = [await factsOf(at.file), index.models[at.path]];
     const mayReplace = claim.replaces === "ours" && ours !== undefined;
-    if (there && !(mayReplace && isSameFile(there, ours))) return false; // an operator's by now
+    if (there && !(mayReplace && isSameFile(there, ours))) return undefined; // an operator's by now
     const { size, mtimeMs } = await stat(part);
     const moments = { installed_at_ms: nowMs, used_at_ms: nowMs };
     const facts = { source: sourceName(wish.source.url), sha256: got.sha256, size_bytes: size, mtime_ms: mtimeMs };
+    forgetModel(index, at.path);
     index.models[at.path] = { ...facts, ...moments };
     index.uses[use] = { owner: folder.owner.id, path: at.path };
     delete index.downloads[at.path];
     await save();
-    if (await giveName(part, at.file, claim.replaces)) return true;
+    if (await giveName(part, at.file, claim.replaces)) return { hasPast: hasPast(index, at.path, got.sha256) };
     delete index.models[at.path];
     delete index.uses[use];
     await save();
-    return false;
+    return undefined;
   });
-  if (!isThere) return undefined;
+  if (!installed) return undefined;
   store.counts.downloads += 1;
-  return placed(placing, use, got.sha256);
+  return placed(placing, use, { content: got.sha256, ...installed });
 }
 
 async function giveUp({ store, at }: Placing, { id }: Claim): Promise<void> {

@@ -26,6 +26,8 @@ const ModelIndex = z.object({
   downloads: z.record(z.string(), z.object({ id: z.string(), owner: z.string(), reserved_bytes: z.number() })),
   /** By an id for each use: a running or preparing job's. */
   uses: z.record(z.string(), z.object({ owner: z.string(), path: z.string() })),
+  /** sha256 of the last model of ours that had this name and has it no more. */
+  past: z.record(z.string(), z.string()),
   /** Hashes of files that an operator put there, computed for a job that pins one. */
   seen: z.record(z.string(), FileFacts.extend({ sha256: z.string() })),
 });
@@ -43,7 +45,7 @@ export async function readIndex(folder: string): Promise<ModelIndex> {
   } catch (error) {
     if (!(error instanceof SyntaxError) && !isSystemError(error, "ENOENT")) throw error;
   }
-  return { v: 1, models: {}, downloads: {}, uses: {}, seen: {} };
+  return { v: 1, models: {}, downloads: {}, uses: {}, past: {}, seen: {} };
 }
 
 /** Replaces the index in one step. Only under the lock. */
@@ -62,6 +64,18 @@ export async function writeIndex(folder: string, index: ModelIndex): Promise<voi
 /** Is it the file that these facts were taken of? */
 export function isSameFile(a: FileFacts, b: FileFacts): boolean {
   return a.size_bytes === b.size_bytes && a.mtime_ms === b.mtime_ms;
+}
+
+/** Takes a model of ours out of the index; its content is remembered, for ComfyUI may still have it in memory. */
+export function forgetModel(index: ModelIndex, path: string): void {
+  const own = index.models[path];
+  if (own) index.past[path] = own.sha256;
+  delete index.models[path];
+}
+
+/** Had this name another content before? */
+export function hasPast(index: ModelIndex, path: string, sha256: string | undefined): boolean {
+  return index.past[path] !== undefined && index.past[path] !== sha256;
 }
 
 /** Does a job of a living worker use it, or is it being downloaded? */

@@ -25,7 +25,7 @@ export async function placeModel(wish: ModelWish, caller: ModelCaller, tools: To
   const placing: Placing = { wish, caller, store, at };
   for (;;) {
     const step = await decide(placing);
-    if (step.kind === "present") return placed(placing, step.use, step.content);
+    if (step.kind === "present") return placed(placing, step.use, step);
     if (step.kind === "unknown") await learnHash(placing, step.facts);
     else if (step.kind === "wait") await watchOther(placing, step.id);
     else {

@@ -16,12 +16,18 @@ export interface PlacedModel {
   readonly path: string;
   /** Names the content: another content under the same name has another. */
   readonly content: string;
+  /** This name had another content before, which ComfyUI may still have in memory. */
+  readonly hasPast: boolean;
   /** From now on it may be evicted. Never rejects, safe to repeat. */
   release(): Promise<void>;
 }
 
 /** Stands for a use that is in the index. */
-export function placed({ at, store }: Placing, use: string, content: string): PlacedModel {
+export function placed(
+  { at, store }: Placing,
+  use: string,
+  facts: Pick<PlacedModel, "content" | "hasPast">,
+): PlacedModel {
   const { folder } = store;
   const forget = () =>
     folder.change(new AbortController().signal, async ({ index, save }) => {
@@ -29,5 +35,6 @@ export function placed({ at, store }: Placing, use: string, content: string): Pl
       delete index.uses[use];
       await save();
     });
-  return { path: at.path, content, release: () => forget().catch(() => {}) }; // a folder that is away: it ends with its owner
+  const { content, hasPast } = facts;
+  return { path: at.path, content, hasPast, release: () => forget().catch(() => {}) }; // a folder that is away: it ends with its owner
 }

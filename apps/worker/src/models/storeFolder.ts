@@ -62,7 +62,8 @@ export async function openStoreFolder(dir: string, timeScale: number): Promise<S
           for (const [key, entry] of Object.entries(table)) if (entry.owner === owner.id) delete table[key];
         await save();
       });
-      await forget.catch(() => {}); // whoever comes next does it
+      const sweep = () => change(AbortSignal.timeout(GOODBYE_MS), async () => {}); // what it was writing is nobody's now
+      await forget.then(sweep).catch(() => {}); // whoever comes next does it
       await owner.stop();
     },
   };
