@@ -4,7 +4,7 @@ import { join } from "node:path";
 import type { JobFacts, Workflow } from "@comfyq/contract";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { safetensors, sha256, startModelSource } from "./modelSource.ts";
-import { eventually, isEnded, setup } from "./setup.ts";
+import { eventually, isEnded, setup, sleeper } from "./setup.ts";
 
 /** Loads a LoRA by name, and makes a picture. */
 function withLora(name: string): Workflow {
@@ -49,8 +49,8 @@ async function storeFiles(dir: string): Promise<readonly string[]> {
 
 /** A house with workers that share one models folder, and a source of models. */
 async function furnished(settings: Readonly<Record<string, string>> = {}) {
+  const dir = await modelsDir(); // first, so that it goes last
   const house = await setup();
-  const dir = await modelsDir();
   const source = await startModelSource();
   return {
     house,
@@ -126,6 +126,33 @@ describe("a model that a job brings", () => {
     source.release();
     expect((await until(id, isEnded)).status).toBe("succeeded");
   });
+});
+
+test("a content that is new under a known name is loaded anew: ComfyUI is told to forget what it has by that name", async () => {
+  const { house, source, furnish, submitLora, until } = await furnished();
+  const { simulator } = await furnish();
+  const [old, wanted] = [safetensors(1_000, 1), safetensors(1_000, 2)];
+  await until(await submitLora("fox.safetensors", source.serve("/old", old)), isEnded);
+  expect(simulator.stats().requests["POST /free"] ?? 0).toBe(0);
+  const pinned = { "/models/loras/fox.safetensors": { url: source.serve("/new", wanted), sha256: sha256(wanted) } };
+  const id = await house.submit(withLora("fox.safetensors"), { files: pinned });
+  expect((await until(id, isEnded)).status).toBe("succeeded");
+  expect(simulator.stats().requests["POST /free"]).toBe(1);
+});
+
+test("the models of the next job are brought while this one renders", async () => {
+  const { house, dir, source, furnish, submitLora, until } = await furnished();
+  await furnish({ COMFYQ_STAGE_AHEAD_JOBS: "1" });
+  const busy = await house.submit(sleeper(60_000, 1_000));
+  await until(busy, ({ stage }) => stage === "rendering");
+  const next = await submitLora("fox.safetensors", source.serve("/fox", safetensors(1_000)));
+  await eventually(
+    async () => (await readdir(dir)).includes("loras") && (await readdir(join(dir, "loras"))).length === 1,
+  );
+  expect((await until(busy, () => true)).status).toBe("running");
+  await house.producer.cancel("default", busy);
+  expect((await until(next, isEnded)).status).toBe("succeeded");
+  expect(source.requests).toEqual(["GET /fox"]);
 });
 
 describe("a worker without a models folder", () => {

@@ -151,6 +151,17 @@ test("gotcha 48: a new model file is there for the next request", async () => {
   expect((await fetch(`${simulator.url}/models/nonsense`)).status).toBe(404);
 });
 
+test("two servers may share a models folder outside of their own, and a folder with a dot is no kind of model", async () => {
+  const modelsDir = join((await start()).dir, "shared");
+  mkdirSync(join(modelsDir, "loras"), { recursive: true });
+  mkdirSync(join(modelsDir, ".hidden"));
+  writeFileSync(join(modelsDir, "loras", "a.sft"), "");
+  for (const { url } of [await start({ models: {}, modelsDir }), await start({ models: {}, modelsDir })]) {
+    expect(await readJson(fetch(`${url}/models/loras`))).toEqual(["a.sft"]);
+    expect(await readJson(fetch(`${url}/models`))).not.toContain(".hidden");
+  }
+});
+
 test("gotcha 49: SaveVideo's files stand under images, with animated beside them", async () => {
   const simulator = await start();
   const graph = {

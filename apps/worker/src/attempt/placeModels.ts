@@ -1,6 +1,7 @@
 import type { Progress } from "@comfyq/contract";
 import { monotonicMs, sleep } from "@comfyq/runtime";
 import { JobError } from "../jobError.ts";
+import { holdModel } from "../models/holdModel.ts";
 import { storeOf } from "../models/modelStore.ts";
 import { type ModelWish, modelWishesOf } from "../models/modelWish.ts";
 import { placeModel } from "../models/placeModel.ts";
@@ -34,6 +35,16 @@ export async function placeModels(run: AttemptRun, tools: Tools): Promise<void> 
     await untilListed(run, wish, tools);
   }
   await forgetOldContents(run.models, tools);
+}
+
+/** A prompt that an earlier attempt left uses its models still: they stay, as if this one had placed them. */
+export async function holdModels(run: AttemptRun, tools: Tools): Promise<void> {
+  if (!tools.models || run.models.length > 0) return;
+  for (const wish of modelWishesOf(run.job.request.files, tools.config)) {
+    const model = await holdModel(wish, run.signal, tools).catch(() => undefined); // it renders without our help
+    if (model) run.models.push(model);
+  }
+  run.signal.throwIfAborted();
 }
 
 /** Tells how far it is, once for each percent. */

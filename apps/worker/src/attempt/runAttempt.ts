@@ -4,7 +4,7 @@ import type { Tools } from "../tools.ts";
 import { type AttemptRun, historyOf, type StepTimes } from "./attempt.ts";
 import { findManifest } from "./findManifest.ts";
 import { placeInputs } from "./placeInputs.ts";
-import { placeModels } from "./placeModels.ts";
+import { holdModels, placeModels } from "./placeModels.ts";
 import { renderPrompt } from "./renderPrompt.ts";
 import { sealManifest } from "./sealManifest.ts";
 import { storeOutputs } from "./storeOutputs.ts";
@@ -26,6 +26,7 @@ export async function runAttempt(run: AttemptRun, tools: Tools): Promise<Manifes
       return placeInputs(run, tools);
     });
   const prompt = await submitOrRejoin(run, prepare, tools); // ...or have left its prompt running
+  await holdModels(run, tools);
   // A Redis that fell back to what it was a moment ago has forgotten attempts, and counts them from 1 again.
   const forgotten = job.epoch === 1 ? findManifest(run, tools) : undefined;
   const rendered = await timed(times, "renderMs", () => renderPrompt(run, prompt, tools));

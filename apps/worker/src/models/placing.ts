@@ -24,7 +24,7 @@ export interface PlacedModel {
 
 /** Stands for a use that is in the index. */
 export function placed(
-  { at, store }: Placing,
+  { at, store }: Pick<Placing, "at" | "store">,
   use: string,
   facts: Pick<PlacedModel, "content" | "hasPast">,
 ): PlacedModel {
