@@ -66,12 +66,16 @@ export async function readSubmitted(redis: Redis, names: Names, jobId: string): 
   return { job, sealedSecrets: papers.sealedSecrets };
 }
 
+/** `RecordHead` with every key named: one that is forgotten is a mistake of types, not a wish that nobody hears. */
+type WholeHead = { readonly [Key in keyof Required<RecordHead>]: RecordHead[Key] };
+
 /** The half of a job that lists show. By hand: the job has been through its schema. */
-export function headOf(job: NewJob): RecordHead {
-  const { metadata, tags, priority, timeout_s, max_attempts, run_at, expires_in_s, webhook } = job;
+export function headOf(job: NewJob): WholeHead {
+  const { metadata, tags, priority, timeout_s, max_attempts, run_at, expires_in_s, webhook, output } = job;
   const nodesTotal = Object.keys(job.workflow).length;
   const bringsModels = Object.keys(job.files).some((destination) => destination.startsWith(MODEL_DESTINATION));
-  return { metadata, tags, priority, timeout_s, max_attempts, run_at, expires_in_s, webhook, nodesTotal, bringsModels };
+  const asked = { metadata, tags, priority, timeout_s, max_attempts, run_at, expires_in_s, webhook, output };
+  return { ...asked, nodesTotal, bringsModels };
 }
 
 /** The other half, which only the worker needs. */

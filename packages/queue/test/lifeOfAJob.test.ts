@@ -136,3 +136,22 @@ test("a job that expired while it waited ends as expired, with what to do", asyn
   expect(job).toMatchObject({ status: "expired", error: { code: "expired", blame: "customer" } });
   expect(jobFailure("expired", "x").retryable).toBe(false);
 });
+
+test("whatever a customer asks of a job reaches its worker and its retry: no field is dropped on the way", async () => {
+  await using house = await setup();
+  const asked = {
+    metadata: { order: "42" },
+    tags: ["a"],
+    priority: 3,
+    timeout_s: 77,
+    max_attempts: 5,
+    expires_in_s: 3_000,
+    webhook: { url: "https://example.com/told" },
+    output: { prefix: "campaign", convert: { format: "webp", quality: 80 }, inline: true } as const,
+  };
+  const id = await house.submit(asked);
+  const held = await claimOne(await house.claimer());
+  expect(held.head).toMatchObject(asked);
+  expect((await house.producer.submitted("default", id))?.job).toMatchObject(asked);
+  await held.end({ kind: "failed", error: nodeFailed });
+});
