@@ -188,7 +188,8 @@ describe("what is no image", () => {
   test.each<[string, Buffer]>([
     ["an HTML page", text("\n<!DOCTYPE html><html><body>404")],
     ["an HTML page", text("<!-- x -->\n<html lang=de>")],
-    ["an XML document", text('<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>')],
+    ["an error in XML", text('<?xml version="1.0"?>\n<Error><Code>AccessDenied</Code></Error>')],
+    ["an XML document", text('<?xml version="1.0"?><COLLADA/>')],
     ["JSON", text('{"error": "not found"}')],
     ["an SVG", text('<svg xmlns="http://www.w3.org/2000/svg"/>')],
     ["a zip archive", join(text("PK\x03\x04"), Buffer.alloc(100))],
@@ -207,10 +208,21 @@ describe("what is no image", () => {
     const page = text("<html>please log in</html>");
     expect(await fate(page, "anything", ".mp4")).toContain("gave an HTML page instead of a file");
     expect(await fate(page, "anything", ".html")).toBe("taken");
+    expect(await fate(text("<Error><Code>NoSuchKey</Code></Error>"), "anything", ".wav")).toContain(
+      "gave an error in XML",
+    );
   });
 
   test("any other file passes by where nobody wants an image: sound, films, archives, text", async () => {
-    for (const bytes of [text("PK\x03\x04"), text("ID3"), text("OggS"), text("words"), text('{"a":1}'), text("fLaC")])
+    for (const bytes of [
+      text("PK\x03\x04"),
+      text("ID3"),
+      text("OggS"),
+      text("words"),
+      text('{"a":1}'),
+      text("fLaC"),
+      text("<?xml version='1.0'?><COLLADA/>"),
+    ])
       expect(await fate(bytes, "anything", ".bin")).toBe("taken");
   });
 

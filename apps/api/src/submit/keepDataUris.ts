@@ -1,6 +1,6 @@
 import { Readable } from "node:stream";
 import { type InputSource, type NewJob, parseDataUri } from "@comfyq/contract";
-import { createDigest } from "../objects/digest.ts";
+import { digestOf } from "../objects/digest.ts";
 import { keepAsset } from "../objects/keepAsset.ts";
 import type { Rooms } from "../rooms.ts";
 
@@ -33,10 +33,8 @@ async function keepOne(rooms: Rooms, tenant: string, source: InputSource): Promi
   const data = source.url.length > SHORT ? parseDataUri(source.url) : undefined;
   if (!data) return source;
   const { bytes, contentType } = data;
-  const digest = await createDigest();
-  digest.update(bytes);
   const { asset } = await keepAsset(rooms, tenant, {
-    ...digest.end(),
+    ...(await digestOf(bytes)),
     sizeBytes: bytes.length,
     name: "inline",
     contentType,

@@ -20,10 +20,10 @@ export function lendSecrets(job: Pick<HeldJob, "tenant" | "sealedSecrets">, box:
     open: () => {
       if (opened) return opened;
       opened = openSealed(job, box);
-      for (const value of Object.values(opened)) unhide.push(hideValue(value));
+      for (const value of Object.values(opened)) unhide.push(...partsOf(value).map(hideValue));
       return opened;
     },
-    scrub: (failure) => (opened ? withoutValues(failure, Object.values(opened)) : failure),
+    scrub: (failure) => (opened ? withoutValues(failure, Object.values(opened).flatMap(partsOf)) : failure),
     forget: () => {
       for (const show of unhide.splice(0)) show();
       opened = undefined;
@@ -37,6 +37,21 @@ export function comfySecretsOf(secrets: JobSecrets): Readonly<Record<string, str
     (name) => [name, Object.hasOwn(secrets, name) ? secrets[name] : undefined] as const,
   );
   return Object.fromEntries(entries.flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])));
+}
+
+/** A secret, and those that it is made of: the token after a scheme, the keys inside JSON. */
+function partsOf(secret: string): readonly string[] {
+  const [, token] = /^\S+ (\S+)$/.exec(secret) ?? [];
+  return [secret, ...(token === undefined ? [] : [token]), ...textsInJson(secret)];
+}
+
+function textsInJson(secret: string): readonly string[] {
+  if (!secret.startsWith("{")) return [];
+  try {
+    return Object.values(JSON.parse(secret) as object).filter((part) => typeof part === "string"); // an object: it begins so
+  } catch {
+    return [];
+  }
 }
 
 function openSealed({ tenant, sealedSecrets }: Pick<HeldJob, "tenant" | "sealedSecrets">, box: SecretBox): JobSecrets {

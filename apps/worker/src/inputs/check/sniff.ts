@@ -68,16 +68,18 @@ function isBmp(bytes: Buffer): boolean {
   return [12, 16, 40, 52, 56, 64, 108, 124].includes(bytes.readUInt32LE(14));
 }
 
+/** In UTF-8, read as Latin-1. */
+const BYTE_ORDER_MARK = /^\u00ef\u00bb\u00bf/;
+const HTML = /^(?:<!--.*?-->\s*)?<(?:!doctype html|html|head|body|script|title)\b/s;
+/** What S3 and its like say instead of a file. */
+const XML_ERROR = /^(?:<\?xml[^>]*>\s*)?<error\b/;
+
 function sniffText(text: string): Sniffed | undefined {
-  const start = text
-    .replace(/^\xef\xbb\xbf/, "")
-    .trimStart()
-    .slice(0, 200)
-    .toLowerCase();
-  if (/^(?:<!--.*?-->\s*)?<(?:!doctype html|html|head|body|script|title)\b/s.test(start))
-    return { kind: "page", name: "an HTML page" };
+  const start = text.replace(BYTE_ORDER_MARK, "").trimStart().slice(0, 200).toLowerCase();
+  if (HTML.test(start)) return { kind: "page", name: "an HTML page" };
+  if (XML_ERROR.test(start)) return { kind: "page", name: "an error in XML" };
   if (start.startsWith("<svg")) return { kind: "document", name: "an SVG" };
-  if (start.startsWith("<?xml") || /^<error>/.test(start)) return { kind: "page", name: "an XML document" };
+  if (start.startsWith("<?xml")) return { kind: "document", name: "an XML document" };
   if (/^[{[]\s*["{}[\]]/.test(start)) return { kind: "document", name: "JSON" };
   return undefined;
 }
