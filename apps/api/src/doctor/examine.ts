@@ -1,8 +1,10 @@
-import type { DoctorCheck, DoctorReport, WorkerBeat } from "@comfyq/contract";
+import type { DoctorCheck, DoctorReport } from "@comfyq/contract";
 import type { RedisFacts } from "@comfyq/queue";
 import { nowMs } from "@comfyq/runtime";
 import { isLoopbackHost } from "../auth/loopback.ts";
 import type { Rooms } from "../rooms.ts";
+import { fail, ok, warn } from "./check.ts";
+import { workerCheck } from "./workerCheck.ts";
 
 const OLDEST_REDIS = [6, 2];
 /** Between the clocks of Redis and this process: beyond it, delays and deadlines are off by as much. */
@@ -87,27 +89,6 @@ async function examineFleet({ producer }: Rooms): Promise<readonly DoctorCheck[]
   }
 }
 
-function workerCheck(worker: WorkerBeat): DoctorCheck {
-  const name = `worker ${worker.id}`;
-  const version =
-    worker.comfyui_version === null ? "ComfyUI has not answered yet" : `ComfyUI ${worker.comfyui_version}`;
-  const found = `${worker.state}, pool ${worker.pool}, ${version} at ${worker.instance}${worker.reason ? `: ${worker.reason}` : ""}`;
-  if (worker.state === "unready")
-    return fail(
-      name,
-      found,
-      "do as the reason says; or start ComfyUI at this address, or correct the worker's COMFYUI_URL",
-    );
-  if (worker.state === "quarantined")
-    return fail(
-      name,
-      found,
-      "look at this ComfyUI's log, and restart it; the worker goes on when a canary renders there",
-    );
-  if (worker.state === "starting") return warn(name, found, "wait a moment; if it stays so, look at the worker's log");
-  return ok(name, found);
-}
-
 /** Looks at the newest thousand jobs of the day at most: more would keep who asked waiting. */
 async function examinePoison({ producer }: Rooms, tenant: string): Promise<readonly DoctorCheck[]> {
   const createdAfterMs = nowMs() - POISON_WITHIN_MS;
@@ -133,18 +114,6 @@ function examineKeys({ keys, settings }: Rooms): DoctorCheck {
   return isLoopbackHost(settings.COMFYQ_HOST) && !keys.isRequired()
     ? ok("api keys", "none, and none needed: only this machine can reach the API")
     : fail("api keys", "none can be used: every call is refused", "make one with comfyq keys");
-}
-
-function ok(name: string, found: string): DoctorCheck {
-  return { name, state: "ok", found, advice: null };
-}
-
-function warn(name: string, found: string, advice: string): DoctorCheck {
-  return { name, state: "warn", found, advice };
-}
-
-function fail(name: string, found: string, advice: string): DoctorCheck {
-  return { name, state: "fail", found, advice };
 }
 
 function messageOf(error: unknown): string {

@@ -35,7 +35,7 @@ export async function storeOutputs(run: AttemptRun, rendered: Rendered, tools: T
 }
 
 /** Saved files; previews (`temp`) only when nothing was saved, so that a graph that only previews still has a result. */
-function wantedFiles({ files }: PromptOutputs): readonly OutputFile[] {
+export function wantedFiles({ files }: PromptOutputs): readonly OutputFile[] {
   const saved = files.filter((file) => file.type === "output");
   return saved.length > 0 ? saved : files.filter((file) => file.type === "temp");
 }

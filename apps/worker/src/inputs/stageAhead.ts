@@ -32,12 +32,13 @@ export interface StageAhead {
 
 /** Besides: who waits changes. */
 const LOOK_EVERY_MS = 1_000;
-/** A job that waits no more may be on its way to us: it is dropped when it was not seen for so long. */
-const GONE_AFTER_MS = 500;
+/** A job that waits no more may be on its way to us: it is dropped when that has been so for long. */
+const GONE_AFTER_MS = 900;
 
 /** A job whose inputs are on their way, or there. */
 interface Ahead {
-  seenAtMs: number;
+  /** Since when it is known to wait no more. */
+  goneSinceMs: number | undefined;
   readonly account: ByteAccount;
   readonly dropped: AbortController;
 }
@@ -103,9 +104,10 @@ class AheadStager implements StageAhead {
     signal.throwIfAborted();
     this.#waiting = ids.length;
     for (const [id, ahead] of this.#ahead) {
-      if (ids.includes(id)) ahead.seenAtMs = monotonicMs();
-      else if (activity.held.has(id)) this.#handOver(id, ahead);
-      else if (monotonicMs() - ahead.seenAtMs > GONE_AFTER_MS * config.timeScale) this.#drop(id, ahead);
+      ahead.goneSinceMs = ids.includes(id) ? undefined : (ahead.goneSinceMs ?? monotonicMs());
+      if (ahead.goneSinceMs === undefined) continue;
+      if (activity.held.has(id)) this.#handOver(id, ahead);
+      else if (monotonicMs() - ahead.goneSinceMs > GONE_AFTER_MS * config.timeScale) this.#drop(id, ahead);
     }
     if (activity.gpu.state !== "rendering") return;
     for (const job of jobs) if (!activity.held.has(job.id)) this.#begin(job);
@@ -148,6 +150,6 @@ class AheadStager implements StageAhead {
       })
       .finally(() => secrets.forget());
     models.begin(job);
-    this.#ahead.set(job.id, { seenAtMs: monotonicMs(), account, dropped });
+    this.#ahead.set(job.id, { goneSinceMs: undefined, account, dropped });
   }
 }

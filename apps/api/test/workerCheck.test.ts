@@ -1,0 +1,33 @@
+import { WorkerBeat } from "@comfyq/contract";
+import { expect, test } from "vitest";
+import { workerCheck } from "../src/doctor/workerCheck.ts";
+
+const beat = (more: Partial<WorkerBeat>) =>
+  WorkerBeat.parse({
+    id: "gpu-0",
+    pool: "default",
+    instance: "http://gpu-0:8188",
+    state: "idle",
+    reason: null,
+    job_id: null,
+    storing: 0,
+    comfyui_version: "0.33.0",
+    fingerprint: null,
+    device: null,
+    started_at: "2026-01-01T00:00:00.000Z",
+    beat_at: "2026-01-01T00:00:00.000Z",
+    ...more,
+  });
+
+test("the doctor tells how a GPU spent its time, and warns when it waits for the store", () => {
+  const idle_s = { no_job: 5, preparing: 0.1, storage_backlog: 20, not_well: 0 };
+  const waiting = workerCheck(beat({ gpu: { state: "storage_backlog", busy_s: 75, idle_s } }));
+  expect(waiting.found).toMatch(/; GPU: rendering 75 %, storage_backlog 20 %, no_job 5 %$/);
+  expect([waiting.state, waiting.advice]).toEqual(["warn", expect.stringContaining("COMFYQ_STORING_MAX")]);
+  expect(workerCheck(beat({ gpu: { state: "rendering", busy_s: 75, idle_s } })).state).toBe("ok");
+});
+
+test("a worker of an older version, which does not tell of its GPU, is as well as it says", () => {
+  expect(workerCheck(beat({}))).toMatchObject({ state: "ok", advice: null });
+  expect(workerCheck(beat({ state: "unready", reason: "it is away" })).state).toBe("fail");
+});
