@@ -30,7 +30,7 @@ export const Job = z
     attempts: z.int().nonnegative().meta({ description: "Tries started so far" }),
     max_attempts: z.int().positive(),
     instance: z.string().nullable().meta({ description: "The ComfyUI that ran, or runs, the newest attempt" }),
-    cached: z.boolean(),
+    cached: z.boolean().meta({ description: "Its files were copied from an identical job, without a render" }),
     metrics: z.object({
       queued_ms: milliseconds,
       prepare_ms: milliseconds,

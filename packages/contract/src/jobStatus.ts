@@ -10,11 +10,11 @@ export type JobStage = z.infer<typeof JobStage>;
 
 /**
  * The allowed steps. `running → queued` is a try that was given back: its worker was lost, drained, or will be tried again.
- * `queued → canceling`: a worker had claimed it, and not begun; it may just have found it expired. Nothing leads out of the
- * last four: exactly one terminal status, immutable (promise I2).
+ * `queued → canceling`: a worker had claimed it, and not begun; it may just have found it expired. `queued → succeeded`: an
+ * identical job had its result already. Nothing leads out of the last four: exactly one terminal status, immutable (promise I2).
  */
 export const JOB_STEPS: Readonly<Record<JobStatus, readonly JobStatus[]>> = {
-  queued: ["running", "canceling", "canceled", "expired", "failed"],
+  queued: ["running", "canceling", "succeeded", "canceled", "expired", "failed"],
   running: ["queued", "canceling", "succeeded", "failed", "expired"],
   canceling: ["canceled", "succeeded", "failed", "expired"],
   succeeded: [],

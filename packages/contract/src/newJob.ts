@@ -1,4 +1,5 @@
 import * as z from "zod";
+import { CacheMode } from "./cacheMode.ts";
 import { Moment, PoolName } from "./ids.ts";
 import { OutputOptions } from "./outputOptions.ts";
 import { JobSecrets } from "./secrets.ts";
@@ -76,6 +77,12 @@ export const NewJob = z
       .max(20)
       .default(3)
       .meta({ description: "Tries that fail for a reason in the job itself" }),
+    cache: CacheMode.optional().meta({
+      description:
+        "use: the stored result of an identical job, or that of one which is rendering now, is given at once (`cached: true`); " +
+        "refresh: render, and replace the stored result; off: neither look nor store. Left out, the operator's default counts " +
+        '(off as delivered), and is off for a workflow with a "random" seed',
+    }),
     metadata: z
       .record(z.string().max(128), z.unknown())
       .refine((metadata) => JSON.stringify(metadata).length <= JOB_LIMITS.metadataBytes, "at most 4 KB of JSON")

@@ -50,6 +50,8 @@ export const Manifest = z.object({
   instance: z.string(),
   sealed_at: Moment,
   cached: z.boolean(),
+  /** The job of the same tenant that rendered these files; they were copied from it. */
+  cached_from: JobId.optional(),
   metrics: z.object({ prepare_ms: z.number(), render_ms: z.number(), store_ms: z.number() }),
   outputs: z.array(z.union([StoredValue, StoredFile])),
 });

@@ -17,6 +17,8 @@ export function parseParamPath(path: string): Address | undefined {
 
 export interface AppliedParams {
   readonly workflow: Workflow;
+  /** Was a seed rolled? Then the next one will differ. */
+  readonly isRandom: boolean;
   readonly faults: readonly ParamFault[];
 }
 
@@ -51,13 +53,17 @@ export function applyParams(
     else if (!isSafeName(address.input)) faults.push({ param, problem: "unknown_input" });
     else inputsOf(address.nodeId, node)[address.input] = value;
   }
+  let isRandom = false;
   for (const [nodeId, node] of Object.entries(workflow))
     for (const name of SEED_NAMES) {
       const value = (written.get(nodeId) ?? node).inputs[name];
-      if (value === "random") inputsOf(nodeId, node)[name] = roll(SEED_RANGE);
+      if (value !== "random") continue;
+      inputsOf(nodeId, node)[name] = roll(SEED_RANGE);
+      isRandom = true;
     }
   // A spread keeps the order of the nodes, and takes the new ones in the places of the old.
-  return { workflow: written.size === 0 ? workflow : { ...workflow, ...Object.fromEntries(written) }, faults };
+  const applied = written.size === 0 ? workflow : { ...workflow, ...Object.fromEntries(written) };
+  return { workflow: applied, isRandom, faults };
 }
 
 const SEED_NAMES = ["seed", "noise_seed"] as const;

@@ -7,5 +7,11 @@ import type { QueueRoom } from "./room.ts";
  */
 export async function boardQueues(room: QueueRoom): Promise<readonly Queue[]> {
   const pools = new Set(["default", ...(await room.redis.smembers(room.names.pools))]);
-  return [...[...pools].sort().map((pool) => room.jobs(pool)), room.settlements, room.deliveries, room.schedules];
+  return [
+    ...[...pools].sort().map((pool) => room.jobs(pool)),
+    room.settlements,
+    room.deliveries,
+    room.answers,
+    room.schedules,
+  ];
 }

@@ -1,5 +1,6 @@
 import type { WorkerBeat } from "@comfyq/contract";
 import { type Job as BullJob, Worker } from "bullmq";
+import type { CacheLimits } from "./cacheEntries.ts";
 import { listenForCancels } from "./cancels.ts";
 import { after, monotonicMs, nowMs, sleep } from "./clock.ts";
 import { rememberDeclines } from "./declines.ts";
@@ -17,6 +18,8 @@ import { takeUp } from "./takeUp.ts";
 export interface ClaimOptions {
   /** Ids that go before all others, if they wait: jobs whose prompt this worker found at its ComfyUI. */
   readonly first?: readonly string[];
+  /** What kind of instance this worker has: results are shared among those that are alike. */
+  readonly fingerprint?: string | undefined;
 }
 
 export interface Claimer {
@@ -63,6 +66,8 @@ export interface ClaimerOptions extends RoomOptions {
   readonly onNotTaken?: (notTaken: NotTaken) => void;
   /** Stops what a job that is about to be ended unbegun (canceled, poison) left running. Takes no longer than it must. */
   readonly beforeEnding?: BeforeEnding;
+  /** Without it no result of this worker is kept for others, and no job is left to another's. */
+  readonly cacheLimits?: CacheLimits | undefined;
 }
 
 /**
@@ -90,7 +95,7 @@ export async function openClaimer(options: ClaimerOptions): Promise<Claimer> {
   };
   return {
     room,
-    claim: async ({ first = [] } = {}) => {
+    claim: async ({ first = [], fingerprint } = {}) => {
       const token = nextToken();
       try {
         if (first.length > 0) await within(room.settings.lockMs, moveFirst(room.redis, room.names, pool, first));
@@ -99,7 +104,7 @@ export async function openClaimer(options: ClaimerOptions): Promise<Claimer> {
           stopping.signal,
           worker.getNextJob(token, { block: true }),
         );
-        return bullJob?.id === undefined ? undefined : await takeUp(desk, bullJob, token);
+        return bullJob?.id === undefined ? undefined : await takeUp({ ...desk, fingerprint }, bullJob, token);
       } catch (error) {
         await trouble(error);
         return undefined;
@@ -143,7 +148,15 @@ async function openWorker(room: QueueRoom, options: ClaimerOptions): Promise<Wor
 
 async function openDesk(room: QueueRoom, options: ClaimerOptions, closing: AbortSignal): Promise<Desk> {
   const { firstDeclineMs, declineMs, elsewherePatienceMs } = room.settings;
-  const { pool, workerId, instance, instanceId, onNotTaken = () => {}, beforeEnding = async () => {} } = options;
+  const {
+    pool,
+    workerId,
+    instance,
+    instanceId,
+    cacheLimits,
+    onNotTaken = () => {},
+    beforeEnding = async () => {},
+  } = options;
   return {
     room,
     pool,
@@ -163,5 +176,7 @@ async function openDesk(room: QueueRoom, options: ClaimerOptions, closing: Abort
     lastWords: new Set(),
     onNotTaken,
     beforeEnding,
+    cacheLimits,
+    fingerprint: undefined,
   };
 }

@@ -1,15 +1,26 @@
 import type { Attempt } from "@comfyq/contract";
+import type { CacheLimits } from "./cacheEntries.ts";
 import type { Cancels } from "./cancels.ts";
 import type { Declines } from "./declines.ts";
 import type { ClaimVerdict } from "./judgeClaim.ts";
+import type { Papers } from "./papers.ts";
 import type { Pulse } from "./pulse.ts";
 import type { QueueRoom } from "./room.ts";
 
 /** A job that was claimed and not begun. */
 export interface NotTaken {
   readonly jobId: string;
-  readonly verdict: Exclude<ClaimVerdict, { kind: "take" }>;
+  readonly verdict: Exclude<ClaimVerdict, { kind: "take" }> | Shared;
 }
+
+/** Its result is there (`cached`), or another job renders it now (`shared`). */
+interface Shared {
+  readonly kind: "decline";
+  readonly why: "cached" | "shared";
+}
+
+/** A job whose papers could be read. */
+export type Found = Exclude<Papers, { unreadable: string }>;
 
 /**
  * Called before a job is ended that will not be begun again: what its attempts left at their instances must be stopped first.
@@ -35,6 +46,10 @@ export interface Desk {
   readonly lastWords: Set<Promise<void>>;
   readonly onNotTaken: (notTaken: NotTaken) => void;
   readonly beforeEnding: BeforeEnding;
+  /** What it may keep of results; undefined: nothing, and then no job is given one here. */
+  readonly cacheLimits: CacheLimits | undefined;
+  /** Of its instance, at this claim. */
+  readonly fingerprint: string | undefined;
 }
 
 /** What a held job has to do with wishes to cancel it. */

@@ -1,4 +1,4 @@
-import { JOB_LIMITS, JobId, NewJob, Tenant, WebhookEventType } from "@comfyq/contract";
+import { CacheMode, JOB_LIMITS, JobId, NewJob, Tenant, WebhookEventType } from "@comfyq/contract";
 import * as z from "zod";
 
 /** What stands in a BullJob of the jobs queue: no graph, no inputs, nothing that Bull Board should not show. */
@@ -28,6 +28,10 @@ export const Delivery = z.object({
 });
 export type Delivery = z.infer<typeof Delivery>;
 
+/** A job that may be given the result of an identical one. */
+export const Answer = z.object({ v: z.literal(1), tenant: Tenant, jobId: JobId, key: z.string() });
+export type Answer = z.infer<typeof Answer>;
+
 /** The small half of a record: what lists show. */
 export const RecordHead = NewJob.pick({
   metadata: true,
@@ -44,6 +48,9 @@ export const RecordHead = NewJob.pick({
     nodesTotal: z.int(),
     /** Some of its files are models: not every worker can put them where they belong. */
     bringsModels: z.boolean().default(false), // records written before it was kept
+    cache: CacheMode.exclude(["off"]).optional(),
+    /** sha256 of `resultText`, where the bytes of all inputs were known when it was submitted. */
+    subject: z.string().optional(),
   })
   .strip();
 export type RecordHead = z.infer<typeof RecordHead>;
@@ -61,6 +68,8 @@ export interface JobSubmission {
   readonly bodySha256: string;
   /** The job's secrets, encrypted; kept as they are, and gone with the record. */
   readonly sealedSecrets?: string | undefined;
+  /** sha256 of `resultText`; undefined when it is not known yet, or the job has nothing to do with the cache. */
+  readonly subject?: string | undefined;
 }
 
 /** A job as it was submitted, to be submitted again: its secrets are still sealed. */

@@ -1,7 +1,7 @@
 import { type ErrandName, Tick, type WebhookEvent } from "@comfyq/contract";
 import { type Job as BullJob, UnrecoverableError, Worker } from "bullmq";
 import { deliveryBackoff } from "./deliveryBackoff.ts";
-import { Delivery, type RecordHead, Settlement } from "./envelopes.ts";
+import { Answer, Delivery, type RecordHead, Settlement } from "./envelopes.ts";
 import { readRecord } from "./record.ts";
 import { openRoom, type QueueRoom, type RoomOptions } from "./room.ts";
 
@@ -29,6 +29,8 @@ export interface ErrandRunner {
   settlement(settlement: Settlement, room: QueueRoom): Promise<void>;
   /** Send one event; throw to try again later, `TryLater` to say when, `GiveUp` to stop. `tryNumber` starts at 1. */
   delivery(delivery: Delivery, tryNumber: number, eventId: string): Promise<void>;
+  /** A result may be there for a job; throw to try again in a moment. */
+  answer(answer: Answer, room: QueueRoom): Promise<void>;
   errand(name: ErrandName, room: QueueRoom): Promise<void>;
 }
 
@@ -67,6 +69,7 @@ export async function openErrands(options: ErrandsOptions): Promise<Errands> {
       run.settlement(Settlement.parse(job.data), room),
     ),
     work(names.deliveriesQueue, settings.deliveryConcurrency, (job) => deliver(run, job)),
+    work(names.answersQueue, settings.answerConcurrency, (job) => run.answer(Answer.parse(job.data), room)),
     work(names.schedulesQueue, 1, (job) => run.errand(Tick.parse(job.data).errand, room)),
   ];
   await startClock(room);

@@ -1,4 +1,5 @@
 import type { Attempt, JobEvent, Progress } from "@comfyq/contract";
+import type { CacheSeat } from "./cacheSeat.ts";
 import type { RecordHead, RecordRequest } from "./envelopes.ts";
 import type { Outcome } from "./outcome.ts";
 
@@ -16,6 +17,8 @@ export interface HeldJob {
   readonly request: RecordRequest;
   /** As the producer sealed them; undefined when the job has none. */
   readonly sealedSecrets: string | undefined;
+  /** Undefined when the job has nothing to do with the result cache. */
+  readonly cache: CacheSeat | undefined;
   /** Tries before this one, oldest first. Those without `end` died. */
   readonly earlier: readonly Attempt[];
   /**

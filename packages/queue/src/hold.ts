@@ -1,5 +1,6 @@
-import { type JobEvent, jobFailure, type Progress } from "@comfyq/contract";
-import type { Desk, Drop } from "./desk.ts";
+import { type JobEvent, jobFailure, type Progress, type Workflow } from "@comfyq/contract";
+import type { OpenSeat } from "./cacheSeat.ts";
+import type { Desk, Drop, Found } from "./desk.ts";
 import { type Settlement, toBullPriority } from "./envelopes.ts";
 import type { HeldJob } from "./heldJob.ts";
 import { appendEvent, publishPreview } from "./jobEvents.ts";
@@ -7,21 +8,24 @@ import { type Lock, whileOurs } from "./keepLock.ts";
 import { setPriority, writeJournal } from "./lockScripts.ts";
 import type { Outcome } from "./outcome.ts";
 import { newPage, type Page } from "./page.ts";
-import { orUnreadable, type Papers } from "./papers.ts";
-import { askedEarly, orAborted } from "./persist.ts";
+import { orUnreadable } from "./papers.ts";
+import { askedEarly, orAborted, within } from "./persist.ts";
 import { progressField, readRequest } from "./record.ts";
 import type { QueueRoom } from "./room.ts";
 import { type Hold, settle } from "./settle.ts";
 import { throttle } from "./throttle.ts";
 
-type Found = Exclude<Papers, { unreadable: string }> & { readonly drop: Drop };
+interface Taken extends Found {
+  readonly drop: Drop;
+  readonly seat: OpenSeat | undefined;
+}
 
 /**
  * Begins the attempt and lends the job. From its first page on, a worker that dies here has died of this job: the graph is
  * read only then, and one that kills every worker that parses it is found out.
  * @returns undefined when its graph is gone or cannot be read: it is then ended as failed
  */
-export async function holdJob(desk: Desk, hold: Hold, found: Found): Promise<HeldJob | undefined> {
+export async function holdJob(desk: Desk, hold: Hold, found: Taken): Promise<HeldJob | undefined> {
   const { room, lock, epoch, bullJob } = hold;
   const { record } = found;
   const page = newPage(room, lock, {
@@ -46,7 +50,8 @@ export async function holdJob(desk: Desk, hold: Hold, found: Found): Promise<Hel
   if ("unreadable" in papers || !papers.found) {
     const why = "unreadable" in papers ? papers.unreadable : "its record is gone";
     const error = jobFailure("internal", `This job cannot be started: ${why}; submit it again`);
-    await settle(hold, { kind: "failed", error }, page.write);
+    const outcome = { kind: "failed", error } as const;
+    if (await settle(hold, outcome, page.write)) await tellSeat(room, found.seat?.settled(outcome, undefined));
     return undefined;
   }
   if (record.head.webhook?.events.includes("job.started"))
@@ -63,12 +68,17 @@ export async function holdJob(desk: Desk, hold: Hold, found: Found): Promise<Hel
     signal: found.drop.signal,
     isOurs: () => lock.isOurs(),
     journal: page.write,
-    ...lend(hold, page, found.drop),
+    cache: found.seat,
+    ...lend(hold, page, { ...found, workflow: papers.found.request.workflow }),
   };
 }
 
 /** What a holder may show of its job, and how it lets it go. */
-function lend(hold: Hold, page: Page, drop: Drop): Pick<HeldJob, "report" | "show" | "end"> {
+function lend(
+  hold: Hold,
+  page: Page,
+  { drop, seat, workflow }: Taken & { readonly workflow: Workflow },
+): Pick<HeldJob, "report" | "show" | "end"> {
   const { room, lock, epoch } = hold;
   const progress = throttle(room.settings.progressEveryMs, (latest: Progress) =>
     writeProgress(room, lock, { epoch, latest }),
@@ -87,13 +97,20 @@ function lend(hold: Hold, page: Page, drop: Drop): Pick<HeldJob, "report" | "sho
     end: async (outcome: Outcome) => {
       try {
         await orAborted(lock.lost, progress.flush()).catch(() => {}); // lost: settle says so
-        return await settle(hold, outcome, page.write);
+        const isEnded = await settle(hold, outcome, page.write);
+        if (isEnded) await tellSeat(room, seat?.settled(outcome, workflow));
+        return isEnded;
       } finally {
         lock.stop();
         drop.unlisten();
       }
     },
   };
+}
+
+/** Whoever waits for the result looks for itself by and by, should this fail. */
+async function tellSeat(room: QueueRoom, telling: Promise<void> | undefined): Promise<void> {
+  if (telling) await within(room.settings.commandTimeoutMs, telling).catch(() => {});
 }
 
 /** Named after the job, so that a second attempt does not tell it twice while the first telling waits. */

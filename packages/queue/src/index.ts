@@ -1,8 +1,18 @@
+export { type Answerable, claimAnswerable } from "./answers.ts";
 export { adoptAssets, type RemoveAsset, sweepAssets } from "./assetUses.ts";
+export { type CacheLimits, dropEntry, readEntry } from "./cacheEntries.ts";
 export { type Claimer, type ClaimerOptions, type ClaimOptions, openClaimer } from "./claim.ts";
 export type { RedisFacts } from "./connection.ts";
 export type { BeforeEnding, NotTaken } from "./desk.ts";
-export type { Delivery, JobSubmission, RecordHead, RecordRequest, Settlement, Submittable } from "./envelopes.ts";
+export type {
+  Answer,
+  Delivery,
+  JobSubmission,
+  RecordHead,
+  RecordRequest,
+  Settlement,
+  Submittable,
+} from "./envelopes.ts";
 export {
   type ErrandRunner,
   type Errands,
@@ -15,6 +25,7 @@ export {
 } from "./errands.ts";
 export { QueueError, type QueueErrorCode } from "./errors.ts";
 export { beat, leaveFleet, type PoolCounts, publishClasses } from "./fleet.ts";
+export { type Berth, wake } from "./flights.ts";
 export type { DropReason, HeldJob } from "./heldJob.ts";
 export { holdInstance, type InstanceClaim, releaseInstance } from "./instanceLease.ts";
 export type { ListPage, ListQuery } from "./listJobs.ts";

@@ -33,6 +33,27 @@ redis.call("HSET", KEYS[2], ARGV[1], ARGV[2])
 return 1
 `;
 
+/**
+ * As BullMQ's moveToActive.lua (6.7.0) does with the job that is next, with this one, wherever it waits. Also in a queue that is
+ * paused: no worker has to do anything for it.
+ */
+const CLAIM_THIS = `
+local taken = redis.call("ZREM", KEYS[1], ARGV[1]) + redis.call("ZREM", KEYS[2], ARGV[1]) + redis.call("LREM", KEYS[3], 1, ARGV[1])
+if taken == 0 then return 0 end
+redis.call("LPUSH", KEYS[4], ARGV[1])
+redis.call("SET", KEYS[6], ARGV[2], "PX", ARGV[3])
+redis.call("HSET", KEYS[5], "processedOn", ARGV[4], "pb", ARGV[5])
+redis.call("HINCRBY", KEYS[5], "ats", 1)
+return 1
+`;
+
+/** What a worker has learned of a job stands in its record. */
+const SET_SUBJECT = `
+if redis.call("GET", KEYS[1]) ~= ARGV[1] then return 0 end
+redis.call("HSET", KEYS[2], "subject", ARGV[2])
+return 1
+`;
+
 const SET_PRIORITY = `
 if redis.call("GET", KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call("HSET", KEYS[2], "priority", ARGV[2])
@@ -76,4 +97,22 @@ export async function correctPage(room: QueueRoom, jobId: string, { field, text 
 export async function setPriority(room: QueueRoom, lock: LockName, bullPriority: number): Promise<boolean> {
   const bullKey = room.names.bull(room.names.jobsQueue(lock.pool), lock.jobId);
   return (await room.redis.eval(SET_PRIORITY, 2, lockKey(room, lock), bullKey, lock.token, bullPriority)) === 1;
+}
+
+/** Takes this very job out of its queue and locks it. @returns false when it does not wait */
+export async function claimThis(
+  { redis, names, settings }: QueueRoom,
+  { jobId, pool, token }: LockName,
+  by: { readonly name: string; readonly nowMs: number },
+): Promise<boolean> {
+  const parts = ["prioritized", "delayed", "wait", "active", jobId, `${jobId}:lock`];
+  const keys = parts.map((part) => names.bull(names.jobsQueue(pool), part));
+  const values = [jobId, token, Math.round(settings.lockMs), by.nowMs, by.name];
+  return (await redis.eval(CLAIM_THIS, keys.length, ...keys, ...values)) === 1;
+}
+
+/** Notes what a worker that had fetched its inputs found the job to be about. @returns false when the lock is not ours */
+export async function setSubject(room: QueueRoom, lock: LockName, subject: string): Promise<boolean> {
+  const keys = [lockKey(room, lock), room.names.record(lock.jobId)];
+  return (await room.redis.eval(SET_SUBJECT, keys.length, ...keys, lock.token, subject)) === 1;
 }

@@ -5,6 +5,7 @@ export interface Names {
   readonly settlementsQueue: string;
   readonly deliveriesQueue: string;
   readonly schedulesQueue: string;
+  readonly answersQueue: string;
   /** BullMQ's key of a queue: `bull(queue, "prioritized")`. */
   bull(queue: string, key: string): string;
   /** Hash: what was submitted, and what was asked since. */
@@ -40,6 +41,14 @@ export interface Names {
   readonly assetJobs: string;
   /** Sorted set by the moment it began: those that are being removed from the store. */
   readonly assetRemovals: string;
+  /** String: a CacheEntry. */
+  cached(tenant: string, key: string): string;
+  /** Sorted set by last use: what is cached, as `<tenant>:<key>`. */
+  readonly cachedByUse: string;
+  /** Hash: which of several identical jobs renders for all of them. */
+  flight(tenant: string, key: string): string;
+  /** Sorted set by when they came: the jobs that wait for what it renders. */
+  followers(tenant: string, key: string): string;
 }
 
 export const DEFAULT_PREFIX = "comfyq";
@@ -53,6 +62,7 @@ export function namesUnder(prefix: string): Names {
     settlementsQueue: "settlements",
     deliveriesQueue: "deliveries",
     schedulesQueue: "schedules",
+    answersQueue: "answers",
     bull: (queue, key) => at(queue, key),
     record: (jobId) => at("record", jobId),
     attempts: (jobId) => at("attempts", jobId),
@@ -73,5 +83,9 @@ export function namesUnder(prefix: string): Names {
     assets: at("assets"),
     assetJobs: at("asset-jobs"),
     assetRemovals: at("asset-removals"),
+    cached: (tenant, key) => at("cached", tenant, key),
+    cachedByUse: at("cached-by-use"),
+    flight: (tenant, key) => at("flight", tenant, key),
+    followers: (tenant, key) => at("followers", tenant, key),
   };
 }

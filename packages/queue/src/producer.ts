@@ -12,6 +12,7 @@ import { type ListPage, type ListQuery, listJobs } from "./listJobs.ts";
 import { readJob } from "./readJob.ts";
 import { readJournal, readRequest, readSubmitted } from "./record.ts";
 import { openRoom, type RoomOptions } from "./room.ts";
+import { type SharedJob, shareQueued } from "./shareQueued.ts";
 import { type Submitted, submitJob } from "./submitJob.ts";
 import { openWatcher, type WatchedEvent, type WatchQuery } from "./watchJob.ts";
 
@@ -38,6 +39,11 @@ export interface Producer {
   workers(): Promise<readonly WorkerBeat[]>;
   pools(): Promise<readonly PoolCounts[]>;
   knownClasses(pool: string): Promise<NodeClasses | undefined>;
+  /**
+   * A job that was just queued may be given the result of an identical one, as soon as there is one.
+   * @returns true when there is, and the job is about to be answered with it
+   */
+  share(job: SharedJob): Promise<boolean>;
   facts(): Promise<RedisFacts>;
   boardQueues(): Promise<readonly Queue[]>;
   close(): Promise<void>;
@@ -77,6 +83,7 @@ export async function openProducer(options: RoomOptions): Promise<Producer> {
     workers: () => orUnavailable("workers were listed", listWorkers(room)),
     pools: () => orUnavailable("pools were counted", poolCounts(room)),
     knownClasses: (pool) => orUnavailable("node classes were read", knownClasses(room, pool)),
+    share: (job) => orUnavailable("a result was looked for", shareQueued(room, job)),
     facts: () => orUnavailable("Redis was asked what it is", redisFacts(room.redis, nowMs())),
     boardQueues: () => orUnavailable("queues were listed", boardQueues(room)),
     close: async () => {

@@ -1,7 +1,7 @@
 import type { Attempt } from "@comfyq/contract";
 import { MODEL_DESTINATION, NewJob, Progress } from "@comfyq/contract";
 import type { Redis } from "ioredis";
-import { RecordHead, RecordRequest, type Submittable } from "./envelopes.ts";
+import { type JobSubmission, RecordHead, RecordRequest, type Submittable } from "./envelopes.ts";
 import type { Names } from "./names.ts";
 import { readAttempt, readJson } from "./readAttempt.ts";
 
@@ -14,6 +14,8 @@ export interface JobRecord {
   readonly head: RecordHead;
   readonly cancelRequestedAtMs: number | undefined;
   readonly expiredAtMs: number | undefined;
+  /** sha256 of `resultText` as a worker that had fetched the inputs found it. */
+  readonly learnedSubject: string | undefined;
 }
 
 const FIELDS = [
@@ -24,10 +26,11 @@ const FIELDS = [
   "head",
   "cancel_requested_at_ms",
   "expired_at_ms",
+  "subject",
 ] as const;
 
 export async function readRecord(redis: Redis, names: Names, jobId: string): Promise<JobRecord | undefined> {
-  const [tenant, pool, createdAt, bodySha256, head, canceled, expired] = await redis.hmget(
+  const [tenant, pool, createdAt, bodySha256, head, canceled, expired, subject] = await redis.hmget(
     names.record(jobId),
     ...FIELDS,
   );
@@ -40,6 +43,7 @@ export async function readRecord(redis: Redis, names: Names, jobId: string): Pro
     head: RecordHead.parse(JSON.parse(head)),
     cancelRequestedAtMs: canceled ? Number(canceled) : undefined,
     expiredAtMs: expired ? Number(expired) : undefined,
+    learnedSubject: subject ?? undefined,
   };
 }
 
@@ -61,7 +65,7 @@ export async function readRequest(redis: Redis, names: Names, jobId: string): Pr
 export async function readSubmitted(redis: Redis, names: Names, jobId: string): Promise<Submittable | undefined> {
   const [record, papers] = await Promise.all([readRecord(redis, names, jobId), readRequest(redis, names, jobId)]);
   if (!record || !papers) return undefined;
-  const { nodesTotal: _nodesTotal, bringsModels: _bringsModels, ...head } = record.head;
+  const { nodesTotal: _nodes, bringsModels: _bringsModels, subject: _subject, ...head } = record.head;
   const job = NewJob.parse({ ...head, ...papers.request, pool: record.pool });
   return { job, sealedSecrets: papers.sealedSecrets };
 }
@@ -70,12 +74,13 @@ export async function readSubmitted(redis: Redis, names: Names, jobId: string): 
 type WholeHead = { readonly [Key in keyof Required<RecordHead>]: RecordHead[Key] };
 
 /** The half of a job that lists show. By hand: the job has been through its schema. */
-export function headOf(job: NewJob): WholeHead {
-  const { metadata, tags, priority, timeout_s, max_attempts, run_at, expires_in_s, webhook, output } = job;
+export function headOf({ job, subject }: Pick<JobSubmission, "job" | "subject">): WholeHead {
+  const { metadata, tags, priority, timeout_s, max_attempts, run_at, expires_in_s, webhook, output, cache } = job;
+  const limits = { priority, timeout_s, max_attempts, run_at, expires_in_s };
+  const wish = cache === undefined || cache === "off" ? { cache: undefined, subject: undefined } : { cache, subject };
   const nodesTotal = Object.keys(job.workflow).length;
   const bringsModels = Object.keys(job.files).some((destination) => destination.startsWith(MODEL_DESTINATION));
-  const asked = { metadata, tags, priority, timeout_s, max_attempts, run_at, expires_in_s, webhook, output };
-  return { ...asked, nodesTotal, bringsModels };
+  return { metadata, tags, ...limits, webhook, output, ...wish, nodesTotal, bringsModels };
 }
 
 /** The other half, which only the worker needs. */

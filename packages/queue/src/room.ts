@@ -19,6 +19,7 @@ export interface QueueRoom {
   readonly settlements: Queue;
   readonly deliveries: Queue;
   readonly schedules: Queue;
+  readonly answers: Queue;
   close(): Promise<void>;
 }
 
@@ -71,6 +72,9 @@ export async function openRoom(options: RoomOptions, style: ConnectionStyle): Pr
     },
     get schedules() {
       return queues.open(names.schedulesQueue);
+    },
+    get answers() {
+      return queues.open(names.answersQueue);
     },
     close: async () => {
       await Promise.allSettled(queues.opened().map((part) => part.close()));

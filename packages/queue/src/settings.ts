@@ -51,6 +51,18 @@ const REAL = {
   /** A declined job waits this long before it is offered again; the first time, `firstDeclineMs`. */
   declineMs: 1_000,
   firstDeclineMs: 200,
+  /** For how long nobody else renders for identical jobs when the worker of the one that does was lost: it comes back first. */
+  flightGraceMs: 15_000,
+  /** How long a job that waits for another's render is put aside, times its place among those who wait. */
+  followMs: 1_000,
+  longestFollowMs: 600_000,
+  /** What is left of a flight and its followers when everybody who knew of it died. */
+  flightTtlMs: 24 * 3_600_000,
+  /** How long a job waits to be given a stored result before it is rendered after all: the dispatcher may be away. */
+  answerPatienceMs: 15_000,
+  /** A result that is too large to be kept is kept so long for the jobs that wait for it. */
+  tooLargeTtlMs: 600_000,
+  answerConcurrency: 8,
   /** The longest silence seen of a node class shrinks by this factor with each newer one. */
   silenceDecay: 0.98,
   classesTtlSeconds: 30 * 24 * 3_600,
@@ -89,6 +101,10 @@ const SCALED = [
   "elsewherePatienceMs",
   "declineMs",
   "firstDeclineMs",
+  "flightGraceMs",
+  "followMs",
+  "longestFollowMs",
+  "answerPatienceMs",
 ] as const satisfies readonly (keyof Settings)[];
 
 /** @param timeScale 1 is the real pace; 0.2 makes every lease, scan and wait a fifth as long */

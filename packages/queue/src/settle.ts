@@ -5,10 +5,12 @@ import { nowMs } from "./clock.ts";
 import { noteRenderTime } from "./fleet.ts";
 import { appendEvent } from "./jobEvents.ts";
 import { type Lock, whileOurs } from "./keepLock.ts";
+import { setPriority } from "./lockScripts.ts";
 import type { Outcome } from "./outcome.ts";
 import { within } from "./persist.ts";
 import { putOff } from "./putOff.ts";
 import type { QueueRoom } from "./room.ts";
+import { shareWaitMs } from "./shareWait.ts";
 import { failedStatus } from "./stateOf.ts";
 
 /** The right to end one job: its BullJob and the lock on it. */
@@ -64,7 +66,8 @@ async function move(hold: Hold, outcome: Outcome): Promise<boolean> {
   return true;
 }
 
-async function moveOnce({ room, bullJob, lock: { token, pool } }: Hold, outcome: Outcome): Promise<void> {
+async function moveOnce({ room, bullJob, lock }: Hold, outcome: Outcome): Promise<void> {
+  const { token, pool } = lock;
   switch (outcome.kind) {
     case "succeeded":
       await bullJob.moveToCompleted(outcome.manifest, token, false);
@@ -77,6 +80,10 @@ async function moveOnce({ room, bullJob, lock: { token, pool } }: Hold, outcome:
       return;
     case "give_back":
       await bullJob.moveToWait(token);
+      return;
+    case "shared":
+      await setPriority(room, lock, 0); // then it goes before all that have one
+      await putOff(room, { bullJob, pool, token }, shareWaitMs(outcome.berth, room.settings));
       return;
   }
 }
@@ -93,7 +100,7 @@ async function standsAsWanted({ room, lock, epoch }: Hold, outcome: Outcome): Pr
   const now = await queue.getJob(lock.jobId);
   if (!now || now.attemptsStarted !== epoch) return false;
   if (now.finishedOn !== undefined) return outcome.kind === (now.failedReason ? "failed" : "succeeded");
-  if (outcome.kind !== "retry" && outcome.kind !== "give_back") return false;
+  if (outcome.kind === "failed" || outcome.kind === "succeeded") return false;
   return (await queue.getJobState(lock.jobId)) !== "active";
 }
 
@@ -110,6 +117,8 @@ function attemptEnd(outcome: Outcome): Partial<Attempt> {
       return { ended_at, end: "failed", counted: outcome.counted, error: outcome.error };
     case "give_back":
       return { ended_at, end: "given_back", counted: false, error: outcome.error ?? null };
+    case "shared":
+      return { ended_at, end: "given_back", counted: false };
   }
 }
 
@@ -128,7 +137,8 @@ async function showStatus({ room, lock, epoch }: Hold, outcome: Outcome): Promis
 async function tellEnd(hold: Hold, outcome: Outcome): Promise<void> {
   const { room, lock } = hold;
   await room.redis.zadd(room.names.retention, nowMs() + room.retentionMs, lock.jobId);
-  if (outcome.kind === "succeeded") await noteRenderTime(room, lock.pool, outcome.manifest.metrics.render_ms);
+  if (outcome.kind === "succeeded" && !outcome.manifest.cached)
+    await noteRenderTime(room, lock.pool, outcome.manifest.metrics.render_ms);
   await showStatus(hold, outcome);
 }
 

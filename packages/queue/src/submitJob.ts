@@ -21,7 +21,7 @@ export interface Submitted {
  * @throws QueueError `unavailable` | `full` | `key_reuse` | `missing_asset`
  */
 export async function submitJob(room: QueueRoom, submission: JobSubmission): Promise<Submitted> {
-  const head = headOf(submission.job);
+  const head = headOf(submission);
   const papers = papersOf(room, submission, head);
   const written = await orUnavailable("a job was queued", writeSubmission(room, papers));
   switch (written.kind) {
@@ -53,7 +53,7 @@ interface Fresh {
 /** What `readJob` would say of it. */
 function factsOf(room: QueueRoom, { id, tenant, job, bodySha256 }: JobSubmission, { head, written }: Fresh): JobFacts {
   const { createdAtMs, position } = written;
-  const asked = { cancelRequestedAtMs: undefined, expiredAtMs: undefined };
+  const asked = { cancelRequestedAtMs: undefined, expiredAtMs: undefined, learnedSubject: undefined };
   const facts = toFacts(id, {
     record: { tenant, pool: job.pool, createdAtMs, bodySha256, head, ...asked },
     journal: { attempts: [], progress: undefined },

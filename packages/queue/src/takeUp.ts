@@ -1,17 +1,18 @@
 import { type Attempt, type JobFailure, jobFailure } from "@comfyq/contract";
 import type { Job as BullJob } from "bullmq";
-import type { Desk, Drop } from "./desk.ts";
+import { takeSeat } from "./cacheSeat.ts";
+import type { Desk, Drop, Found } from "./desk.ts";
 import { canPlaceModels, neighboursOf } from "./fleet.ts";
 import type { DropReason, HeldJob } from "./heldJob.ts";
 import { holdJob } from "./hold.ts";
 import { type ClaimFacts, judgeClaim } from "./judgeClaim.ts";
 import { keepLock, whileOurs } from "./keepLock.ts";
-import { setPriority } from "./lockScripts.ts";
 import { type Papers, readPapers } from "./papers.ts";
 import { askedEarly, orAborted } from "./persist.ts";
-import { putOff } from "./putOff.ts";
+import { putAside } from "./putAside.ts";
 import { redisNowMs } from "./redisClock.ts";
-import { type Hold, isLockLost, settle } from "./settle.ts";
+import { type Hold, settle } from "./settle.ts";
+import { shareWaitMs } from "./shareWait.ts";
 
 /**
  * Makes a claimed BullJob a job that is held, unless it is better left to another or should not be begun at all.
@@ -66,9 +67,10 @@ async function judgeAndBegin(desk: Desk, hold: Hold, beginning: Beginning): Prom
       await orAborted(lock.lost, desk.beforeEnding(lock.jobId, papers.earlier, lock.lost)).catch(() => {});
       return endUnbegun(hold, verdict.error);
     case "decline":
-      return decline(desk, hold, availabilityOf(lock.jobId, papers.earlier));
+      await putAside(hold, desk.declines.decline(availabilityOf(lock.jobId, papers.earlier)));
+      return undefined;
     case "take":
-      return holdJob(desk, hold, { ...papers, drop });
+      return holdOrShare(desk, hold, { ...papers, drop });
   }
 }
 
@@ -81,7 +83,7 @@ function availabilityOf(jobId: string, earlier: readonly Attempt[]): string {
 async function gatherFacts(
   desk: Desk,
   { room, lock }: Hold,
-  { record, earlier }: Exclude<Papers, { unreadable: string }>,
+  { record, earlier }: Found,
 ): Promise<Omit<ClaimFacts, "cancelWanted">> {
   const isNew = earlier.length === 0;
   const expiresAtMs =
@@ -110,22 +112,23 @@ async function endUnbegun(hold: Hold, error: JobFailure): Promise<undefined> {
   await settle(hold, { kind: "failed", error }, async () => {});
 }
 
-/**
- * Puts the job aside for a moment, for somebody else to claim. It was the next in line, and so it shall be again: BullMQ
- * would put it behind all others of its priority, but one without a priority goes before them.
- */
-async function decline(desk: Desk, { room, lock, bullJob }: Hold, availability: string): Promise<undefined> {
-  const waitMs = desk.declines.decline(availability);
-  await lock.givingUp(() =>
-    whileOurs(lock, async () => {
-      if (!(await setPriority(room, lock, 0))) return false;
-      try {
-        await putOff(room, { bullJob, pool: lock.pool, token: lock.token }, waitMs);
-        return true;
-      } catch (error) {
-        if (isLockLost(error)) return false;
-        throw error;
-      }
-    }),
-  );
+/** Begins it, unless an identical job has its result or renders it now. */
+async function holdOrShare(
+  desk: Desk,
+  hold: Hold,
+  found: Found & { readonly drop: Drop },
+): Promise<HeldJob | undefined> {
+  const { jobId } = hold.lock;
+  const seat = takeSeat(desk, hold, found);
+  const berth = await seat?.boardUnbegun();
+  if (berth?.kind === "hit" && desk.declines.declinedForMs(`answer:${jobId}`) >= desk.room.settings.answerPatienceMs)
+    seat?.goOnRegardless();
+  else if (berth?.kind === "hit" || berth?.kind === "follow") {
+    desk.onNotTaken({ jobId, verdict: { kind: "decline", why: berth.kind === "hit" ? "cached" : "shared" } });
+    if (berth.kind === "hit") desk.declines.decline(`answer:${jobId}`);
+    await putAside(hold, shareWaitMs(berth, desk.room.settings));
+    await seat?.settled({ kind: "shared", berth }, undefined);
+    return undefined;
+  }
+  return holdJob(desk, hold, { ...found, seat });
 }

@@ -151,6 +151,7 @@ test("the end of a job is told once, however it ended, and an event is queued on
     ...redisFor(house.redis.url),
     run: {
       settlement: async ({ jobId, what }) => void ended.push(`${jobId} ${what}`),
+      answer: async () => {},
       delivery: async (_delivery, _try, eventId) => void delivered.push(eventId),
       errand: async () => {},
     },
