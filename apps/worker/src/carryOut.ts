@@ -7,6 +7,7 @@ import { forgetPrompt } from "./attempt/forgetPrompt.ts";
 import { lendSecrets } from "./attempt/jobSecrets.ts";
 import { judgeFailure } from "./attempt/judgeFailure.ts";
 import { runAttempt } from "./attempt/runAttempt.ts";
+import { SharedResult } from "./attempt/shareResult.ts";
 import { stopClock } from "./attempt/stopClock.ts";
 import { stopPrompt } from "./attempt/stopPrompt.ts";
 import { hereOf } from "./config.ts";
@@ -119,6 +120,7 @@ async function outcomeOf(run: AttemptRun, tools: Tools): Promise<Outcome | undef
     return { kind: "succeeded", manifest: await orAborted(runAttempt(run, tools), run.signal) };
   } catch (error) {
     if (run.signal.aborted) return outcomeOfStop(run, tools);
+    if (error instanceof SharedResult) return error.outcome;
     const failure = run.secrets.scrub(await judgeFailure(run, tools, error));
     tools.instance.noteFailure(failure);
     return decide(run, tools, failure);

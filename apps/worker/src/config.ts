@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { hostname } from "node:os";
 import { join, resolve } from "node:path";
 import { type Place, PoolName } from "@comfyq/contract";
+import type { CacheLimits } from "@comfyq/queue";
 import { MODEL_SETTINGS, readEnv, readSwitches, SHARED_SETTINGS, stripUrl } from "@comfyq/runtime";
 import * as z from "zod";
 
@@ -105,6 +106,23 @@ const WorkerEnv = z.object({
     .min(1)
     .default(600)
     .describe("How long a failing store is tried again before the job is"),
+  COMFYQ_CACHE_TTL_S: z.coerce
+    .number()
+    .min(1)
+    .default(604_800)
+    .describe("How long a result is given to identical jobs"),
+  COMFYQ_CACHE_MAX_ENTRIES: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .default(100_000)
+    .describe("Results that are kept for identical jobs; the least recently used make room"),
+  COMFYQ_CACHE_MAX_BYTES: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .default(1_073_741_824)
+    .describe("Largest result that is kept for identical jobs, all its files together"),
   COMFYQ_CANCEL_S: z.coerce
     .number()
     .min(1)
@@ -188,6 +206,15 @@ export function readConfig(argv: readonly string[]): WorkerConfig {
 /** Where the credentials for sources stand. */
 export function credentialsPath(config: Pick<WorkerConfig, "COMFYQ_SECRETS_FILE" | "COMFYQ_DATA_DIR">): string {
   return resolve(config.COMFYQ_SECRETS_FILE ?? join(config.COMFYQ_DATA_DIR, "secrets", "sources.json"));
+}
+
+/** What this worker keeps of results, for identical jobs. */
+export function cacheLimitsOf(config: WorkerConfig): CacheLimits {
+  return {
+    ttlMs: config.COMFYQ_CACHE_TTL_S * 1_000,
+    maxEntries: config.COMFYQ_CACHE_MAX_ENTRIES,
+    maxBytes: config.COMFYQ_CACHE_MAX_BYTES,
+  };
 }
 
 /** Where this worker's attempts run. */

@@ -24,7 +24,7 @@ import {
 import { openStorage } from "@comfyq/storage";
 import { type Activity, newActivity } from "./activity.ts";
 import { stopEarlier } from "./attempt/stopEarlier.ts";
-import { credentialsPath, readConfig, type WorkerConfig } from "./config.ts";
+import { cacheLimitsOf, credentialsPath, readConfig, type WorkerConfig } from "./config.ts";
 import { type Heartbeat, startHeartbeat } from "./heartbeat.ts";
 import { createCredentials } from "./inputs/credentials.ts";
 import { readCredentialsFile } from "./inputs/credentialsFile.ts";
@@ -113,6 +113,7 @@ async function openQueue({
     instance: config.instanceName,
     instanceId: config.instanceKey,
     placesModels: config.COMFYUI_MODELS_DIR !== undefined,
+    cacheLimits: cacheLimitsOf(config),
     onTrouble: (cause) => log.warn({ cause }, "the queue is in trouble"),
     onNotTaken: ({ jobId, verdict }) => {
       const why = verdict.kind === "end" ? verdict.error.code : verdict.why;

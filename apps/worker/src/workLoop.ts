@@ -107,7 +107,7 @@ async function claim({ claimer, tools, activity, stopping }: LoopOptions): Promi
   const first = instance.toRejoin();
   activity.isClaiming = true;
   try {
-    const job = await claimer.claim({ first });
+    const job = await claimer.claim({ first, fingerprint: instance.facts()?.fingerprint });
     if (!job) return undefined;
     const reason = whyNot(job, first, stopping.aborted);
     if (reason === undefined && instance.standing().kind === "well") {

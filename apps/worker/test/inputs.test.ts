@@ -116,7 +116,7 @@ test("a file that was cut off on the instance is not taken for the input", async
 
 test("those who want the same content at the same time wait for one upload; when it fails, another brings it", async () => {
   const shelf = createShelf({ sizeOf: async () => undefined });
-  const content = { name: "abc.png", sizeBytes: 3 };
+  const content = { name: "abc.png", sha256: "abc", sizeBytes: 3 };
   const { signal } = new AbortController();
   const gate = Promise.withResolvers<string>();
   let uploads = 0;

@@ -1,6 +1,6 @@
-import { type InputSource, parseParamPath, type Workflow } from "@comfyq/contract";
+import { type InputSource, parseParamPath, type SourceHashes, type Workflow } from "@comfyq/contract";
 import { failPoint } from "@comfyq/runtime";
-import type { Staging } from "../inputs/stageInput.ts";
+import type { Staged, Staging } from "../inputs/stageInput.ts";
 import { wishesOf } from "../inputs/wishes.ts";
 import { JobError } from "../jobError.ts";
 import { isModel } from "../models/modelWish.ts";
@@ -8,26 +8,41 @@ import type { Tools } from "../tools.ts";
 import { type AttemptRun, historyOf, patientOf } from "./attempt.ts";
 import { withJobFolder } from "./filenamePrefix.ts";
 
+/** A job that can be submitted. */
+export interface PlacedJob {
+  /** The graph as it will run: inputs named as ComfyUI knows them, outputs in a folder of this attempt's own. */
+  readonly workflow: Workflow;
+  readonly hashes: SourceHashes;
+}
+
 /**
- * Brings every input of the job onto the instance and returns the graph as it will run: inputs named as ComfyUI knows
- * them, outputs in a folder of this attempt's own. One source that several inputs name is fetched once.
+ * Brings every input of the job onto the instance. One source that several inputs name is fetched once.
  * @throws JobError `input_unavailable` | `input_unreachable` | `input_too_large`; ComfyError from the upload
  */
-export async function placeInputs(run: AttemptRun, tools: Tools): Promise<Workflow> {
+export async function placeInputs(run: AttemptRun, tools: Tools): Promise<PlacedJob> {
   const { job, signal } = run;
   const graph = withJobFolder(job.request.workflow, job);
   const reached: Staging["reached"] = (point) => failPoint(point, historyOf(run));
   const staging = { ...patientOf(run), tenant: job.tenant, secrets: () => run.secrets.open(), reached };
-  const placed = new Map<string, string>();
+  const placed = new Map<string, Staged>();
   for (const wish of wishesOf(job.request)) {
     signal.throwIfAborted();
     placed.set(JSON.stringify(wish.source), await tools.inputs.stage(wish, staging));
   }
-  const nameOf = (source: InputSource) => placed.get(JSON.stringify(source)) ?? "";
-  for (const [path, source] of Object.entries(job.request.inputs)) writeInput(graph, path, nameOf(source));
-  for (const [destination, source] of Object.entries(job.request.files))
-    if (!isModel(destination)) renameInputs(graph, destination.replace(/^\/input\//, ""), nameOf(source));
-  return graph;
+  const hashes: { inputs: Record<string, string>; files: Record<string, string> } = { inputs: {}, files: {} };
+  const stagedAt = (source: InputSource) => placed.get(JSON.stringify(source));
+  for (const [path, source] of Object.entries(job.request.inputs)) {
+    const staged = stagedAt(source);
+    hashes.inputs[path] = staged?.content.sha256 ?? "";
+    writeInput(graph, path, staged?.name ?? "");
+  }
+  for (const [destination, source] of Object.entries(job.request.files)) {
+    if (isModel(destination)) continue;
+    const staged = stagedAt(source);
+    hashes.files[destination] = staged?.content.sha256 ?? "";
+    renameInputs(graph, destination.replace(/^\/input\//, ""), staged?.name ?? "");
+  }
+  return { workflow: graph, hashes };
 }
 
 function writeInput(graph: Workflow, path: string, name: string): void {

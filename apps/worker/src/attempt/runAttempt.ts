@@ -1,4 +1,4 @@
-import type { Manifest } from "@comfyq/contract";
+import type { Manifest, Workflow } from "@comfyq/contract";
 import { failPoint, monotonicMs } from "@comfyq/runtime";
 import type { Tools } from "../tools.ts";
 import { type AttemptRun, historyOf, type StepTimes } from "./attempt.ts";
@@ -7,24 +7,21 @@ import { placeInputs } from "./placeInputs.ts";
 import { holdModels, placeModels } from "./placeModels.ts";
 import { renderPrompt } from "./renderPrompt.ts";
 import { sealManifest } from "./sealManifest.ts";
+import { shareResult } from "./shareResult.ts";
 import { storeOutputs } from "./storeOutputs.ts";
 import { submitOrRejoin } from "./submitOrRejoin.ts";
 import { weighOutputs } from "./weighOutputs.ts";
 
 /**
  * One try at a job, from its inputs to its sealed manifest. Every step can be killed and found again by the next attempt.
- * @throws JobError, ComfyError, StorageError or the signal's reason; toJobError.ts tells them apart
+ * @throws SharedResult; JobError, ComfyError, StorageError or the signal's reason; toJobError.ts tells them apart
  */
 export async function runAttempt(run: AttemptRun, tools: Tools): Promise<Manifest> {
   const { job, times } = run;
   await failPoint("claimed", historyOf(run));
   const sealed = job.epoch === 1 ? undefined : await findManifest(run, tools);
   if (sealed) return sealed; // a killed worker may have finished but not said so
-  const prepare = () =>
-    timed(times, "prepareMs", async () => {
-      await placeModels(run, tools);
-      return placeInputs(run, tools);
-    });
+  const prepare = () => timed(times, "prepareMs", () => prepareGraph(run, tools));
   const prompt = await submitOrRejoin(run, prepare, tools); // ...or have left its prompt running
   await holdModels(run, tools);
   // A Redis that fell back to what it was a moment ago has forgotten attempts, and counts them from 1 again.
@@ -38,6 +35,14 @@ export async function runAttempt(run: AttemptRun, tools: Tools): Promise<Manifes
   if (before) return before;
   const outputs = await timed(times, "storeMs", () => storeOutputs(run, rendered, tools));
   return sealManifest(run, outputs, tools); // written last: no manifest, no success
+}
+
+/** @throws SharedResult when nothing has to be rendered for it here */
+async function prepareGraph(run: AttemptRun, tools: Tools): Promise<Workflow> {
+  await placeModels(run, tools);
+  const { workflow, hashes } = await placeInputs(run, tools);
+  await shareResult(run, hashes, tools);
+  return workflow;
 }
 
 async function timed<T>(times: StepTimes, step: keyof StepTimes, work: () => Promise<T>): Promise<T> {

@@ -11,10 +11,10 @@ export interface Inputs {
   /**
    * Brings one input onto the instance, unless it is there. What was staged for the same job before, or is being staged, is
    * not fetched again.
-   * @returns its name as the graph has to say it
+   * @returns what it is, and its name as the graph has to say it
    * @throws as `stageInput`; the signal's reason
    */
-  stage(wish: InputWish, staging: Staging): Promise<string>;
+  stage(wish: InputWish, staging: Staging): Promise<Staged>;
   /** The job is over, or another worker's: what its sources held is forgotten. */
   forgetJob(jobId: string): void;
   /** ComfyUI says that it lacks these files. @returns true when it should have had one of them from us */
@@ -51,11 +51,11 @@ export function createInputs(tools: StageTools): Inputs {
           )
         : undefined;
       const known = staged && shelf.nameOf(staged.content);
-      if (known !== undefined) return known;
+      if (staged && known !== undefined) return { content: staged.content, name: known };
       const note: Note = { staged: stageInput(wish, staging, { ...tools, shelf }), atMs: monotonicMs() };
       note.staged.catch(() => {}); // told below
       notes.set(key, note);
-      return (await note.staged).name;
+      return note.staged;
     },
     forgetJob: (jobId) => void jobs.delete(jobId),
     forgetFiles: (names) => names.filter((name) => shelf.forget(name)).length > 0,

@@ -13,6 +13,7 @@ const MOST_REMEMBERED = 10_000;
 export interface Content {
   /** Its sha256 with an extension, as ComfyUI's loaders want one. */
   readonly name: string;
+  readonly sha256: string;
   readonly sizeBytes: number;
 }
 

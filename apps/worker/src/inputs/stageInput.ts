@@ -71,7 +71,7 @@ export async function stageInput(
 }
 
 function contentOf({ sha256, sizeBytes }: Known, { extension }: Source): Content {
-  return { name: `${sha256}${extension}`, sizeBytes };
+  return { name: `${sha256}${extension}`, sha256, sizeBytes };
 }
 
 function notAsKnown({ label, source }: InputWish): JobError {

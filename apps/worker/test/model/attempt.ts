@@ -118,7 +118,7 @@ function writeEnd(world: World, worker: Worker, held: Held): Next {
 
 function endOf(outcome: Outcome): AttemptEnd {
   if (outcome.kind === "succeeded") return "succeeded";
-  if (outcome.kind === "give_back") return "given_back";
+  if (outcome.kind === "give_back" || outcome.kind === "shared") return "given_back";
   const { code } = outcome.error;
   return outcome.kind === "failed" && (code === "canceled" || code === "expired") ? code : "failed";
 }
