@@ -4,6 +4,8 @@ import {
   createLogger,
   createSafeFetch,
   type Logger,
+  type Metrics,
+  newId,
   printReady,
   readSwitches,
   reportAndExit,
@@ -16,6 +18,7 @@ import {
 } from "@comfyq/runtime";
 import { openStorage, type Storage } from "@comfyq/storage";
 import { announce } from "./announce.ts";
+import { answer } from "./answer/answer.ts";
 import { type DispatcherConfig, readConfig, webhookMaster } from "./config.ts";
 import { deliver } from "./deliver.ts";
 import { removeAsset, sweepStore } from "./sweepFiles.ts";
@@ -36,6 +39,8 @@ async function start(service: Service, config: DispatcherConfig, log: Logger): P
   });
   const assetRetentionMs = config.COMFYQ_ASSET_RETENTION_DAYS * DAY_MS;
   const { timeScale, breaks } = readSwitches();
+  const tally = { hits: 0 };
+  const answering = { store, name: `dispatcher:${newId()}`, log, tally };
   const errands = await openErrands({
     redisUrl: config.REDIS_URL,
     prefix: config.COMFYQ_PREFIX,
@@ -46,6 +51,7 @@ async function start(service: Service, config: DispatcherConfig, log: Logger): P
     onTrouble: (cause) => log.warn({ cause }, "the queue is in trouble"),
     run: {
       settlement: (settlement, room) => announce(room, settlement, config.COMFYQ_PUBLIC_URL),
+      answer: (notice, room) => answer(notice, room, answering),
       delivery: (delivery, tryNumber, eventId) => deliver({ delivery, tryNumber, eventId }, { post, master, log }),
       errand: async (name, room) => {
         const swept = await runErrand(name, room, { store, assetRetentionMs });
@@ -58,8 +64,18 @@ async function start(service: Service, config: DispatcherConfig, log: Logger): P
     host: config.COMFYQ_HEALTH_HOST,
     port: config.COMFYQ_HEALTH_PORT,
     checks: { redis: () => errands.room.redis.ping() },
+    measure: (metrics) => measureCache(metrics, tally),
   });
   printReady(config.COMFYQ_PRINT_READY, { ready: "dispatcher", health: health.url });
+}
+
+/** Shows how many jobs needed no GPU. */
+function measureCache(metrics: Metrics, tally: { readonly hits: number }): void {
+  const hits = metrics.counter("comfyq_cache_hits_total", "Jobs that were given the result of an identical one");
+  metrics.onScrape("cache", () => {
+    hits.reset();
+    hits.inc(tally.hits);
+  });
 }
 
 const DAY_MS = 24 * 3_600_000;
