@@ -1,4 +1,5 @@
 import { join, resolve } from "node:path";
+import { CacheMode } from "@comfyq/contract";
 import { MODEL_SETTINGS, SHARED_SETTINGS } from "@comfyq/runtime";
 import * as z from "zod";
 
@@ -52,6 +53,9 @@ export const ApiEnv = z.object({
     .transform((text) => text.split(",").flatMap((type) => type.trim().toLowerCase() || []))
     .refine((types) => types.every((type) => /^[a-z0-9.+-]+\/(?:\*|[a-z0-9.+-]+)$/.test(type)), "image/*,video/mp4")
     .describe("Content types that may be uploaded, such as image/*,video/mp4; without it all"),
+  COMFYQ_CACHE: CacheMode.extract(["off", "use"])
+    .default("off")
+    .describe("What a job without `cache` does: use gives it the stored result of an identical one"),
   COMFYQ_MAX_STREAMS: z.coerce
     .number()
     .int()

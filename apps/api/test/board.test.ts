@@ -60,7 +60,7 @@ describe("Bull Board", () => {
     });
     await api.succeed(held);
     expect((await queuesOf(api)).map(({ name }) => name)).toEqual(
-      expect.arrayContaining(["jobs-default", "jobs-later", "settlements", "deliveries", "schedules"]),
+      expect.arrayContaining(["jobs-default", "jobs-later", "settlements", "deliveries", "answers", "schedules"]),
     );
   });
 
@@ -98,7 +98,7 @@ describe("Bull Board", () => {
     await claimer.close();
     for (const headers of [{}, basic(OPERATOR_KEY)]) {
       const seen: string[] = [];
-      for (const queue of ["jobs-default", "settlements", "deliveries", "schedules"]) {
+      for (const queue of ["jobs-default", "settlements", "deliveries", "answers", "schedules"]) {
         seen.push(JSON.stringify(await queuesOf(own, queue, headers)));
         for (const id of [good.id, bad.id, `${good.id}-started`, eventId])
           for (const part of ["", "/logs", "/flow?depth=3&maxChildren=10"])
@@ -123,7 +123,7 @@ describe("Bull Board", () => {
         message: "Bull Board is read-only without the operator key; open /admin/unlock first",
       });
     }
-    expect(await queuesOf(api)).toMatchObject([{ readOnlyMode: true, isPaused: false }, {}, {}, {}, {}]);
+    expect(await queuesOf(api)).toMatchObject([{ readOnlyMode: true, isPaused: false }, {}, {}, {}, {}, {}]);
   });
 
   test("pauses and resumes for an operator, from its own page only", async () => {
@@ -134,9 +134,9 @@ describe("Bull Board", () => {
       });
     expect((await change("pause", { origin: "https://evil.example" })).status).toBe(403);
     expect((await change("pause", { origin: api.url })).status).toBe(200);
-    expect(await queuesOf(api)).toMatchObject([{ isPaused: true }, {}, {}, {}, {}]);
+    expect(await queuesOf(api)).toMatchObject([{ isPaused: true }, {}, {}, {}, {}, {}]);
     expect((await change("resume")).status).toBe(200);
-    expect(await queuesOf(api)).toMatchObject([{ isPaused: false }, {}, {}, {}, {}]);
+    expect(await queuesOf(api)).toMatchObject([{ isPaused: false }, {}, {}, {}, {}, {}]);
   });
 
   test("leaves jobs to the API even for an operator: what it would break, it refuses", async () => {

@@ -1,5 +1,5 @@
+import { canonicalJson } from "@comfyq/contract";
 import { describe, expect, test } from "vitest";
-import { canonicalJson } from "../src/body/canonicalJson.ts";
 import { locateJsonFault } from "../src/body/locateJsonFault.ts";
 import { parseJson } from "../src/body/parseJson.ts";
 import { scanJson } from "../src/body/scanJson.ts";

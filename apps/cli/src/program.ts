@@ -1,4 +1,4 @@
-import { JOB_STATUSES, JobErrorCode, SCOPES } from "@comfyq/contract";
+import { CacheMode, JOB_STATUSES, JobErrorCode, SCOPES } from "@comfyq/contract";
 import { Command, InvalidArgumentError, Option } from "commander";
 import type { ExitCode } from "./CliError.ts";
 import { type CancelOptions, cancel } from "./commands/cancel.ts";
@@ -86,6 +86,11 @@ function addRunCommand(program: Command, finish: Finish): void {
     .option("--attempts <n>", "tries that may fail for a reason in the job itself", wholeNumber)
     .option("--expires <seconds>", "give up if it has not started by then", wholeNumber)
     .option("--at <moment>", "not before this moment, as 2027-01-31T09:00:00Z")
+    .addOption(
+      new Option("--cache <mode>", "use: take the stored result of an identical job; refresh: replace it").choices(
+        CacheMode.options,
+      ),
+    )
     .option("--key <text>", "idempotency key: the same key again is the same job")
     .addHelpText("after", `\n${EXIT_CODES}`)
     .action(async (file: string, options: RunOptions) => finish(await run(file, options)));

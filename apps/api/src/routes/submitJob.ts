@@ -12,6 +12,7 @@ import { type Call, json, type Route, route } from "../route.ts";
 import { checkSubmission } from "../submit/checkSubmission.ts";
 import { preferredWait, waitForEnd } from "../submit/preferredWait.ts";
 import { readSubmission } from "../submit/readSubmission.ts";
+import { shareResult, subjectOf } from "../submit/shareResult.ts";
 
 const EXAMPLE: z.input<typeof NewJob> = {
   workflow: {
@@ -80,16 +81,21 @@ export function submitJobRoute(rooms: Rooms): Route {
 /** A job that may be queued. */
 export type CheckedJob = Omit<JobSubmission, "tenant">;
 
+/** Longest wait for a result that is there, and is being copied, when the client prefers nothing. */
+const ANSWER_SECONDS = 1;
+
 /** Queues a job and answers with it; waits for its end when the client prefers that. */
 export async function submit(rooms: Rooms, call: Call, checked: CheckedJob): Promise<void> {
   const { tenant } = call.caller;
   await failPoint("accepted_not_queued", { job: checked.id });
   if (isBroken("ack_before_queue")) return void call.res.status(201).json({ id: checked.id, status: "queued" });
-  const { replayed, facts: fresh } = await rooms.producer.submit({ ...checked, tenant });
+  const subject = await subjectOf(rooms, tenant, checked.job);
+  const { replayed, facts: fresh } = await rooms.producer.submit({ ...checked, subject, tenant });
   await failPoint("queued_not_answered", { job: checked.id });
+  const isAnswered = !replayed && (await shareResult(rooms, { ...checked, tenant, subject }));
   const seconds = preferredWait(call.req.get("prefer"));
   let facts: JobFacts = fresh ?? owned(checked.id, await rooms.producer.read(tenant, checked.id));
-  if (seconds !== undefined) facts = await waitForEnd(rooms, call, facts, seconds);
+  if (seconds !== undefined || isAnswered) facts = await waitForEnd(rooms, call, facts, seconds ?? ANSWER_SECONDS);
   const shown = await inlineOutputs(rooms, call, await showJob(rooms, call, facts), facts);
   if (replayed) call.res.set("Idempotency-Replayed", "true");
   if (seconds !== undefined) call.res.set("Preference-Applied", `wait=${seconds}`);

@@ -14,7 +14,9 @@ import { writeParams } from "./writeParams.ts";
  * @throws ApiError with every fault of one kind
  */
 export async function checkSubmission(rooms: Rooms, tenant: string, asked: NewJob): Promise<NewJob> {
-  const job = writeParams(asked);
+  const { job: written, isRandom } = writeParams(asked);
+  // A seed that was just rolled has no result yet, and none that anybody could ask for again, but on purpose.
+  const job = { ...written, cache: asked.cache ?? (isRandom ? undefined : rooms.settings.COMFYQ_CACHE) };
   checkGraph(job.workflow);
   checkSources(job, modelRules(rooms.settings));
   await Promise.all([checkAgainstPool(rooms, job), checkModelsFolder(rooms, job), checkAssets(rooms, tenant, job)]);

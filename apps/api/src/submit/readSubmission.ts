@@ -1,6 +1,5 @@
-import { isPlainWorkflow, isUiFormat, NewJob } from "@comfyq/contract";
+import { canonicalJson, isPlainWorkflow, isUiFormat, NewJob } from "@comfyq/contract";
 import { type SecretBox, sha256Hex } from "@comfyq/runtime";
-import { canonicalJson } from "../body/canonicalJson.ts";
 import { parseJson } from "../body/parseJson.ts";
 import { zodFaults } from "../body/zodFaults.ts";
 import { ApiError } from "../errors.ts";

@@ -2,13 +2,20 @@ import { randomBytes } from "node:crypto";
 import { applyParams, type NewJob, type ParamFault } from "@comfyq/contract";
 import { ApiError } from "../errors.ts";
 
+/** A job as it will run. */
+export interface WrittenJob {
+  readonly job: NewJob;
+  /** Has it a seed that was rolled just now? */
+  readonly isRandom: boolean;
+}
+
 /**
  * The job with its params written into the workflow, random seeds rolled, and `params` empty: what is stored is what runs.
  * @throws ApiError `invalid_request` naming every param that leads nowhere
  */
-export function writeParams(job: NewJob): NewJob {
-  const { workflow, faults } = applyParams(job.workflow, job.params, roll);
-  if (faults.length === 0) return { ...job, workflow, params: {} };
+export function writeParams(job: NewJob): WrittenJob {
+  const { workflow, isRandom, faults } = applyParams(job.workflow, job.params, roll);
+  if (faults.length === 0) return { job: { ...job, workflow, params: {} }, isRandom };
   throw new ApiError("invalid_request", "Some params lead to no place in the workflow; see details", {
     details: faults.map((fault) => ({ path: `params.${fault.param}`, message: describe(fault) })),
   });

@@ -1,7 +1,7 @@
 import { openAsBlob } from "node:fs";
 import { stat } from "node:fs/promises";
 import { basename } from "node:path";
-import { Asset, InputSource, Job, NewJob, type NewJobBody } from "@comfyq/contract";
+import { Asset, type CacheMode, InputSource, Job, NewJob, type NewJobBody } from "@comfyq/contract";
 import * as z from "zod";
 import { type ApiClient, createApiClient } from "../api/apiClient.ts";
 import { CliError, EXIT, type ExitCode } from "../CliError.ts";
@@ -22,6 +22,7 @@ export interface RunOptions extends FinishOptions {
   readonly timeout?: number;
   readonly attempts?: number;
   readonly expires?: number;
+  readonly cache?: CacheMode;
   readonly at?: string;
   readonly key?: string;
 }
@@ -54,6 +55,7 @@ function bodyOf(options: RunOptions): Omit<NewJobBody, "workflow"> {
     ...(options.timeout === undefined ? {} : { timeout_s: options.timeout }),
     ...(options.attempts === undefined ? {} : { max_attempts: options.attempts }),
     ...(options.expires === undefined ? {} : { expires_in_s: options.expires }),
+    ...(options.cache === undefined ? {} : { cache: options.cache }),
     ...(options.at === undefined ? {} : { run_at: options.at }),
   };
 }

@@ -119,6 +119,21 @@ const GROUPS = {
       .default(600)
       .describe("Seconds a failing store is tried again before the job is"),
   },
+  "Result cache": {
+    COMFYQ_CACHE: z
+      .enum(["off", "use"])
+      .default("off")
+      .describe("What a job that says nothing of `cache` does; use: an identical job's result is given at once"),
+    COMFYQ_CACHE_TTL_S: atLeast(1)
+      .default(604_800)
+      .describe("Seconds a result is given to identical jobs; never longer than its own job is kept"),
+    COMFYQ_CACHE_MAX_ENTRIES: count
+      .default(100_000)
+      .describe("Results kept for identical jobs; the least recently used make room"),
+    COMFYQ_CACHE_MAX_BYTES: count
+      .default(1_073_741_824)
+      .describe("Largest result kept for identical jobs, all its files together"),
+  },
   Redis: {
     REDIS_URL: z
       .string()
