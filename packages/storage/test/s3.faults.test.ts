@@ -254,6 +254,19 @@ test("a part that is held up is sent as it was read, while others overtake it", 
   expect((await buffer((await s3.storage.get("a")).body)).equals(bytes)).toBe(true);
 });
 
+test("a seal that the bucket took and does not show, or holds half of, is not believed, and found again", async () => {
+  await using s3 = await openTestS3();
+  const seal = () => s3.storage.putIfAbsent("seal", "0123456789", JSON_TYPE);
+  const gone = s3.fake.faults.add({ kind: "error", code: "NoSuchKey", on: ["HeadObject"] });
+  expect((await failure(seal())).code).toBe("unavailable");
+  gone.remove();
+  expect(await seal()).toEqual({ created: false });
+  expect(await readText(s3.storage, "seal")).toBe("0123456789");
+  await s3.storage.remove("seal");
+  s3.fake.faults.add({ kind: "truncate", toBytes: 4, on: ["HeadObject"] });
+  expect((await failure(seal())).code).toBe("size_mismatch");
+});
+
 test("a conflict with a seal under way is tried again, and then the bucket decides", async () => {
   await using s3 = await openTestS3();
   const conflict = { kind: "error", code: "ConditionalRequestConflict", on: ["PutObject"] } as const;

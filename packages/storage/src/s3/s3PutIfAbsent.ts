@@ -4,7 +4,7 @@ import { sleep } from "../clock.ts";
 import { safeContentType } from "../contentTypeOf.ts";
 import { asBytes } from "../readBody.ts";
 import type { PutIfAbsentOptions } from "../storage.ts";
-import { abortedError } from "../storageError.ts";
+import { abortedError, storageError } from "../storageError.ts";
 import { readSdkFailure, s3Error } from "./s3Error.ts";
 import { s3Get, s3Head } from "./s3Get.ts";
 import type { S3Place } from "./s3Place.ts";
@@ -29,6 +29,7 @@ export async function s3PutIfAbsent(
         await place.client.send(new PutObjectCommand({ ...facts, Body: bytes }), {
           ...(signal && { abortSignal: signal }),
         });
+        await confirmSeal(place, { key, sizeBytes: bytes.length, signal });
         return { created: true };
       } catch (error) {
         const { status, attempts } = readSdkFailure(error);
@@ -42,6 +43,24 @@ export async function s3PutIfAbsent(
   } catch (error) {
     throw signal?.aborted ? abortedError(doing, signal) : s3Error(error, doing);
   }
+}
+
+interface Seal {
+  readonly key: string;
+  readonly sizeBytes: number;
+  readonly signal: AbortSignal | undefined;
+}
+
+/**
+ * "200 OK" is a claim: the bucket is asked what it holds. Whoever meets the error tries again, and finds the seal.
+ * @throws StorageError `unavailable` | `size_mismatch`
+ */
+async function confirmSeal(place: S3Place, { key, sizeBytes, signal }: Seal): Promise<void> {
+  const held = await s3Head(place, key, { signal });
+  const doing = place.doing("seal", key);
+  if (!held) throw storageError("unavailable", doing, { detail: "S3 accepted it and does not show it" });
+  if (held.totalBytes === sizeBytes) return;
+  throw storageError("size_mismatch", doing, { detail: `the bucket holds ${held.totalBytes} of ${sizeBytes} bytes` });
 }
 
 async function decideConflict(place: S3Place, key: string, conflict: unknown): Promise<{ created: false }> {
