@@ -39,6 +39,7 @@ export const JOB_ERRORS = {
   cuda_fault: { retry: "elsewhere", blame: "instance", counts: false, sickens: true, retriesAtMost: 2 },
   instance_disk_full: { retry: "elsewhere", blame: "instance", counts: false, sickens: true }, // ComfyUI could not save
   comfyui_unreachable: { retry: "backoff", blame: "instance", counts: false },
+  secrets_unreadable: { retry: "elsewhere", blame: "platform", counts: false }, // this worker has another key
   worker_unfit: { retry: "backoff", blame: "platform", counts: false }, // its own disk is full, say
   prompt_lost: { retry: "here", blame: "instance", counts: false, sickens: true }, // ComfyUI restarted and forgot it
   interrupted: { retry: "here", blame: "platform", counts: false }, // interrupted by somebody else

@@ -5,7 +5,7 @@ import { JobError } from "../jobError.ts";
 
 /** The secrets of one job, sealed until somebody asks. */
 export interface LentSecrets {
-  /** Opens them. From here on their values stand in no log line of this process. @throws JobError `worker_unfit` */
+  /** Opens them. From here on their values stand in no log line of this process. @throws JobError `secrets_unreadable` */
   open(): JobSecrets;
   /** The failure without any value that was opened: a node may repeat in its error what it was given. */
   scrub(failure: JobFailure): JobFailure;
@@ -62,7 +62,7 @@ function openSealed({ tenant, sealedSecrets }: Pick<HeldJob, "tenant" | "sealedS
     if (!(cause instanceof SecretBoxError)) throw cause;
     const message =
       "The secrets of this job were sealed with another key; give the API and every worker the same COMFYQ_SECRETS_KEY";
-    throw new JobError("worker_unfit", message, { cause });
+    throw new JobError("secrets_unreadable", message, { cause });
   }
 }
 
