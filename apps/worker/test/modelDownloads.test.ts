@@ -127,6 +127,16 @@ describe("a download", () => {
     expect(await modelsIn(dir)).toEqual(["loras/a.safetensors"]);
   });
 
+  test("of a file that is not what its name says is never seen under that name", async () => {
+    const { source, dir, open } = await setup();
+    const { place } = await open();
+    const pickle = Buffer.concat([Buffer.from("PK\x03\x04\x00\x00\x08\x08"), Buffer.alloc(500)]);
+    const longer = Buffer.concat([safetensors(1_000), Buffer.alloc(7)]);
+    for (const bytes of [pickle, longer, safetensors(1_000).subarray(0, -1)])
+      expect(await codeOf(place("loras/a.safetensors", source.serve("/a", bytes)))).toBe("model_rejected");
+    expect(await modelsIn(dir)).toEqual([]);
+  });
+
   test("of rubbish is refused at its beginning, long before its end", async () => {
     const { source, dir, open } = await setup();
     const { place } = await open();
@@ -273,4 +283,9 @@ test("what a process left that is no more is cleared away, and what it used may 
   expect((await readdir(join(dir, ".comfyq"))).filter((name) => /part|tmp/.test(name))).toEqual([]);
   await place("loras/a.safetensors", source.serve("/a", safetensors(1_000)));
   expect(await modelsIn(dir)).toEqual(["loras/a.safetensors"]);
+});
+
+test("a models folder that is not there is told at the start, with the setting's name", async () => {
+  const { dir } = await setup();
+  await expect(openWorker(join(dir, "nowhere"))).rejects.toThrow("COMFYUI_MODELS_DIR (");
 });

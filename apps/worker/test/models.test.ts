@@ -90,12 +90,13 @@ describe("a model that a job brings", () => {
   });
 
   test("is not downloaded again by the next job that brings it", async () => {
-    const { source, furnish, submitLora, until } = await furnished();
+    const { dir, source, furnish, submitLora, until } = await furnished();
     await furnish();
     const url = source.serve("/fox", safetensors(1_000));
     for (const query of ["?sig=1", "?sig=2"])
       expect((await until(await submitLora("fox.safetensors", url + query), isEnded)).status).toBe("succeeded");
     expect(source.requests).toEqual(["GET /fox"]);
+    expect(await readFile(join(dir, ".comfyq/index.json"), "utf8")).not.toContain("sig"); // a signature is a secret
   });
 
   test("is downloaded once for two workers that share the folder and want it at the same time", async () => {

@@ -12,7 +12,7 @@ const ORPHAN_MS = 15_000;
 /** Deaths that make a job poison. */
 const POISON = 2;
 /** What no instance has, no retry mends. */
-const LACKS: readonly JobErrorCode[] = ["model_missing", "node_class_missing"];
+const LACKS: readonly JobErrorCode[] = ["model_missing", "models_unavailable", "node_class_missing"];
 /** Of failures that do not count, and of give-backs, a job bears this many. */
 const UNCOUNTED_MAX = 10;
 const GIVE_BACKS_MAX = 100;
