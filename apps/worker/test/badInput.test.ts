@@ -27,6 +27,7 @@ const ANSWERS: Readonly<Record<string, RequestListener>> = {
   "/missing": (_, response) => response.writeHead(404).end("<html>not found</html>"),
   "/failing": (_, response) => response.writeHead(500).end(),
   "/loop": (_, response) => response.writeHead(302, { location: "/loop" }).end(),
+  "/inside": (_, response) => response.writeHead(307, { location: "http://169.254.169.254/latest/meta-data" }).end(),
   "/drip": (_, response) => {
     const drip = setInterval(() => response.write("x"), 200);
     response.on("close", () => clearInterval(drip));
@@ -120,7 +121,12 @@ test("bytes that do not have the hash they must have are no input, whatever thei
 
 test("a source in a private network, or one that redirects there, is refused before anything is connected to", async () => {
   const { run } = await openHouse();
-  for (const url of ["http://169.254.169.254/latest/meta-data", "http://[::1]/x", "http://10.0.0.1/x"])
+  for (const url of [
+    "http://169.254.169.254/latest/meta-data",
+    "http://[::1]/x",
+    "http://10.0.0.1/x",
+    `${stage.url}/inside`,
+  ])
     expect(await run(url)).toMatchObject({
       error: { code: "input_unavailable", message: expect.stringContaining("COMFYQ_ALLOW_HOSTS") },
     });
