@@ -1,4 +1,4 @@
-import { NewJob } from "@comfyq/contract";
+import { NewJob, type Workflow } from "@comfyq/contract";
 import { expect, test } from "vitest";
 import { withJobFolder, withoutJobFolder } from "../src/attempt/filenamePrefix.ts";
 import { nameFiles, outputType } from "../src/attempt/nameFiles.ts";
@@ -18,6 +18,14 @@ test("two attempts of one job, and two jobs of one graph, save into folders of t
   ].map((job) => withJobFolder(workflow, job)["9"]?.inputs["filename_prefix"]);
   expect(new Set(folders).size).toBe(3);
   expect(workflow["9"]?.inputs["filename_prefix"]).toBe("video/ComfyUI");
+});
+
+test("a prefix that comes from a node which only holds a text is that text, in a folder of the attempt's own", () => {
+  const linked: Workflow = {
+    "1": { class_type: "PrimitiveString", inputs: { value: "shop/fox" } },
+    "2": { class_type: "SaveImage", inputs: { images: ["3", 0], filename_prefix: ["1", 0] } },
+  };
+  expect(withJobFolder(linked, { id: "a", epoch: 1 })["2"]?.inputs["filename_prefix"]).toBe("comfyq/a-1/shop/fox");
 });
 
 test("a prefix that is a link to another node is left alone", () => {

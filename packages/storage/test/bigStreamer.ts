@@ -1,4 +1,4 @@
-// Streams 220 MB up and 120 MB down, and prints by how many bytes the resident memory grew at its highest.
+// Streams 340 MB up and 120 MB down, and prints by how many bytes the resident memory grew at its highest.
 import { Readable } from "node:stream";
 import { openStorage } from "../src/index.ts";
 import { CREDENTIALS } from "./stores.ts";
@@ -25,6 +25,11 @@ const watch = setInterval(() => {
 }, 5);
 await storage.put("unknown-length", body(TOTAL_BYTES), VIDEO);
 await storage.put("one-request", body(100_000_000), { ...VIDEO, sizeBytes: 100_000_000 });
+const ranges = {
+  sizeBytes: TOTAL_BYTES,
+  open: async (span: { start: number; end: number }) => body(span.end - span.start),
+};
+await storage.put("from-a-source", ranges, VIDEO);
 for await (const _ of (await storage.get("unknown-length")).body);
 clearInterval(watch);
 process.stdout.write(String(highest - before));

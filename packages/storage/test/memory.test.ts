@@ -10,7 +10,7 @@ const MOST_GROWTH_BYTES = 80_000_000;
 /** Bytes have to be made, hashed and written here, on a machine that does other things too. */
 const PATIENCE_MS = 60_000;
 
-/** Streams 340 MB up and down in a process of its own, and returns by how many bytes its memory grew at most. */
+/** Streams 340 MB up and 120 MB down in a process of its own, and returns by how many bytes its memory grew at most. */
 async function growthOf(url: string, endpoint = ""): Promise<number> {
   const { stdout } = await promisify(execFile)(NODE, ["--conditions=@comfyq/source", STREAMER, url, endpoint]);
   return Number(stdout);
@@ -22,7 +22,7 @@ test("large objects do not stay in memory, in parts, in one request or coming ba
   await using folder = await openTestFolder();
   await using s3 = await openTestS3({}, { dir: folder.root });
   expect(await growthOf("s3://bucket-1/big", s3.fake.url)).toBeLessThan(MOST_GROWTH_BYTES);
-  expect(s3.fake.stats().requests).toMatchObject({ CompleteMultipartUpload: 2, PutObject: 1 });
+  expect(s3.fake.stats().requests).toMatchObject({ CompleteMultipartUpload: 3, PutObject: 1 });
 });
 
 test("large objects do not stay in memory on their way to a folder and back", { timeout: PATIENCE_MS }, async () => {

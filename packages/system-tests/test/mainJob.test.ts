@@ -1,7 +1,9 @@
 import { createHash } from "node:crypto";
 import { once } from "node:events";
+import { readdir } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
+import { join } from "node:path";
 import type { Asset } from "@comfyq/contract";
 import { afterAll, expect, onTestFinished, test, vi } from "vitest";
 import { copyImage, example, PIXEL, sampling, valuesOnly } from "./graphs.ts";
@@ -37,6 +39,28 @@ test("a text-to-image job succeeds, its link gives the bytes the manifest names,
   expect(told).toMatchObject({ id: job.id, status: "succeeded", metadata: { order: "42" } });
   const viaWebhook = await fetch(String(told?.outputs[0]?.url));
   expect(sha256(new Uint8Array(await viaWebhook.arrayBuffer()))).toBe(output?.hash);
+});
+
+test("a job gets webp pictures, thumbnails and inline bytes when it asks for them, under a prefix of its own", async () => {
+  const output = {
+    prefix: "shop/pictures",
+    convert: { format: "webp" as const },
+    thumbnail: { max_px: 32 },
+    inline: true,
+    strip_metadata: true,
+  };
+  const { id } = await system.submit({ workflow: example("model-free"), output });
+  const job = await system.until(id, isFinished);
+  expect(job).toMatchObject({ status: "succeeded", error: null });
+  const [picture] = job.outputs;
+  expect(picture).toMatchObject({ content_type: "image/webp", name: expect.stringMatching(/\.webp$/) });
+  const bytes = new Uint8Array(await (await fetch(String(picture?.url))).arrayBuffer());
+  expect([Buffer.from(bytes).toString("latin1", 8, 12), sha256(bytes)]).toEqual(["WEBP", picture?.hash]);
+  expect(Buffer.from(picture?.data_base64 ?? "", "base64").equals(Buffer.from(bytes))).toBe(true);
+  expect(Math.max(picture?.thumbnail?.width ?? 0, picture?.thumbnail?.height ?? 0)).toBe(32);
+  const small = await fetch(String(picture?.thumbnail?.url));
+  expect([small.status, small.headers.get("content-type")]).toEqual([200, "image/webp"]);
+  expect((await readdir(join(system.dataDir, "files", output.prefix, id, "1"))).length).toBe(2 * job.outputs.length);
 });
 
 test("every kind of example runs: image to image with an uploaded asset, video, model-free, values only", async () => {

@@ -12,10 +12,21 @@ export function withJobFolder(workflow: Workflow, job: Pick<HeldJob, "id" | "epo
   const copy = structuredClone(workflow);
   if (isBroken("shared_output_folder")) return copy; // for a test: all attempts save in one place
   for (const node of Object.values(copy)) {
-    const prefix = node.inputs["filename_prefix"];
-    if (typeof prefix === "string") node.inputs["filename_prefix"] = `${OUR_FOLDER}/${job.id}-${job.epoch}/${prefix}`;
+    const prefix = literalOf(node.inputs["filename_prefix"], copy);
+    if (prefix !== undefined) node.inputs["filename_prefix"] = `${OUR_FOLDER}/${job.id}-${job.epoch}/${prefix}`;
   }
   return copy;
+}
+
+/** Nodes that only hold a text; a prefix that comes from one is as good as written at the save node. */
+const TEXT_NODES = ["PrimitiveString", "PrimitiveStringMultiline"];
+
+/** The text itself; undefined when only ComfyUI will know it. */
+function literalOf(prefix: unknown, workflow: Workflow): string | undefined {
+  if (typeof prefix === "string") return prefix;
+  const source = Array.isArray(prefix) && typeof prefix[0] === "string" ? workflow[prefix[0]] : undefined;
+  const value = source && TEXT_NODES.includes(source.class_type) ? source.inputs["value"] : undefined;
+  return typeof value === "string" ? value : undefined;
 }
 
 /** Takes that folder off a subfolder again: what is left is the customer's own. */
