@@ -18,6 +18,7 @@ const STEP_OF: ReadonlyMap<Fate, { readonly code: JobErrorCode; readonly step: E
       ["model_rejected", "preparing"],
       ["models_unavailable", "preparing"],
       ["models_full", "preparing"],
+      ["secrets_unreadable", "preparing"],
       ["internal", "preparing"],
       ["worker_unfit", "preparing"],
       ["workflow_rejected", "posting"],
