@@ -7,6 +7,7 @@ import { readText, root } from "./composeFile.ts";
 const PAGES: Readonly<Record<string, number>> = {
   "infra/README.md": 40,
   "infra/docs/ARCHITECTURE.md": 200,
+  "infra/docs/cache.md": 65,
   "infra/docs/faults.md": 100,
   "infra/docs/models.md": 60,
   "infra/docs/operations.md": 120,

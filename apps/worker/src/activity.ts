@@ -14,6 +14,15 @@ export interface Activity {
   draining: boolean;
   readonly gpu: GpuClock;
   readonly backlog: Backlog;
+  readonly cache: CacheTally;
+}
+
+/** Jobs that wanted a stored result, counted on. */
+interface CacheTally {
+  /** There was none: they were rendered. */
+  misses: number;
+  /** They came while an identical one rendered, and are given its result. */
+  shared: number;
 }
 
 /** A worker that has just begun. */
@@ -27,5 +36,6 @@ export function newActivity(startedAt: string, config: WorkerConfig): Activity {
     draining: false,
     gpu: createGpuClock(),
     backlog: createBacklog({ maxJobs, maxBytes }),
+    cache: { misses: 0, shared: 0 },
   };
 }

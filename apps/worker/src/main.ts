@@ -64,8 +64,8 @@ interface Base {
 
 async function start(service: Service, config: WorkerConfig, log: Logger): Promise<void> {
   const comfyui = openComfyUi(service, config, log);
-  const claimer = await openQueue({ service, config, log, comfyui });
   const activity = newActivity(toMoment(nowMs()), config);
+  const claimer = await openQueue({ service, config, log, comfyui, activity });
   const supplies = await openSupplies({ service, config, log, comfyui });
   const base: Base = { service, config, log, claimer, comfyui, activity, supplies };
   const instance = await startInstance(base);
@@ -99,7 +99,8 @@ async function openQueue({
   config,
   log,
   comfyui,
-}: Omit<Base, "claimer" | "activity" | "supplies">): Promise<Claimer> {
+  activity,
+}: Omit<Base, "claimer" | "supplies">): Promise<Claimer> {
   const { timeScale, breaks } = readSwitches();
   const claimer = await openClaimer({
     redisUrl: config.REDIS_URL,
@@ -114,6 +115,10 @@ async function openQueue({
     instanceId: config.instanceKey,
     placesModels: config.COMFYUI_MODELS_DIR !== undefined,
     cacheLimits: cacheLimitsOf(config),
+    onRendered: (shared) => {
+      activity.cache.misses += 1;
+      activity.cache.shared += shared;
+    },
     onTrouble: (cause) => log.warn({ cause }, "the queue is in trouble"),
     onNotTaken: ({ jobId, verdict }) => {
       const why = verdict.kind === "end" ? verdict.error.code : verdict.why;

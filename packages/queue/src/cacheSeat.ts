@@ -74,6 +74,7 @@ export function takeSeat(desk: Desk, hold: Hold, { record, earlier }: Found): Op
       const isMade = outcome.kind === "succeeded" && !outcome.manifest.cached && outcome.manifest.epoch === epoch;
       if (!isMade || !workflow) return leaveFlight(room, wanted(key));
       const followers = await publishEntry(room, wanted(key), { entry: entryOf(outcome.manifest, workflow), limits });
+      desk.onRendered(followers.length);
       if (followers.length > 0) await queueAnswers(room, wanted(key), followers);
     },
   };

@@ -68,6 +68,8 @@ export interface ClaimerOptions extends RoomOptions {
   readonly beforeEnding?: BeforeEnding;
   /** Without it no result of this worker is kept for others, and no job is left to another's. */
   readonly cacheLimits?: CacheLimits | undefined;
+  /** A job that wanted a stored result was rendered here, and so many others are given what it made; for counting. */
+  readonly onRendered?: (shared: number) => void;
 }
 
 /**
@@ -154,6 +156,7 @@ async function openDesk(room: QueueRoom, options: ClaimerOptions, closing: Abort
     instance,
     instanceId,
     cacheLimits,
+    onRendered = () => {},
     onNotTaken = () => {},
     beforeEnding = async () => {},
   } = options;
@@ -177,6 +180,7 @@ async function openDesk(room: QueueRoom, options: ClaimerOptions, closing: Abort
     onNotTaken,
     beforeEnding,
     cacheLimits,
+    onRendered,
     fingerprint: undefined,
   };
 }

@@ -48,6 +48,7 @@ export interface Desk {
   readonly beforeEnding: BeforeEnding;
   /** What it may keep of results; undefined: nothing, and then no job is given one here. */
   readonly cacheLimits: CacheLimits | undefined;
+  readonly onRendered: (shared: number) => void;
   /** Of its instance, at this claim. */
   readonly fingerprint: string | undefined;
 }

@@ -63,8 +63,8 @@ export interface System extends Customer, AsyncDisposable {
   /** Starts simulator `at` again at its old address, after it ended: its files are there, its memory is not. */
   restartSimulator(at: number): Promise<void>;
   /** Starts the API again at its old address, after it was stopped. */
-  restartApi(): Promise<Running>;
-  restartDispatcher(): Promise<Running>;
+  restartApi(env?: Readonly<Record<string, string>>): Promise<Running>;
+  restartDispatcher(env?: Readonly<Record<string, string>>): Promise<Running>;
 }
 
 /** One moment of the history; `t` in Unix ms, `actor` a process id, or a simulator's name. */
@@ -132,11 +132,12 @@ export async function setup(options: SetupOptions = {}): Promise<System> {
         ...env,
       },
     });
-  const startApi = (port: string) => startProcess("api", { env: { ...base, ...via(lines?.api), COMFYQ_PORT: port } });
+  const startApi = (port: string, env: Readonly<Record<string, string>> = {}) =>
+    startProcess("api", { env: { ...base, ...via(lines?.api), COMFYQ_PORT: port, ...env } });
   let api = await startApi("0");
   const url = String(api.ready["url"]);
-  const startDispatcher = () =>
-    startProcess("dispatcher", { env: { ...base, ...via(lines?.dispatcher), COMFYQ_PUBLIC_URL: url } });
+  const startDispatcher = (env: Readonly<Record<string, string>> = {}) =>
+    startProcess("dispatcher", { env: { ...base, ...via(lines?.dispatcher), COMFYQ_PUBLIC_URL: url, ...env } });
   let dispatcher = await startDispatcher();
   const secret = (await readFile(join(dataDir, "secrets", "webhook-secret"), "utf8")).trim();
   const starting = options.startWorkers === false ? [] : instances.map((_, at) => startWorker(at));
@@ -181,12 +182,12 @@ export async function setup(options: SetupOptions = {}): Promise<System> {
     restartSimulator: async (at) => {
       simulators[at] = await startOne(at, new URL(String(instances[at])).port);
     },
-    restartApi: async () => {
-      api = await startApi(new URL(url).port);
+    restartApi: async (env) => {
+      api = await startApi(new URL(url).port, env);
       return api;
     },
-    restartDispatcher: async () => {
-      dispatcher = await startDispatcher();
+    restartDispatcher: async (env) => {
+      dispatcher = await startDispatcher(env);
       return dispatcher;
     },
     [Symbol.asyncDispose]: async () => {
