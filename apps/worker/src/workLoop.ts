@@ -78,7 +78,7 @@ async function carryOn(job: HeldJob, options: LoopOptions, slot: GpuSlot): Promi
 
 /** Storing takes the processor, too; what the GPU waits for goes first. */
 async function untilNextBegins({ activity, ahead, draining }: LoopOptions): Promise<void> {
-  if (ahead.expectsNone()) return;
+  if (ahead.expectsNone() || activity.backlog.isFull) return;
   const begun = withDeadline(draining, NEXT_BEGINS_MS);
   await orAborted(activity.gpu.untilRendering(), begun).catch(() => {}); // then it is stored beside it
 }
