@@ -99,3 +99,18 @@ test("a job added to a paused queue wakes nobody", async () => {
   expect(await redis.exists("comfyq:jobs-paused:marker")).toBe(0);
   expect(await redis.zcard("comfyq:jobs-paused:prioritized")).toBe(1);
 });
+
+test("what a job says of itself is kept, all of it but its secrets", async () => {
+  const said = {
+    output: { prefix: "mine" },
+    tags: ["a"],
+    metadata: { b: 1 },
+    timeout_s: 7,
+    priority: 3,
+    expires_in_s: 60,
+  };
+  const id = await own.submit({ ...said, secrets: { api_key_comfy_org: "hidden-word" } });
+  const { head = "", request = "" } = await redis.hgetall(`comfyq:record:${id}`);
+  expect(JSON.parse(head)).toMatchObject(said);
+  expect(head + request).not.toContain("hidden-word");
+});
