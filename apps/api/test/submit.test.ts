@@ -100,6 +100,26 @@ describe("Idempotency-Key", () => {
     expect(again.headers.get("idempotency-replayed")).toBe("true");
   });
 
+  test("so is one with params or a random seed, indented or not", async () => {
+    const params = { "3.inputs.color": 7, "3.inputs.seed": "random" };
+    const first = await keyed("order-2b", { workflow: GRAPH, params });
+    const again = await keyed("order-2b", JSON.stringify({ params, workflow: GRAPH }, undefined, 2));
+    expect(again.json.id).toBe(first.json.id);
+    const other = { workflow: GRAPH, params: { ...params, "3.inputs.color": 8 } };
+    expect((await keyed("order-2b", other)).status).toBe(422);
+  });
+
+  test("what runs is what was sent, whichever way it is kept", async () => {
+    const graph = {
+      ...GRAPH,
+      "7": { class_type: "Notes", inputs: { text: 'ünï "quoted" 🦊' }, _meta: { title: "t" } },
+    };
+    const bare = await keyed("order-2c", { workflow: graph, tags: ["kept whole"] });
+    const written = await keyed("order-2d", { workflow: GRAPH, params: { "3.inputs.width": 32 } });
+    expect((await api.call(`/v1/jobs/${bare.json.id}/workflow`)).json.workflow).toEqual(graph);
+    expect((await api.call(`/v1/jobs/${written.json.id}/workflow`)).json.workflow["3"].inputs.width).toBe(32);
+  });
+
   test("another body under a used key is refused", async () => {
     await keyed("order-3");
     expect(problem(await keyed("order-3", { workflow: GRAPH, priority: 1 }))).toEqual({

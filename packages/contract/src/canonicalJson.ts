@@ -1,5 +1,4 @@
 /** What JSON writes with a backslash, and pairs of surrogates, which are rare enough. */
-
 const ESCAPED = /["\\]|[^ -\ud7ff\ue000-\uffff]/;
 
 /**

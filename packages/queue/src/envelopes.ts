@@ -66,10 +66,22 @@ export interface JobSubmission {
   readonly job: NewJob;
   /** Fingerprint of the body as sent: tells a repeat from a reuse of its Idempotency-Key. */
   readonly bodySha256: string;
+  /** The same for every order of its keys; left out when `original` is there to tell. */
+  readonly canonicalSha256?: string | undefined;
+  /** The body as sent, JSON, if it says just what `job` says: then it is kept as it is, and not written again. */
+  readonly original?: Buffer | undefined;
   /** The job's secrets, encrypted; kept as they are, and gone with the record. */
   readonly sealedSecrets?: string | undefined;
   /** sha256 of `resultText`; undefined when it is not known yet, or the job has nothing to do with the cache. */
   readonly subject?: string | undefined;
+}
+
+/** What is kept of the body that made a job. */
+export interface KeptBody {
+  readonly bodySha256: string;
+  /** Undefined: `request` is the body itself. */
+  readonly canonicalSha256: string | undefined;
+  readonly request: string;
 }
 
 /** A job as it was submitted, to be submitted again: its secrets are still sealed. */

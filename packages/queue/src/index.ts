@@ -8,6 +8,7 @@ export type {
   Answer,
   Delivery,
   JobSubmission,
+  KeptBody,
   RecordHead,
   RecordRequest,
   Settlement,

@@ -5,12 +5,12 @@ import { boardQueues } from "./board.ts";
 import { cancelJob } from "./cancelJob.ts";
 import { nowMs } from "./clock.ts";
 import { type RedisFacts, redisFacts } from "./connection.ts";
-import type { JobSubmission, Submittable } from "./envelopes.ts";
+import type { JobSubmission, KeptBody, Submittable } from "./envelopes.ts";
 import { orUnavailable } from "./errors.ts";
 import { knownClasses, listWorkers, type PoolCounts, poolCounts } from "./fleet.ts";
 import { type ListPage, type ListQuery, listJobs } from "./listJobs.ts";
 import { readJob } from "./readJob.ts";
-import { readJournal, readRequest, readSubmitted } from "./record.ts";
+import { readJournal, readKeptBody, readRequest, readSubmitted } from "./record.ts";
 import { openRoom, type RoomOptions } from "./room.ts";
 import { type SharedJob, shareQueued } from "./shareQueued.ts";
 import { type Submitted, submitJob } from "./submitJob.ts";
@@ -23,6 +23,8 @@ export interface Producer {
   read(tenant: string, jobId: string): Promise<JobFacts | undefined>;
   /** The job as it was submitted, params applied, secrets sealed: what a retry submits again. */
   submitted(tenant: string, jobId: string): Promise<Submittable | undefined>;
+  /** What is known of the body that made a job; undefined like `read`. */
+  keptBody(tenant: string, jobId: string): Promise<KeptBody | undefined>;
   /** The graph as it runs or ran, params applied; undefined like `read`. */
   workflow(tenant: string, jobId: string): Promise<Workflow | undefined>;
   attempts(tenant: string, jobId: string): Promise<readonly Attempt[] | undefined>;
@@ -63,6 +65,7 @@ export async function openProducer(options: RoomOptions): Promise<Producer> {
         "a job was read",
         owned(tenant, jobId, () => readSubmitted(room.redis, room.names, jobId)),
       ),
+    keptBody: (tenant, jobId) => orUnavailable("a body was read", readKeptBody(room, tenant, jobId)),
     workflow: (tenant, jobId) =>
       orUnavailable(
         "a workflow was read",

@@ -1,9 +1,10 @@
 import type { Attempt } from "@comfyq/contract";
 import { MODEL_DESTINATION, NewJob, Progress } from "@comfyq/contract";
 import type { Redis } from "ioredis";
-import { type JobSubmission, RecordHead, RecordRequest, type Submittable } from "./envelopes.ts";
+import { type JobSubmission, type KeptBody, RecordHead, RecordRequest, type Submittable } from "./envelopes.ts";
 import type { Names } from "./names.ts";
 import { readAttempt, readJson } from "./readAttempt.ts";
+import type { QueueRoom } from "./room.ts";
 
 /** The small half of what is kept of a job beside BullMQ, and what was asked of it since. */
 export interface JobRecord {
@@ -59,6 +60,18 @@ export async function readRequest(redis: Redis, names: Names, jobId: string): Pr
   return request
     ? { request: RecordRequest.parse(JSON.parse(request)), sealedSecrets: secrets ?? undefined }
     : undefined;
+}
+
+/** The body that made a job, as far as it is kept; undefined when the record is gone, or another tenant's. */
+export async function readKeptBody(
+  { redis, names }: Pick<QueueRoom, "redis" | "names">,
+  tenant: string,
+  jobId: string,
+): Promise<KeptBody | undefined> {
+  const fields = ["tenant", "body_sha256", "canonical_sha256", "request"];
+  const [owner, bodySha256, canonicalSha256, request] = await redis.hmget(names.record(jobId), ...fields);
+  if (owner !== tenant || !bodySha256 || !request) return undefined;
+  return { bodySha256, canonicalSha256: canonicalSha256 ?? undefined, request };
 }
 
 /** Both halves put together again; undefined when the record is gone. */

@@ -26,7 +26,7 @@ if not old[1] and waiting + queued + call("ZCARD", KEYS[4]) >= tonumber(ARGV[1])
 -- What a job names is kept until its record is forgotten; an asset that is not there any more cannot be named.
 local assets = {}
 if not old[1] then
-  for i = 26, #ARGV do
+  for i = 27, #ARGV do
     if not call("ZSCORE", KEYS[24], ARGV[i]) then return {"missing", ARGV[i]} end
     assets[#assets + 1] = ARGV[i]
   end
@@ -38,6 +38,7 @@ local function after(ms) return string.format("%.0f", now + ms) end
 if not old[1] then
   call("HSET", KEYS[1], "tenant", ARGV[3], "pool", ARGV[4], "created_at_ms", after(0), "body_sha256", ARGV[5],
     "head", ARGV[6], "request", ARGV[7])
+  if ARGV[26] ~= "" then call("HSET", KEYS[1], "canonical_sha256", ARGV[26]) end
   if ARGV[8] ~= "" then call("HSET", KEYS[1], "secrets", ARGV[8]) end
   call("ZADD", KEYS[5], after(ARGV[9]), id)
   if ARGV[10] ~= "" then call("ZADD", KEYS[6], after(ARGV[10]), id) end
@@ -111,8 +112,9 @@ export interface SubmissionPapers {
   readonly tags: readonly string[];
   readonly expiresInMs: number | undefined;
   readonly bodySha256: string;
+  readonly canonicalSha256: string | undefined;
   readonly head: string;
-  readonly request: string;
+  readonly request: string | Buffer;
   readonly sealedSecrets: string | undefined;
   /** Ids of the assets that it names, each once. */
   readonly assets: readonly string[];
@@ -190,7 +192,7 @@ function keysOf({ names }: QueueRoom, { jobId, tenant, pool, tags }: SubmissionP
 }
 
 /** In the order of ARGV. */
-function valuesOf({ names, settings }: QueueRoom, papers: SubmissionPapers): readonly (string | number)[] {
+function valuesOf({ names, settings }: QueueRoom, papers: SubmissionPapers): readonly (string | number | Buffer)[] {
   const { bull, settlement } = papers;
   return [
     settings.queueCap,
@@ -218,6 +220,7 @@ function valuesOf({ names, settings }: QueueRoom, papers: SubmissionPapers): rea
     settlement?.data ?? "",
     settlement?.opts ?? "",
     settlement?.parent ?? "",
+    papers.canonicalSha256 ?? "",
     ...papers.assets.map((id) => assetMember(papers.tenant, id)),
   ];
 }

@@ -10,8 +10,9 @@ import { showJob } from "../presentJob.ts";
 import type { Rooms } from "../rooms.ts";
 import { type Call, json, type Route, route } from "../route.ts";
 import { checkSubmission } from "../submit/checkSubmission.ts";
+import { isSameBody } from "../submit/fingerprint.ts";
 import { preferredWait, waitForEnd } from "../submit/preferredWait.ts";
-import { readSubmission } from "../submit/readSubmission.ts";
+import { type ReadBody, readSubmission } from "../submit/readSubmission.ts";
 import { shareResult, subjectOf } from "../submit/shareResult.ts";
 
 const EXAMPLE: z.input<typeof NewJob> = {
@@ -67,15 +68,41 @@ export function submitJobRoute(rooms: Rooms): Route {
       const { tenant } = call.caller;
       const { id, key } = jobIdFor(call.req, tenant);
       const body = await readBody(call.req, rooms.settings.COMFYQ_MAX_BODY_BYTES);
-      const { job, ...sealed } = readSubmission(body, { box: rooms.secretBox, tenant });
-      const checked = await checkSubmission(rooms, tenant, job).catch(async (error: unknown) => {
+      const read = readSubmission(body, { box: rooms.secretBox, tenant });
+      const job = await checkSubmission(rooms, tenant, read.job).catch(async (error: unknown) => {
         // A repeat is not judged again: its assets may be gone, and its instances may have changed since it was accepted.
-        if (key !== undefined && (await rooms.producer.read(tenant, id))) return job;
+        if (key !== undefined && (await rooms.producer.read(tenant, id))) return read.job;
         throw error;
       });
-      await submit(rooms, call, { id, job: checked, ...sealed });
+      await submitOrRepeat(rooms, call, { id, job, read });
     },
   });
+}
+
+interface ReadJob {
+  readonly id: string;
+  readonly job: NewJob;
+  readonly read: ReadBody;
+}
+
+/** The same body in another order of its keys is a repeat, too. */
+async function submitOrRepeat(rooms: Rooms, call: Call, { id, job, read }: ReadJob): Promise<void> {
+  const { fingerprint, sealedSecrets } = read;
+  const { bodySha256 } = fingerprint;
+  const original = job.workflow === read.job.workflow ? read.original : undefined; // else a seed was rolled
+  const kept = original ? { original } : { canonicalSha256: fingerprint.canonicalSha256() };
+  const checked: CheckedJob = { id, job, sealedSecrets, bodySha256, ...kept };
+  try {
+    await submit(rooms, call, checked);
+  } catch (error) {
+    const first = isKeyReuse(error) ? await rooms.producer.keptBody(call.caller.tenant, id) : undefined;
+    if (!first || !isSameBody(fingerprint, first)) throw error;
+    await submit(rooms, call, { ...checked, bodySha256: first.bodySha256 });
+  }
+}
+
+function isKeyReuse(error: unknown): boolean {
+  return error instanceof Error && "code" in error && error.code === "key_reuse";
 }
 
 /** A job that may be queued. */
@@ -99,5 +126,6 @@ export async function submit(rooms: Rooms, call: Call, checked: CheckedJob): Pro
   const shown = await inlineOutputs(rooms, call, await showJob(rooms, call, facts), facts);
   if (replayed) call.res.set("Idempotency-Replayed", "true");
   if (seconds !== undefined) call.res.set("Preference-Applied", `wait=${seconds}`);
-  call.res.status(201).set("Location", shown.urls.self).json(shown);
+  call.res.status(201).set({ Location: shown.urls.self, "Content-Type": "application/json; charset=utf-8" });
+  call.res.end(JSON.stringify(shown)); // as json() does, which looks at ETags and more first
 }

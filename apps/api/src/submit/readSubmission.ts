@@ -1,8 +1,9 @@
 import { canonicalJson, isPlainWorkflow, isUiFormat, NewJob } from "@comfyq/contract";
-import { type SecretBox, sha256Hex } from "@comfyq/runtime";
+import type { SecretBox } from "@comfyq/runtime";
 import { parseJson } from "../body/parseJson.ts";
 import { zodFaults } from "../body/zodFaults.ts";
 import { ApiError } from "../errors.ts";
+import { type Fingerprint, fingerprintOf } from "./fingerprint.ts";
 
 /** Most bytes of JSON a workflow may have: the largest published ones have 300 KB, and Redis keeps every one. */
 const WORKFLOW_BYTES = 1_000_000;
@@ -12,9 +13,11 @@ const EXAMPLE = '{"workflow": {…}}';
 export interface ReadBody {
   /** Without its secrets: from here on nobody sees them. */
   readonly job: Omit<NewJob, "secrets">;
-  /** Of the body as sent, whatever the order of its keys; of its secrets only what tells them from others. */
-  readonly bodySha256: string;
+  /** Of the body as sent; of its secrets only what tells them from others. */
+  readonly fingerprint: Fingerprint;
   readonly sealedSecrets: string | undefined;
+  /** The bytes, when they could be kept as they are: one line of JSON with nothing to be hidden or written into it. */
+  readonly original: Buffer | undefined;
 }
 
 /** Who seals the secrets of a job, and whose they are. */
@@ -35,10 +38,13 @@ export function readSubmission(bytes: Buffer, { box, tenant }: Sealer): ReadBody
   if (parsed.success) {
     if (bytes.length > WORKFLOW_BYTES) refuseLargeGraph(parsed.data);
     const { secrets, ...job } = parsed.data;
-    if (!secrets) return { job, bodySha256: sha256Hex(canonicalJson(body)), sealedSecrets: undefined };
+    if (!secrets) {
+      const original = isPlain(bytes, job) ? bytes : undefined;
+      return { job, fingerprint: fingerprintOf(body, bytes), sealedSecrets: undefined, original };
+    }
     const unsecret = { ...body, secrets: box.digest(canonicalJson(secrets)) };
     const sealedSecrets = box.seal(JSON.stringify(secrets), tenant);
-    return { job, bodySha256: sha256Hex(canonicalJson(unsecret)), sealedSecrets };
+    return { job, fingerprint: fingerprintOf(unsecret, undefined), sealedSecrets, original: undefined };
   }
   const details = zodFaults(parsed.error, Object.keys(NewJob.shape));
   const isGraphOnly = details.every(({ path }) => path.startsWith("workflow."));
@@ -47,6 +53,14 @@ export function readSubmission(bytes: Buffer, { box, tenant }: Sealer): ReadBody
   throw isGraphOnly
     ? new ApiError("invalid_workflow", `The workflow is not in ComfyUI's API format${first}`, { details })
     : new ApiError("invalid_request", `${fields} wrong${first}; see details, and /docs for what is taken`, { details });
+}
+
+const LINE_FEED = 0x0a;
+
+/** Params are yet to be written, data: URIs to be taken out, and an indented body is mostly blanks. */
+function isPlain(bytes: Buffer, { params, inputs, files }: ReadBody["job"]): boolean {
+  const isBare = [params, inputs, files].every((part) => Object.keys(part).length === 0);
+  return isBare && !bytes.includes(LINE_FEED);
 }
 
 /** As the schema does; a plain graph is not copied through it. */
