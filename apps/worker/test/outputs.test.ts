@@ -186,6 +186,18 @@ test("the workflow in a picture is there unless it is asked to be taken out", as
   expect([clean.name, clean.warnings, readPictureHead(bytes)?.width]).toEqual(["fox_00001_.png", undefined, 64]);
 });
 
+test("a file whose line is cut in the middle goes on where it broke, and is whole", async () => {
+  const { house, simulator } = await started();
+  simulator.faults.add({ kind: "http_cut", path: "/view", method: "GET", times: 1 });
+  const inputs = { bytes: 3_000_000, seed: 7, filename_prefix: "large" };
+  const job = await run(house, { "1": { class_type: "SimOutput", inputs } });
+  const [file] = filesOf(job);
+  expect(views(simulator)).toBe(2);
+  expect(job).toMatchObject({ attempts: 1, outputs: [{ size_bytes: 3_000_000 }] });
+  const saved = await readFile(join(simulator.dir, "output", "comfyq", `${job.id}-1`, "large_00001_.png"));
+  expect(file && (await bytesOf(house, file)).equals(saved)).toBe(true);
+});
+
 test("outputs in a mounted folder are read there, and nothing is fetched", async () => {
   const house = await setup();
   const simulator = await house.simulator();
