@@ -283,3 +283,38 @@ test("a job that waits for another's result can be canceled, and a job for later
   expect(await claimAnswerable(two.room, { tenant: "default", jobId: later }, by())).toBeUndefined();
   expect(await claimAnswerable(two.room, { tenant: "other", jobId: later }, by())).toBeUndefined();
 });
+
+test("the first of those who wait is woken when the one that renders has failed, and only the first", async () => {
+  await using cached = await open();
+  const [one, two] = [await cached.worker("one"), await cached.worker("two")];
+  await cached.submit("same");
+  const leader = await cached.claim(one);
+  const waiting = [await cached.submit("same"), await cached.submit("same"), await cached.submit("same")];
+  for (const _ of waiting) expect(await cached.look(two)).toBeUndefined();
+  // Too long for any of them to wake by itself.
+  const queue = two.room.names.bull("jobs-default", "delayed");
+  for (const id of waiting) await two.room.redis.zadd(queue, "XX", (Date.now() + 600_000) * 0x1000, id);
+  await leader.end({ kind: "failed", error: jobFailure("node_failed", "node 2 raised ValueError") });
+  expect(await Promise.all(waiting.map((id) => stateOf(two, id)))).toEqual(["waiting", "delayed", "delayed"]);
+});
+
+test("a job that is canceled while it is being answered ends as canceled", async () => {
+  await using cached = await open();
+  const worker = await cached.worker("one");
+  const id = await cached.submit("same");
+  const answerable = await claimAnswerable(worker.room, { tenant: "default", jobId: id }, by());
+  expect(await cached.house.producer.cancel("default", id)).toMatchObject({ status: "canceling" });
+  await vi.waitUntil(() => answerable?.signal.aborted);
+  await answerable?.letGo(0);
+  expect(await cached.house.producer.read("default", id)).toMatchObject({ status: "canceled", attempts: 0 });
+});
+
+test("a job that could not be answered just now is given back, and comes before all others", async () => {
+  await using cached = await open();
+  const worker = await cached.worker("one");
+  const id = await cached.submit("same", { priority: -5 });
+  await cached.submit("another", { priority: 5 });
+  const answerable = await claimAnswerable(worker.room, { tenant: "default", jobId: id }, by());
+  await answerable?.letGo(0);
+  expect((await cached.claim(worker)).id).toBe(id);
+});
