@@ -123,7 +123,7 @@ async function run({ isQuick }: Effort): Promise<Measured> {
   const headers = `Authorization: Bearer ${await lockDoor(rig)}\r\n`;
   await using raw = await openRawBull(rig.system.redis.url, { hasWorker: false });
   const lines = await Promise.all(Array.from({ length: CLIENTS }, () => openLine(rig.system.url)));
-  const [pairs, calls, warmUp] = isQuick ? [1, 128, 64] : [9, 2_000, 4_000];
+  const [pairs, calls, warmUp] = isQuick ? [1, 128, 64] : [7, 1_500, 3_000];
   await measure({ rig, lines, headers, raw }, 1, warmUp); // code that has not run yet is slow, and says nothing of the day
   const { measured, latenciesMs, cpu } = await measure({ rig, lines, headers, raw }, pairs, calls);
   for (const line of lines) line.close();

@@ -32,7 +32,7 @@ async function run({ isQuick }: Effort): Promise<Measured> {
   await using rig = await openRig({ simulatorArgs: ["--exec-ms", String(RENDER_MS), "--no-previews"] });
   await using raw = await openRawBull(rig.system.redis.url, { hasWorker: true });
   const line = await openLine(rig.system.url);
-  const [warmUp, pairs] = isQuick ? [1, 3] : [80, 200];
+  const [warmUp, pairs] = isQuick ? [1, 3] : [60, 150];
   const all = await interleave(
     warmUp + pairs,
     () => oneJob(rig, line),
