@@ -11,7 +11,8 @@ import { type Hold, settle } from "./settle.ts";
 
 /**
  * Has jobs answered with a result that is there. Safe to repeat: a job is answered once, and one that does not wait is left
- * alone. Who is not told so finds the result when a worker has claimed it.
+ * alone. Who is not told so finds the result when a worker has claimed it. Each telling is one of its own: named after the job, a
+ * second one would be dropped while the first has just found the job in a worker's hands.
  */
 export async function queueAnswers(room: QueueRoom, found: Omit<Wanted, "jobId">, jobIds: readonly string[]) {
   const { tenant, key } = found;
@@ -25,7 +26,7 @@ export async function queueAnswers(room: QueueRoom, found: Omit<Wanted, "jobId">
   await room.answers.addBulk(
     jobIds.map((jobId) => {
       const data: Answer = { v: 1, tenant, jobId, key };
-      return { name: "answer", data, opts: { ...opts, jobId } };
+      return { name: "answer", data, opts };
     }),
   );
 }
