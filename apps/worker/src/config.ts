@@ -94,7 +94,9 @@ const WorkerEnv = z.object({
     .int()
     .min(0)
     .default(2)
-    .describe("Next waiting jobs whose inputs are brought to ComfyUI while another renders; 0: none"),
+    .describe(
+      "Next waiting jobs whose inputs are brought to ComfyUI while another renders, and one more per neighbour; 0: none",
+    ),
   COMFYQ_STAGE_AHEAD_BYTES: z.coerce
     .number()
     .int()

@@ -136,3 +136,15 @@ test("a budget of bytes is for all accounts together, and a closed one counts no
   other.take(6);
   expect(() => other.take(1)).toThrow();
 });
+
+test("of two workers one gets ready for one job more: whichever of them takes it, its input is there", async () => {
+  const { house, host, worker, submit, isRendering, uploads } = await openHouse({ COMFYQ_STAGE_AHEAD_JOBS: "1" });
+  await house.worker((await house.simulator()).url, { COMFYQ_STAGE_AHEAD_JOBS: "0" });
+  await eventually(async () => (await worker.tools.neighbours()).length === 1);
+  const running = [await submit("/0", 60_000), await submit("/1", 60_000)];
+  for (const id of running) await house.until(id, isRendering);
+  for (const path of ["/2", "/3", "/4"]) await submit(path);
+  await eventually(() => uploads() === 3); // of its own job, and of the next two
+  expect(host.seen.toSorted()).toEqual(["/0", "/1", "/2", "/3"]);
+  for (const id of running) await house.producer.cancel("default", id);
+});

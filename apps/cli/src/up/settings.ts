@@ -111,7 +111,7 @@ const GROUPS = {
       .describe("Bytes of rendered jobs that may wait for storage before the GPU idles"),
     COMFYQ_STAGE_AHEAD_JOBS: whole
       .default(2)
-      .describe("Next jobs whose inputs are brought to ComfyUI while another renders; 0: none"),
+      .describe("Next jobs whose inputs are brought to ComfyUI meanwhile, and one more per neighbour; 0: none"),
     COMFYQ_STAGE_AHEAD_BYTES: whole
       .default(1_073_741_824)
       .describe("Most bytes of inputs brought ahead of their jobs; 0: none"),

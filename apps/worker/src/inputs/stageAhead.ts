@@ -11,7 +11,7 @@ import type { Staging } from "./stageInput.ts";
 import { wishesOf } from "./wishes.ts";
 
 export interface AheadOptions {
-  readonly claimer: Pick<Claimer, "peek">;
+  readonly claimer: Pick<Claimer, "peek" | "neighbours">;
   readonly inputs: Inputs;
   readonly models: ModelsAhead;
   readonly secretBox: SecretBox;
@@ -34,6 +34,14 @@ export interface StageAhead {
 const LOOK_EVERY_MS = 1_000;
 /** A job that waits no more may be on its way to us: it is dropped when that has been so for long. */
 const GONE_AFTER_MS = 900;
+
+/**
+ * Which worker takes the first job is settled only when it is taken, so each gets ready for one more per neighbour: of four
+ * that end together, each finds its job's inputs there. At most for so many, for every one of them is fetched by every worker.
+ */
+const MOST_FOR_NEIGHBOURS = 6;
+/** Neighbours come and go slowly. */
+const NEIGHBOURS_EVERY_MS = 3_000;
 
 /** A job whose inputs are on their way, or there. */
 interface Ahead {
@@ -62,6 +70,8 @@ class AheadStager implements StageAhead {
   readonly #ahead = new Map<string, Ahead>();
   #isLooking = false;
   #waiting = 0;
+  #neighbours = 0;
+  #countedAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: AheadOptions, budget: ByteBudget) {
     this.#options = options;
@@ -97,10 +107,8 @@ class AheadStager implements StageAhead {
 
   async #look(): Promise<void> {
     const { claimer, activity, config, signal } = this.#options;
-    const { ids, jobs } = await claimer.peek({
-      count: config.COMFYQ_STAGE_AHEAD_JOBS,
-      ignore: new Set(this.#ahead.keys()),
-    });
+    const count = config.COMFYQ_STAGE_AHEAD_JOBS + Math.min(await this.#countNeighbours(), MOST_FOR_NEIGHBOURS);
+    const { ids, jobs } = await claimer.peek({ count, ignore: new Set(this.#ahead.keys()) });
     signal.throwIfAborted();
     this.#waiting = ids.length;
     for (const [id, ahead] of this.#ahead) {
@@ -111,6 +119,15 @@ class AheadStager implements StageAhead {
     }
     if (activity.gpu.state !== "rendering") return;
     for (const job of jobs) if (!activity.held.has(job.id)) this.#begin(job);
+  }
+
+  async #countNeighbours(): Promise<number> {
+    const { claimer, config } = this.#options;
+    if (monotonicMs() - this.#countedAtMs > NEIGHBOURS_EVERY_MS * config.timeScale) {
+      this.#countedAtMs = monotonicMs();
+      this.#neighbours = (await claimer.neighbours()).length;
+    }
+    return this.#neighbours;
   }
 
   /** It is ours now: its attempt goes on with what is under way, and forgets it in the end. */
