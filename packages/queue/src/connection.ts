@@ -3,10 +3,7 @@ import { after } from "./clock.ts";
 import { QueueError } from "./errors.ts";
 import { SETTINGS } from "./settings.ts";
 
-/**
- * `producer` answers or fails within a second, and sends what many requests ask at one moment in one write; `worker`
- * waits for Redis to come back, however long.
- */
+/** `producer` answers or fails within a second; `worker` waits for Redis to come back, however long. */
 export type ConnectionStyle = "producer" | "worker";
 
 /**
@@ -25,7 +22,6 @@ export function connectRedis(redisUrl: string, style: ConnectionStyle): Redis {
           enableOfflineQueue: false,
           maxRetriesPerRequest: 1,
           commandTimeout: SETTINGS.commandTimeoutMs,
-          enableAutoPipelining: true,
         }
       : { maxRetriesPerRequest: null };
   const redis = new Redis(redisUrl, { ...shared, ...perStyle, replyMapping: "legacy" });
