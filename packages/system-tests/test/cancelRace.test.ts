@@ -1,6 +1,6 @@
 import type { Job, NewJobBody } from "@comfyq/contract";
 import { afterAll, describe, expect, test, vi } from "vitest";
-import { PIXEL } from "./graphs.ts";
+import { freshPixel } from "./graphs.ts";
 import { timedJob } from "./lanes.ts";
 import { isFinished, readJson, setup } from "./setup.ts";
 import { attemptsOf, historyOf, promptsOf, standingAt, untilAllQuiet } from "./traces.ts";
@@ -119,16 +119,17 @@ const STAGES = [
   "sealed",
 ] as const;
 
-const staged: NewJobBody = {
+/** Its picture is new each time, or the instance would have it already and nothing were fetched and uploaded. */
+const staged = (): NewJobBody => ({
   ...timedJob(1_000),
   workflow: { ...timedJob(1_000).workflow, in: { class_type: "LoadImage", inputs: { image: "pose.png" } } },
-  inputs: { "in.inputs.image": `data:image/png;base64,${PIXEL}` },
+  inputs: { "in.inputs.image": `data:image/png;base64,${freshPixel().toString("base64")}` },
   pool: "stages",
-};
+});
 
 describe("a cancel ends a job once, at whatever stage it comes:", () => {
   test("while it is queued, it is canceled at once", async () => {
-    const { id } = await system.submit({ ...staged, pool: "nobody" });
+    const { id } = await system.submit({ ...staged(), pool: "nobody" });
     expect(await readJson(system.post(`/v1/jobs/${id}/cancel`))).toMatchObject({ status: "canceled" });
     expect(await system.read(id)).toMatchObject({ status: "canceled", attempts: 0 });
   });
@@ -138,7 +139,7 @@ describe("a cancel ends a job once, at whatever stage it comes:", () => {
     const FAILPOINT = STAGES.map((stage) => `${stage}:delay:1500@1`).join(",");
     await system.restartWorker(2, { FAILPOINT });
     for (const stage of STAGES) {
-      const { id } = await system.submit(staged);
+      const { id } = await system.submit(staged());
       const isThere = async () => expect((await historyOf(system, id)).map(({ op }) => op)).toContain(stage);
       await vi.waitFor(isThere, { timeout: 10_000, interval: 20 });
       const answer = await system.post(`/v1/jobs/${id}/cancel`);
@@ -156,7 +157,7 @@ describe("a cancel ends a job once, at whatever stage it comes:", () => {
       expect([stage, (await promptsOf(system, id)).length]).toEqual([stage, isSent ? 1 : 0]);
       if (stage === "executing") expect(job.stop).toMatchObject({ stop_ms: expect.any(Number), ignored_by: null });
     }
-    const { id } = await system.submit(staged);
+    const { id } = await system.submit(staged());
     expect(await system.until(id, isFinished)).toMatchObject({ status: "succeeded", attempts: 1 });
     const late = await system.post(`/v1/jobs/${id}/cancel`);
     expect([late.status, (await system.read(id)).status]).toEqual([409, "succeeded"]);
@@ -167,7 +168,7 @@ describe("a cancel ends a job once, at whatever stage it comes:", () => {
     const prompt = { ...sleeper, "2": { class_type: "PreviewAny", inputs: { source: ["1", 0] } } };
     const posted = await fetch(`${system.instances[2]}/prompt`, { method: "POST", body: JSON.stringify({ prompt }) });
     const { prompt_id: foreign } = await readJson<{ prompt_id: string }>(posted);
-    const { id } = await system.submit(staged);
+    const { id } = await system.submit(staged());
     await vi.waitFor(async () => expect(await standingAt(String(system.instances[2]))).toHaveLength(2), 10_000);
     await system.post(`/v1/jobs/${id}/cancel`);
     expect(await system.until(id, isFinished)).toMatchObject({ status: "canceled" });

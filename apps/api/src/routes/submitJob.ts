@@ -71,7 +71,8 @@ export function submitJobRoute(rooms: Rooms): Route {
       const read = readSubmission(body, { box: rooms.secretBox, tenant });
       const job = await checkSubmission(rooms, tenant, read.job).catch(async (error: unknown) => {
         // A repeat is not judged again: its assets may be gone, and its instances may have changed since it was accepted.
-        if (key !== undefined && (await rooms.producer.read(tenant, id))) return read.job;
+        const isRedisAway = error instanceof Error && error.name === "QueueError"; // it is not asked twice: 503 at once
+        if (!isRedisAway && key !== undefined && (await rooms.producer.read(tenant, id))) return read.job;
         throw error;
       });
       await submitOrRepeat(rooms, call, { id, job, read });
