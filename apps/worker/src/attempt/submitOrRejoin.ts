@@ -51,6 +51,7 @@ async function submit(run: AttemptRun, workflow: Workflow, tools: Tools): Promis
   const promptId = isBroken("submit_blindly") ? newId() : uuidV5(`${job.id}:${job.epoch}`, COMFYQ_NAMESPACE);
   await job.journal({ prompt_id: promptId, stage: "submitted" });
   await failPoint("journaled", historyOf(run, { prompt: promptId }));
+  await assertOurInstance(run, tools);
   assertOurs(run);
   const submitted = await send(run, { promptId, workflow, extraData }, tools);
   await failPoint("submitted", historyOf(run));
@@ -59,6 +60,13 @@ async function submit(run: AttemptRun, workflow: Workflow, tools: Tools): Promis
     throw new JobError("interrupted", "An input is not on the instance any more; it is brought again, and all is run");
   refusePartialRun(submitted.nodeErrors);
   return submitted.promptId;
+}
+
+/** A process that slept may still hold its job, but not its ComfyUI: the two leases run out at different moments. */
+async function assertOurInstance({ job }: AttemptRun, { instance }: Tools): Promise<void> {
+  if (await instance.isSurelyOurs()) return;
+  await job.journal({ prompt_id: null, stage: "preparing" }); // no ComfyUI has met it
+  throw new JobError("comfyui_unreachable", "Another worker may drive this ComfyUI by now; the job is given back");
 }
 
 /** Whose prompt it is, and the keys that ComfyUI's API nodes want. */

@@ -20,6 +20,8 @@ export interface Instance {
   lookAgain(condemned?: string): void;
   /** A prompt that has ended may have been left in its history: it is taken out by and by. */
   tidyLater(): void;
+  /** False when another worker drives it, or may do so by now because Redis does not say that we do: nothing may be begun. */
+  isSurelyOurs(): Promise<boolean>;
   /** True when another worker drives it by now, because this process slept. Then what runs there is the other's. */
   isAnothers(): Promise<boolean>;
   /** Runs a canary, while no job of ours is there. @returns why it failed; undefined when it ran */

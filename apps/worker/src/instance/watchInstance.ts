@@ -105,6 +105,12 @@ class WatchedInstance implements Instance {
     this.#tidyAtMs = Math.min(this.#tidyAtMs, this.#inTidyTime());
   }
 
+  async isSurelyOurs(): Promise<boolean> {
+    if (this.#lease === undefined || this.#lease.isSurelyOurs()) return true;
+    await this.#lease.ask(OWNER_MS * this.#options.config.timeScale);
+    return this.#lease.isSurelyOurs();
+  }
+
   async isAnothers(): Promise<boolean> {
     if (this.#lease === undefined || this.#lease.isSurelyOurs()) return false;
     return (await this.#lease.ask(OWNER_MS * this.#options.config.timeScale)) !== undefined;

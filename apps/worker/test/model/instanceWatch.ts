@@ -46,8 +46,17 @@ function cure(world: World, worker: Worker): void {
 
 /** May it begin a job there? Nobody else can drive the instance as long as the lease was confirmed lately. */
 export function isWell(world: World, worker: Worker): boolean {
-  const isSurelyOurs = world.nowMs < worker.drivesUntilMs || !world.parts.rules.doubtsItsInstance;
-  return isSurelyOurs && standingOf(world, worker).kind === "well";
+  return drivesSurely(world, worker) && standingOf(world, worker).kind === "well";
+}
+
+function drivesSurely(world: World, worker: Worker): boolean {
+  return world.nowMs < worker.drivesUntilMs || !world.parts.rules.doubtsItsInstance;
+}
+
+/** Asked before a prompt is sent; Redis is asked when the lease alone does not tell. */
+export function mayBegin(world: World, worker: Worker): boolean {
+  if (!drivesSurely(world, worker)) askWhoDrives(world, worker);
+  return drivesSurely(world, worker);
 }
 
 /** One worker per ComfyUI, by a lease in Redis. */

@@ -1,7 +1,7 @@
 import { isSameInstance, JobErrorCode, jobFailure, mayHaveLeftPrompt } from "@comfyq/contract";
 import { fail, journal, type Next, succeeded, type Try } from "./attempt.ts";
 import { stopPrompt, strikes } from "./comfyui.ts";
-import { flyCanary, noteHealth, restartBy } from "./instanceWatch.ts";
+import { flyCanary, mayBegin, noteHealth, restartBy } from "./instanceWatch.ts";
 import { isOurs } from "./lock.ts";
 import { type Fate, type Held, placeOf, type Worker, type World } from "./state.ts";
 
@@ -84,7 +84,8 @@ export function post(world: World, worker: Worker, held: Held): Next {
   const { job, epoch, promptId } = held;
   const { instance } = worker;
   if (!isOurs(world, held) || promptId === undefined) return "lost";
-  const refusal = instance.state === "up" ? strikes(job, "posting") : "comfyui_unreachable";
+  const isThere = mayBegin(world, worker) && instance.state === "up";
+  const refusal = isThere ? strikes(job, "posting") : "comfyui_unreachable";
   if (refusal) {
     // A ComfyUI that has not met this job cannot have died of it.
     const facts = world.parts.rules.forgetsRefusals ? { prompt_id: null, stage: "preparing" as const } : {};

@@ -36,6 +36,16 @@ export const REFUSED_THEN_DEAD = fleet(1, 0, [
 export const TOLD: readonly (readonly [string, Story])[] = [
   ["a worker that slept after its claim goes on beside another", SLEPT_AFTER_ITS_CLAIM],
   ["a worker whose line heals begins a job at a ComfyUI that its spare drives", TWO_DRIVERS],
+  [
+    "a worker that woke with its job's lock, but not its ComfyUI's, sends a prompt beside that of its spare",
+    fleet(2, 1, [
+      submit,
+      { worker: "freeze", at: 5, stage: "preparing", forMs: 9_600 },
+      submit,
+      { worker: "mute", at: 1 },
+      { tickMs: 400 },
+    ]),
+  ],
   ["a job that ComfyUI refused while it was down is called poison after one death", REFUSED_THEN_DEAD],
   [
     "a job canceled between its claim and its beginning goes back to queued",
