@@ -62,7 +62,7 @@ test("two workers share a models folder, and the one that downloads is killed: t
     { timeout: 30_000, interval: 50 },
   );
   const { instance } = await system.read(id);
-  const at = system.instances.findIndex((address) => address === instance);
+  const at = system.instances.indexOf(instance ?? "");
   await system.workers[at]?.stop("SIGKILL");
   expect((await readdir(join(models, ".comfyq"))).filter((name) => name.endsWith(".part"))).toHaveLength(1);
   isHeld = false;

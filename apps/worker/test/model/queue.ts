@@ -80,6 +80,7 @@ export function settle(
       delay(world, job, { ms: outcome.afterMs, rank: world.backRank });
       break;
     case "give_back":
+    case "shared": // no two jobs of the model are identical
       putFirst(world, job);
   }
   return true;
