@@ -18,11 +18,7 @@ export function connectRedis(redisUrl: string, style: ConnectionStyle): Redis {
   };
   const perStyle: RedisOptions =
     style === "producer"
-      ? {
-          enableOfflineQueue: false,
-          maxRetriesPerRequest: 1,
-          commandTimeout: SETTINGS.commandTimeoutMs,
-        }
+      ? { enableOfflineQueue: false, maxRetriesPerRequest: 1, commandTimeout: SETTINGS.commandTimeoutMs }
       : { maxRetriesPerRequest: null };
   const redis = new Redis(redisUrl, { ...shared, ...perStyle, replyMapping: "legacy" });
   // Every failed try to reconnect is an "error" event, and an unheard one would end the process.

@@ -1,6 +1,5 @@
-import { createHmac, timingSafeEqual } from "node:crypto";
-import { checkKey } from "../checkKey.ts";
 import { safeContentType } from "../contentTypeOf.ts";
+import { faultOfLink, isKey, type LinkFault, type SignedTerms, signLink } from "./signedLink.ts";
 
 /** A link to a file, as it is asked about. */
 export interface FolderLinkClaim {
@@ -15,7 +14,7 @@ export interface FolderLinkClaim {
 /** What to do with a link. `downloadName` and `contentType` are what it was signed with. */
 export type FolderLinkVerdict =
   | { readonly valid: true; readonly downloadName: string; readonly contentType?: string }
-  | { readonly valid: false; readonly reason: "malformed" | "signature" | "expired" };
+  | { readonly valid: false; readonly reason: LinkFault };
 
 /** What a link says and what its signature covers. */
 export interface FolderLinkTerms {
@@ -29,14 +28,12 @@ export interface FolderLinkTerms {
 
 /** The link to a file: `<base>/<key>?expires=…&name=…[&type=…]&signature=…` */
 export function signFolderLink(base: string, secret: string, terms: FolderLinkTerms): string {
-  const query = new URLSearchParams({
+  const query = {
     expires: String(terms.expires),
     name: terms.downloadName,
     ...(terms.contentType !== "" && { type: terms.contentType }),
-    signature: sign(secret, terms).toString("base64url"),
-  });
-  const path = terms.key.split("/").map(encodeURIComponent).join("/");
-  return `${base.replace(/\/+$/, "")}/${path}?${query.toString()}`;
+  };
+  return signLink({ base, key: terms.key, query }, secret, signed(terms));
 }
 
 /**
@@ -50,23 +47,12 @@ export function verifyFolderLink({ key, query, secret, nowMs }: FolderLinkClaim)
     return { valid: false, reason: "malformed" };
   }
   const terms = { key, expires: Number(expires), downloadName: String(name), contentType: String(type) };
-  const [wanted, given] = [sign(secret, terms), Buffer.from(String(signature), "base64url")];
-  if (wanted.length !== given.length || !timingSafeEqual(wanted, given)) return { valid: false, reason: "signature" };
-  if (nowMs >= terms.expires * 1000) return { valid: false, reason: "expired" };
+  const reason = faultOfLink({ signature: String(signature), secret, expires: terms.expires, nowMs }, signed(terms));
+  if (reason !== undefined) return { valid: false, reason };
   const contentType = safeContentType(terms.contentType);
   return { valid: true, downloadName: terms.downloadName, ...(type !== "" && { contentType }) };
 }
 
-/** HMAC-SHA256. The first word keeps this secret's other uses, if any, from ever giving a link. */
-function sign(secret: string, { key, expires, downloadName, contentType }: FolderLinkTerms): Buffer {
-  const text = JSON.stringify(["comfyq-folder-link-1", key, expires, downloadName, contentType]);
-  return createHmac("sha256", secret).update(text).digest();
-}
-
-function isKey(key: string): boolean {
-  try {
-    return checkKey(key) === key;
-  } catch {
-    return false;
-  }
+function signed({ key, expires, downloadName, contentType }: FolderLinkTerms): SignedTerms {
+  return ["comfyq-folder-link-1", key, expires, downloadName, contentType];
 }

@@ -1,5 +1,4 @@
-import { createHmac, timingSafeEqual } from "node:crypto";
-import { checkKey } from "../checkKey.ts";
+import { faultOfLink, isKey, type LinkFault, type SignedTerms, signLink } from "./signedLink.ts";
 
 /** What a link for an upload says, and what its signature covers. */
 interface UploadTerms {
@@ -20,17 +19,12 @@ export interface FolderUploadClaim {
 
 export type FolderUploadVerdict =
   | { readonly valid: true; readonly sizeBytes: number }
-  | { readonly valid: false; readonly reason: "malformed" | "signature" | "expired" };
+  | { readonly valid: false; readonly reason: LinkFault };
 
 /** The link that stores one object of exactly this size: `<base>/<key>?expires=…&size=…&signature=…` */
 export function signFolderUpload(base: string, secret: string, terms: UploadTerms): string {
-  const query = new URLSearchParams({
-    expires: String(terms.expires),
-    size: String(terms.sizeBytes),
-    signature: sign(secret, terms).toString("base64url"),
-  });
-  const path = terms.key.split("/").map(encodeURIComponent).join("/");
-  return `${base.replace(/\/+$/, "")}/${path}?${query.toString()}`;
+  const query = { expires: String(terms.expires), size: String(terms.sizeBytes) };
+  return signLink({ base, key: terms.key, query }, secret, signed(terms));
 }
 
 /** Decides about a link made by `signFolderUpload`: unchanged in every part, signed with this secret, and not expired. */
@@ -39,22 +33,10 @@ export function verifyFolderUpload({ key, query, secret, nowMs }: FolderUploadCl
   const isWritten = /^\d{1,12}$/.test(String(expires)) && /^\d{1,15}$/.test(String(size));
   if (!isWritten || typeof signature !== "string" || !isKey(key)) return { valid: false, reason: "malformed" };
   const terms = { key, expires: Number(expires), sizeBytes: Number(size) };
-  const [wanted, given] = [sign(secret, terms), Buffer.from(signature, "base64url")];
-  if (wanted.length !== given.length || !timingSafeEqual(wanted, given)) return { valid: false, reason: "signature" };
-  if (nowMs >= terms.expires * 1000) return { valid: false, reason: "expired" };
-  return { valid: true, sizeBytes: terms.sizeBytes };
+  const reason = faultOfLink({ signature, secret, expires: terms.expires, nowMs }, signed(terms));
+  return reason === undefined ? { valid: true, sizeBytes: terms.sizeBytes } : { valid: false, reason };
 }
 
-/** HMAC-SHA256. The first word keeps a link to read from ever being one to write. */
-function sign(secret: string, { key, expires, sizeBytes }: UploadTerms): Buffer {
-  const text = JSON.stringify(["comfyq-folder-upload-1", key, expires, sizeBytes]);
-  return createHmac("sha256", secret).update(text).digest();
-}
-
-function isKey(key: string): boolean {
-  try {
-    return checkKey(key) === key;
-  } catch {
-    return false;
-  }
+function signed({ key, expires, sizeBytes }: UploadTerms): SignedTerms {
+  return ["comfyq-folder-upload-1", key, expires, sizeBytes];
 }
