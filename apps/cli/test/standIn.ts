@@ -74,6 +74,8 @@ export function job(facts: Partial<Job>): Job {
     timeout_s: 900,
     metadata: {},
     tags: [],
+    batch: null,
+    schedule: null,
     urls: { self: "", events: "", cancel: "" },
     ...facts,
   };

@@ -1,13 +1,13 @@
 import {
   isTerminal,
   type Job,
+  type JobEventType,
   type JobFacts,
   presentJob,
   terminalEvent,
   type WebhookEvent,
-  type WebhookEventType,
 } from "@comfyq/contract";
-import { type QueueRoom, queueDelivery, readJob, readWebhook, type Settlement } from "@comfyq/queue";
+import { type QueueRoom, readJob, readWebhook, type Settlement, tell } from "@comfyq/queue";
 import { COMFYQ_NAMESPACE, failPoint, isBroken, newId, uuidV5 } from "@comfyq/runtime";
 
 /**
@@ -21,12 +21,12 @@ export async function announce(room: QueueRoom, { tenant, jobId, what }: Settlem
   const type = what === "started" ? "job.started" : typeOfEnd(facts);
   if (!webhook.events.includes(type)) return;
   const event = toEvent(await stableView(facts, publicUrl), type);
-  await queueDelivery(room, event, { tenant, url: webhook.url });
+  await tell(room, event, { tenant, webhook });
   await failPoint("announced", { event: event.id, type, job: jobId });
 }
 
 /** @throws Error when the job has not ended: the settlement came too early, and is tried again */
-function typeOfEnd({ id, status }: JobFacts): WebhookEventType {
+function typeOfEnd({ id, status }: JobFacts): SimpleType {
   if (!isTerminal(status)) throw new Error(`job ${id} is settled but ${status}; telling is tried again`);
   return terminalEvent(status);
 }
@@ -39,7 +39,10 @@ function stableView(facts: JobFacts, publicUrl: string): Promise<Job> {
   }));
 }
 
-function toEvent(job: Job, type: WebhookEventType): WebhookEvent {
+/** Types whose payload is the job and nothing else. */
+type SimpleType = Exclude<JobEventType, "job.output">;
+
+function toEvent(job: Job, type: SimpleType): WebhookEvent {
   const happenedAt = type === "job.started" ? job.started_at : job.completed_at;
   return {
     v: 1,

@@ -10,6 +10,7 @@ export * from "./fleet.ts";
 export * from "./ids.ts";
 export * from "./job.ts";
 export * from "./jobErrors.ts";
+export * from "./jobOrigin.ts";
 export * from "./jobStatus.ts";
 export * from "./modelPlace.ts";
 export * from "./newJob.ts";

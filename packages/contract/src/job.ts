@@ -2,6 +2,7 @@ import * as z from "zod";
 import { StopReport } from "./attempt.ts";
 import { JobId, Moment, toMoment } from "./ids.ts";
 import { JobFailure } from "./jobErrors.ts";
+import { BatchOrigin, ScheduleOrigin } from "./jobOrigin.ts";
 import { JobStage, JobStatus } from "./jobStatus.ts";
 import type { StoredFile, StoredThumbnail, StoredValue } from "./output.ts";
 import { Output } from "./output.ts";
@@ -42,6 +43,8 @@ export const Job = z
     timeout_s: z.int(),
     metadata: z.record(z.string(), z.unknown()),
     tags: z.array(z.string()),
+    batch: BatchOrigin.nullable().meta({ description: "The batch that it is a row of" }),
+    schedule: ScheduleOrigin.nullable().meta({ description: "The schedule that made it, and at which moment" }),
     urls: z.object({ self: z.string(), events: z.string(), cancel: z.string() }),
   })
   .meta({ id: "Job" });

@@ -1,38 +1,94 @@
 import * as z from "zod";
-import { Moment, Uuid } from "./ids.ts";
+import { Moment, PoolName, Uuid } from "./ids.ts";
 import { Job } from "./job.ts";
+import { ScheduleName } from "./jobOrigin.ts";
 import type { TerminalStatus } from "./jobStatus.ts";
+import { Output } from "./output.ts";
 
-export const WEBHOOK_EVENT_TYPES = [
+/** What happens to one job. `progress` and `output` come only to those who name them. */
+export const JOB_EVENT_TYPES = [
+  "job.queued",
   "job.started",
+  "job.progress",
+  "job.output",
   "job.succeeded",
   "job.failed",
   "job.canceled",
   "job.expired",
 ] as const;
+export const JobEventType = z.enum(JOB_EVENT_TYPES);
+export type JobEventType = z.infer<typeof JobEventType>;
+
+export const WEBHOOK_EVENT_TYPES = [...JOB_EVENT_TYPES, "batch.completed", "schedule.missed", "queue.idle"] as const;
 export const WebhookEventType = z.enum(WEBHOOK_EVENT_TYPES);
 export type WebhookEventType = z.infer<typeof WebhookEventType>;
+
+/** What a receiver is told without asking for it by name: every way that things can end. */
+export const DEFAULT_EVENTS = ["job.succeeded", "job.failed", "job.canceled", "job.expired"] as const;
 
 /** Who is to be told about one job. Without `events`: every way it can end. */
 export const WebhookRequest = z.strictObject({
   url: z.url({ protocol: /^https?$/ }).max(2_048),
-  events: z.array(WebhookEventType).min(1).default(["job.succeeded", "job.failed", "job.canceled", "job.expired"]),
+  events: z
+    .array(JobEventType)
+    .min(1)
+    .default([...DEFAULT_EVENTS]),
 });
 export type WebhookRequest = z.infer<typeof WebhookRequest>;
 
+const envelope = {
+  v: z.literal(1),
+  id: Uuid.meta({ description: "Id of the event: the same on every try; use it to ignore repeats" }),
+  timestamp: Moment.meta({ description: "When the event happened" }),
+};
+
+const JobEventBody = z.object({
+  ...envelope,
+  type: JobEventType.exclude(["job.output"]),
+  data: z.object({ job: Job }),
+});
+
+const JobOutputBody = z.object({
+  ...envelope,
+  type: z.literal("job.output"),
+  data: z.object({ job: Job, output: Output.meta({ description: "What the node has just made" }) }),
+});
+
+const BatchCompletedBody = z.object({
+  ...envelope,
+  type: z.literal("batch.completed"),
+  data: z.object({ batch: z.looseObject({ id: Uuid }) }),
+});
+
+const ScheduleMissedBody = z.object({
+  ...envelope,
+  type: z.literal("schedule.missed"),
+  data: z.object({
+    schedule: ScheduleName,
+    tick_at: Moment.meta({ description: "The newest of the moments that made no job" }),
+    count: z.int().positive().meta({ description: "How many moments this event stands for" }),
+    reason: z.string().meta({ description: "Why: what happened, and what to do" }),
+  }),
+});
+
+const QueueIdleBody = z.object({
+  ...envelope,
+  type: z.literal("queue.idle"),
+  data: z.object({ pool: PoolName.meta({ description: "Where no job of yours waits or runs any more" }) }),
+});
+
 /** The body of a webhook. Its bytes are the same on every delivery; `webhook-id` is `id` (Standard Webhooks 1.0). */
 export const WebhookEvent = z
-  .object({
-    v: z.literal(1),
-    id: Uuid.meta({ description: "Id of the event: the same on every try; use it to ignore repeats" }),
-    type: WebhookEventType,
-    timestamp: Moment.meta({ description: "When the event happened" }),
-    data: z.object({ job: Job }),
-  })
+  .discriminatedUnion("type", [JobEventBody, JobOutputBody, BatchCompletedBody, ScheduleMissedBody, QueueIdleBody])
   .meta({ id: "WebhookEvent" });
 export type WebhookEvent = z.infer<typeof WebhookEvent>;
 
+/** The job that an event is about; undefined for one of a batch, a schedule or a queue. */
+export function jobOf({ data }: WebhookEvent): Job | undefined {
+  return "job" in data ? data.job : undefined;
+}
+
 /** The event that tells of an end. */
-export function terminalEvent(status: TerminalStatus): WebhookEventType {
+export function terminalEvent(status: TerminalStatus): Extract<JobEventType, `job.${TerminalStatus}`> {
   return `job.${status}`;
 }

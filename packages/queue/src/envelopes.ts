@@ -1,4 +1,14 @@
-import { CacheMode, JOB_LIMITS, JobId, NewJob, Tenant, WebhookEventType } from "@comfyq/contract";
+import {
+  BatchOrigin,
+  CacheMode,
+  JOB_LIMITS,
+  JobId,
+  type JobOrigin,
+  NewJob,
+  ScheduleOrigin,
+  Tenant,
+  WebhookEventType,
+} from "@comfyq/contract";
 import * as z from "zod";
 
 /** What stands in a BullJob of the jobs queue: no graph, no inputs, nothing that Bull Board should not show. */
@@ -21,7 +31,8 @@ export type Settlement = z.infer<typeof Settlement>;
 export const Delivery = z.object({
   v: z.literal(1),
   tenant: Tenant,
-  jobId: JobId,
+  /** The job that it is about; null for an event of a batch, a schedule or a queue. */
+  jobId: JobId.nullable(),
   type: WebhookEventType,
   url: z.string(),
   body: z.string(),
@@ -51,6 +62,8 @@ export const RecordHead = NewJob.pick({
     cache: CacheMode.exclude(["off"]).optional(),
     /** sha256 of `resultText`, where the bytes of all inputs were known when it was submitted. */
     subject: z.string().optional(),
+    batch: BatchOrigin.optional(),
+    schedule: ScheduleOrigin.optional(),
   })
   .strip();
 export type RecordHead = z.infer<typeof RecordHead>;
@@ -74,6 +87,8 @@ export interface JobSubmission {
   readonly sealedSecrets?: string | undefined;
   /** sha256 of `resultText`; undefined when it is not known yet, or the job has nothing to do with the cache. */
   readonly subject?: string | undefined;
+  /** What made it; its end is then settled even when nobody asked for a webhook. */
+  readonly origin?: JobOrigin | undefined;
 }
 
 /** What is kept of the body that made a job. */

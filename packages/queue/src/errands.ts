@@ -1,8 +1,7 @@
-import { type ErrandName, Tick, type WebhookEvent } from "@comfyq/contract";
+import { type ErrandName, Tick } from "@comfyq/contract";
 import { type Job as BullJob, UnrecoverableError, Worker } from "bullmq";
 import { deliveryBackoff } from "./deliveryBackoff.ts";
-import { Answer, Delivery, type RecordHead, Settlement } from "./envelopes.ts";
-import { readRecord } from "./record.ts";
+import { Answer, Delivery, Settlement } from "./envelopes.ts";
 import { openRoom, type QueueRoom, type RoomOptions } from "./room.ts";
 
 /** A delivery that must not be tried again (410 Gone, refused address). */
@@ -116,37 +115,4 @@ async function startClock({ schedules, settings }: QueueRoom): Promise<void> {
         },
       },
     );
-}
-
-/** Who asked to be told about a job, and of what; undefined when nobody did. */
-export async function readWebhook(room: QueueRoom, jobId: string): Promise<RecordHead["webhook"]> {
-  return (await readRecord(room.redis, room.names, jobId))?.head.webhook;
-}
-
-/**
- * Queues one event for one URL. The event's id is the BullJob's id, so queueing it twice is queueing it once: a crash
- * in the dispatcher, or a second attempt of a job that tells `job.started` again, changes nothing.
- */
-export async function queueDelivery(
-  room: QueueRoom,
-  event: WebhookEvent,
-  to: { readonly tenant: string; readonly url: string },
-): Promise<void> {
-  const { tenant, url } = to;
-  const delivery: Delivery = {
-    v: 1,
-    tenant,
-    jobId: event.data.job.id,
-    type: event.type,
-    url,
-    body: JSON.stringify(event),
-  };
-  await room.deliveries.add(event.type, delivery, {
-    jobId: event.id,
-    attempts: room.settings.deliveryBackoffMs.length + 1,
-    backoff: { type: "custom" },
-    stackTraceLimit: 1,
-    removeOnComplete: { age: room.retentionMs / 1_000 },
-    removeOnFail: { age: (4 * room.retentionMs) / 1_000 },
-  });
 }

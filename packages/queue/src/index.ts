@@ -3,6 +3,7 @@ export { adoptAssets, type RemoveAsset, sweepAssets } from "./assetUses.ts";
 export { type CacheLimits, dropEntry, readEntry } from "./cacheEntries.ts";
 export { type Claimer, type ClaimerOptions, type ClaimOptions, openClaimer } from "./claim.ts";
 export type { RedisFacts } from "./connection.ts";
+export { queueDelivery } from "./deliveries.ts";
 export type { BeforeEnding, NotTaken } from "./desk.ts";
 export type {
   Answer,
@@ -20,8 +21,6 @@ export {
   type ErrandsOptions,
   GiveUp,
   openErrands,
-  queueDelivery,
-  readWebhook,
   TryLater,
 } from "./errands.ts";
 export { QueueError, type QueueErrorCode } from "./errors.ts";
@@ -39,4 +38,5 @@ export { SETTINGS, type Settings } from "./settings.ts";
 export { type NodeSilence, type NodeSilences, noteSilences, readSilences } from "./silences.ts";
 export type { Standing } from "./standing.ts";
 export { type RemoveFiles, sweepExpired, sweepRetention } from "./sweeping.ts";
+export { type Audience, readWebhook, tell } from "./tell.ts";
 export type { WatchedEvent, WatchQuery } from "./watchJob.ts";

@@ -129,6 +129,8 @@ export function toFacts(jobId: string, sources: Sources): JobFacts {
     timeout_s: record.head.timeout_s,
     metadata: record.head.metadata,
     tags: record.head.tags,
+    batch: record.head.batch ?? null,
+    schedule: record.head.schedule ?? null,
   };
 }
 

@@ -78,7 +78,14 @@ export async function readKeptBody(
 export async function readSubmitted(redis: Redis, names: Names, jobId: string): Promise<Submittable | undefined> {
   const [record, papers] = await Promise.all([readRecord(redis, names, jobId), readRequest(redis, names, jobId)]);
   if (!record || !papers) return undefined;
-  const { nodesTotal: _nodes, bringsModels: _bringsModels, subject: _subject, ...head } = record.head;
+  const {
+    nodesTotal: _nodes,
+    bringsModels: _brings,
+    subject: _subject,
+    batch: _batch,
+    schedule: _tick,
+    ...head
+  } = record.head;
   const job = NewJob.parse({ ...head, ...papers.request, pool: record.pool });
   return { job, sealedSecrets: papers.sealedSecrets };
 }
@@ -87,13 +94,14 @@ export async function readSubmitted(redis: Redis, names: Names, jobId: string): 
 type WholeHead = { readonly [Key in keyof Required<RecordHead>]: RecordHead[Key] };
 
 /** The half of a job that lists show. By hand: the job has been through its schema. */
-export function headOf({ job, subject }: Pick<JobSubmission, "job" | "subject">): WholeHead {
+export function headOf({ job, subject, origin }: Pick<JobSubmission, "job" | "subject" | "origin">): WholeHead {
   const { metadata, tags, priority, timeout_s, max_attempts, run_at, expires_in_s, webhook, output, cache } = job;
   const limits = { priority, timeout_s, max_attempts, run_at, expires_in_s };
   const wish = cache === undefined || cache === "off" ? { cache: undefined, subject: undefined } : { cache, subject };
   const nodesTotal = Object.keys(job.workflow).length;
   const bringsModels = Object.keys(job.files).some((destination) => destination.startsWith(MODEL_DESTINATION));
-  return { metadata, tags, ...limits, webhook, output, ...wish, nodesTotal, bringsModels };
+  const { batch, schedule } = origin ?? {};
+  return { metadata, tags, ...limits, webhook, output, ...wish, nodesTotal, bringsModels, batch, schedule };
 }
 
 /** The other half, which only the worker needs. */

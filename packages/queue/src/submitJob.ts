@@ -6,7 +6,7 @@ import { GREW } from "./jobEvents.ts";
 import { guessWaitSeconds, toFacts } from "./readJob.ts";
 import { headOf, requestOf } from "./record.ts";
 import type { QueueRoom } from "./room.ts";
-import { type SubmissionPapers, type Written, writeSubmission } from "./submitScript.ts";
+import { type SubmissionPapers, type Written, writeSubmission } from "./writeSubmission.ts";
 
 export interface Submitted {
   /** True when this id was submitted before with the same body; nothing new was queued. */
@@ -74,7 +74,7 @@ function papersOf(room: QueueRoom, submission: JobSubmission, head: RecordHead):
   const timestampMs = nowMs();
   const delayMs = job.run_at === undefined ? 0 : Math.max(0, Date.parse(job.run_at) - timestampMs);
   const priority = toBullPriority(job.priority);
-  const opts = bullOptions(room, { id, priority, delayMs, hasParent: job.webhook !== undefined });
+  const opts = bullOptions(room, { id, priority, delayMs, hasParent: mustSettle(submission) });
   return {
     jobId: id,
     tenant,
@@ -90,8 +90,13 @@ function papersOf(room: QueueRoom, submission: JobSubmission, head: RecordHead):
     firstEvent: FIRST_EVENT,
     notice: NOTICE,
     bull: { data: JSON.stringify(envelope), opts, timestampMs, delayMs, priority },
-    settlement: job.webhook ? settlementOf(room, id, tenant) : undefined,
+    settlement: mustSettle(submission) ? settlementOf(room, id, tenant) : undefined,
   };
+}
+
+/** Must anybody hear of its end? */
+function mustSettle({ job, origin }: JobSubmission): boolean {
+  return job.webhook !== undefined || origin?.batch !== undefined || origin?.schedule !== undefined;
 }
 
 interface BullWish {

@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { text } from "node:stream/consumers";
-import { WebhookEvent } from "@comfyq/contract";
+import { jobOf, WebhookEvent } from "@comfyq/contract";
 import { Webhook } from "standardwebhooks";
 
 interface Received {
@@ -42,7 +42,7 @@ export async function startWebhookSink(secret: () => string): Promise<WebhookSin
   const { port } = server.address() as AddressInfo; // a TCP server's address is never a string
   return {
     url: `http://127.0.0.1:${port}/hook`,
-    received: (jobId) => all.filter(({ event }) => event.data.job.id === jobId),
+    received: (jobId) => all.filter(({ event }) => jobOf(event)?.id === jobId),
     answerWith: (next) => {
       status = next;
     },

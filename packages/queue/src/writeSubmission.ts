@@ -1,0 +1,139 @@
+import { assetMember } from "./assetUses.ts";
+import { runNamed } from "./luaScript.ts";
+import type { QueueRoom } from "./room.ts";
+import { SUBMIT } from "./submitScript.ts";
+
+/** What BullMQ keeps of one of its jobs. */
+interface BullPaper {
+  readonly data: string;
+  readonly opts: string;
+}
+
+/** Everything that a submission writes, as text. */
+export interface SubmissionPapers {
+  readonly jobId: string;
+  readonly tenant: string;
+  readonly pool: string;
+  readonly tags: readonly string[];
+  readonly expiresInMs: number | undefined;
+  readonly bodySha256: string;
+  readonly canonicalSha256: string | undefined;
+  readonly head: string;
+  readonly request: string | Buffer;
+  readonly sealedSecrets: string | undefined;
+  /** Ids of the assets that it names, each once. */
+  readonly assets: readonly string[];
+  readonly firstEvent: string;
+  readonly notice: string;
+  readonly bull: BullPaper & { readonly timestampMs: number; readonly delayMs: number; readonly priority: number };
+  /** Only when somebody must be told of the end. */
+  readonly settlement: (BullPaper & { readonly parent: string }) | undefined;
+}
+
+export type Written =
+  /** `completed`: a record without a BullJob had been left by somebody who died. */
+  | {
+      readonly kind: "new" | "completed";
+      readonly createdAtMs: number;
+      /** 1 = next; undefined for a job that waits for its moment. */
+      readonly position: number | undefined;
+      readonly meanRenderMs: number | undefined;
+      readonly workersAlive: number;
+    }
+  | { readonly kind: "known" | "reused" | "full" }
+  | { readonly kind: "missing"; readonly assetId: string };
+
+export async function writeSubmission(room: QueueRoom, papers: SubmissionPapers): Promise<Written> {
+  const { tenant, tags, assets } = papers;
+  const answer = await runNamed(room.redis, SUBMIT, {
+    keys: keysOf(room, papers),
+    moreKeys: [room.names.index(tenant), ...tags.map((tag) => room.names.index(tenant, tag))],
+    values: valuesOf(room, papers),
+    moreValues: assets.map((id) => assetMember(tenant, id)),
+  });
+  const [kind, createdAtMs, position, mean, workers]: readonly unknown[] = Array.isArray(answer) ? answer : [];
+  if (kind === "known" || kind === "reused" || kind === "full") return { kind };
+  if (kind === "missing") return { kind, assetId: assetIdIn(String(createdAtMs)) };
+  return {
+    kind: kind === "completed" ? kind : "new",
+    createdAtMs: Number(createdAtMs),
+    position: Number(position) || undefined,
+    meanRenderMs: mean === null ? undefined : Number(mean),
+    workersAlive: Number(workers),
+  };
+}
+
+/** The other half of `assetMember`. */
+function assetIdIn(member: string): string {
+  return member.slice(member.indexOf("/") + 1);
+}
+
+function keysOf(
+  { names }: QueueRoom,
+  { jobId, pool }: SubmissionPapers,
+): Readonly<Record<(typeof SUBMIT.keys)[number], string>> {
+  const queue = `${names.bull(names.jobsQueue(pool), "")}`;
+  const settlements = `${names.bull(names.settlementsQueue, "")}`;
+  return {
+    record: names.record(jobId),
+    prioritized: `${queue}prioritized`,
+    wait: `${queue}wait`,
+    delayed: `${queue}delayed`,
+    retention: names.retention,
+    expiring: names.expiring,
+    pools: names.pools,
+    events: names.events(jobId),
+    job: queue + jobId,
+    jobCounter: `${queue}id`,
+    meta: `${queue}meta`,
+    marker: `${queue}marker`,
+    bullEvents: `${queue}events`,
+    priorityCounter: `${queue}pc`,
+    active: `${queue}active`,
+    meanRender: names.meanRender(pool),
+    workers: names.workers,
+    settlement: settlements + jobId,
+    settlementDependencies: `${settlements}${jobId}:dependencies`,
+    settlementCounter: `${settlements}id`,
+    settlementMeta: `${settlements}meta`,
+    settlementsWaiting: `${settlements}waiting-children`,
+    settlementEvents: `${settlements}events`,
+    assets: names.assets,
+    assetJobs: names.assetJobs,
+  };
+}
+
+function valuesOf(
+  { names, settings }: QueueRoom,
+  papers: SubmissionPapers,
+): Readonly<Record<(typeof SUBMIT.values)[number], string | number | Buffer>> {
+  const { bull, settlement } = papers;
+  return {
+    queueCap: settings.queueCap,
+    id: papers.jobId,
+    tenant: papers.tenant,
+    pool: papers.pool,
+    bodySha256: papers.bodySha256,
+    head: papers.head,
+    request: papers.request,
+    sealedSecrets: papers.sealedSecrets ?? "",
+    recheckMs: settings.retentionRecheckMs,
+    expiresInMs: papers.expiresInMs ?? "",
+    eventsLength: settings.eventStreamLength,
+    eventsTtl: settings.eventStreamTtlSeconds,
+    firstEvent: papers.firstEvent,
+    watch: names.watch(papers.jobId),
+    notice: papers.notice,
+    bullData: bull.data,
+    bullOpts: bull.opts,
+    timestamp: bull.timestampMs,
+    delay: bull.delayMs,
+    priority: bull.priority,
+    bullEventsLength: settings.bullEventsLength,
+    beatTtlMs: Math.round(settings.beatTtlMs),
+    settlementData: settlement?.data ?? "",
+    settlementOpts: settlement?.opts ?? "",
+    settlementParent: settlement?.parent ?? "",
+    canonicalSha256: papers.canonicalSha256 ?? "",
+  };
+}
