@@ -36,7 +36,9 @@ export const ApiEnv = z.object({
     .string()
     .min(32)
     .optional()
-    .describe("Encrypts the secrets of jobs; the same for API and workers; default: made once in <data>/secrets"),
+    .describe(
+      "Encrypts the secrets of jobs and webhooks; the same for all processes; default: made once in <data>/secrets",
+    ),
   COMFYQ_LINK_TTL_S: z.coerce
     .number()
     .int()

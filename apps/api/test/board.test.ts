@@ -94,7 +94,7 @@ describe("Bull Board", () => {
       workerId: "teller",
       instance: "i",
     });
-    await queueDelivery(claimer.room, event, { tenant: "default", url: body.webhook.url });
+    await queueDelivery(claimer.room, event, { tenant: "default", url: body.webhook.url, endpointId: null });
     await claimer.close();
     for (const headers of [{}, basic(OPERATOR_KEY)]) {
       const seen: string[] = [];

@@ -9,6 +9,13 @@ const DispatcherEnv = z.object({
     .min(32)
     .optional()
     .describe("Tenants' webhook secrets come from it; default: made once in <data>/secrets/webhook-secret"),
+  COMFYQ_SECRETS_KEY: z
+    .string()
+    .min(32)
+    .optional()
+    .describe(
+      "Opens the headers and secrets of webhooks; the same for all processes; default: made once in <data>/secrets",
+    ),
   COMFYQ_PUBLIC_URL: z
     .url({ protocol: /^https?$/ })
     .default("http://127.0.0.1:8190")
@@ -38,4 +45,9 @@ export function readConfig(argv: readonly string[]): DispatcherConfig {
 /** What tenants' signing secrets are derived from. */
 export async function webhookMaster(config: DispatcherConfig): Promise<string> {
   return config.COMFYQ_WEBHOOK_SECRET ?? readOrCreateSecret(secretPath(config, "webhook-secret"));
+}
+
+/** What the API sealed is opened with it. */
+export async function secretsKey(config: DispatcherConfig): Promise<string> {
+  return config.COMFYQ_SECRETS_KEY ?? readOrCreateSecret(secretPath(config, "secrets-key"));
 }

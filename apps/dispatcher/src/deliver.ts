@@ -1,19 +1,12 @@
 import { type Delivery, GiveUp, TryLater } from "@comfyq/queue";
-import {
-  failPoint,
-  type Logger,
-  nowMs,
-  type SafeFetch,
-  SafeFetchError,
-  stripUrl,
-  tenantWebhookSecret,
-} from "@comfyq/runtime";
-import { Webhook } from "standardwebhooks";
+import { failPoint, type Logger, nowMs, type SafeFetch, SafeFetchError, stripUrl } from "@comfyq/runtime";
 import { retryAfterMs } from "./retryAfter.ts";
+import { type Receiver, signatureOf } from "./signing.ts";
 
 interface DeliverTools {
   readonly post: SafeFetch;
-  readonly master: string;
+  /** Looks the receiver of this delivery up. */
+  readonly receiver: (delivery: Delivery) => Promise<Receiver>;
   readonly log: Logger;
 }
 
@@ -33,18 +26,20 @@ export interface DeliveryTry {
  */
 export async function deliver(
   { delivery, eventId, tryNumber }: DeliveryTry,
-  { post, master, log }: DeliverTools,
+  { post, receiver, log }: DeliverTools,
 ): Promise<void> {
+  const to = await receiver(delivery);
+  if (to.kind === "gone") throw new GiveUp(to.why);
   const at = new Date(nowMs());
-  const signature = new Webhook(tenantWebhookSecret(master, delivery.tenant)).sign(eventId, at, delivery.body);
-  const facts = { jobId: delivery.jobId, eventId, type: delivery.type, url: stripUrl(delivery.url), try: tryNumber };
+  const facts = { jobId: delivery.jobId, eventId, type: delivery.type, url: stripUrl(to.url), try: tryNumber };
   const headers = {
+    ...to.headers,
     "content-type": "application/json",
     "webhook-id": eventId,
     "webhook-timestamp": String(Math.floor(at.getTime() / 1_000)),
-    "webhook-signature": signature,
+    "webhook-signature": signatureOf(to.secrets, { eventId, at, body: delivery.body }),
   };
-  const { status, retryAfter } = await send({ delivery, headers, post }, (code) =>
+  const { status, retryAfter } = await send({ url: to.url, body: delivery.body, headers, post }, (code) =>
     log.warn({ ...facts, code }, "webhook did not arrive"),
   );
   if (status >= 200 && status < 300) {
@@ -60,7 +55,8 @@ export async function deliver(
 }
 
 interface Post {
-  readonly delivery: Delivery;
+  readonly url: string;
+  readonly body: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly post: SafeFetch;
 }
@@ -70,11 +66,11 @@ interface Verdict {
   readonly retryAfter: string | undefined;
 }
 
-async function send({ delivery, headers, post }: Post, onLost: (code: string) => void): Promise<Verdict> {
+async function send({ url, body, headers, post }: Post, onLost: (code: string) => void): Promise<Verdict> {
   try {
     // No limit on the answer's size: however long it says it is, nothing of it is read, and its status counts.
-    const request = { method: "POST", headers, body: delivery.body, redirects: 0, maxBytes: Number.POSITIVE_INFINITY };
-    const answer = await post(delivery.url, request);
+    const request = { method: "POST", headers, body, redirects: 0, maxBytes: Number.POSITIVE_INFINITY };
+    const answer = await post(url, request);
     answer.body.on("error", () => {}); // a cut body is no failure
     answer.body.destroy();
     return { status: answer.status, retryAfter: answer.headers["retry-after"] };
@@ -82,8 +78,7 @@ async function send({ delivery, headers, post }: Post, onLost: (code: string) =>
     if (!(error instanceof SafeFetchError)) throw error;
     onLost(error.code);
     if (error.code === "address_refused" || error.code === "bad_url") throw new GiveUp(error.message, { cause: error });
-    if (error.code === "redirect_refused")
-      throw new Error(`${stripUrl(delivery.url)} redirects; a receiver must answer itself`);
+    if (error.code === "redirect_refused") throw new Error(`${stripUrl(url)} redirects; a receiver must answer itself`);
     throw error;
   }
 }

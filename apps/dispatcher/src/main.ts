@@ -3,6 +3,7 @@ import { openErrands, type QueueRoom, sweepAssets, sweepExpired, sweepRetention 
 import {
   createLogger,
   createSafeFetch,
+  createSecretBox,
   type Logger,
   type Metrics,
   newId,
@@ -19,8 +20,9 @@ import {
 import { openStorage, type Storage } from "@comfyq/storage";
 import { announce } from "./announce.ts";
 import { answer } from "./answer/answer.ts";
-import { type DispatcherConfig, readConfig, webhookMaster } from "./config.ts";
+import { type DispatcherConfig, readConfig, secretsKey, webhookMaster } from "./config.ts";
 import { deliver } from "./deliver.ts";
+import { receiverOf } from "./signing.ts";
 import { removeAsset, sweepStore } from "./sweepFiles.ts";
 
 const STOP_WITHIN_MS = 20_000;
@@ -28,7 +30,7 @@ const STOP_WITHIN_MS = 20_000;
 async function start(service: Service, config: DispatcherConfig, log: Logger): Promise<void> {
   const store = openStorage(storageUrl(config), storageOptions(config));
   service.onStop("close the store", () => store.close());
-  const master = await webhookMaster(config);
+  const keys = { box: createSecretBox(await secretsKey(config)), master: await webhookMaster(config) };
   const timeoutMs = config.COMFYQ_WEBHOOK_TIMEOUT_S * 1_000;
   const post = createSafeFetch({
     allowHosts: config.COMFYQ_ALLOW_HOSTS,
@@ -52,7 +54,8 @@ async function start(service: Service, config: DispatcherConfig, log: Logger): P
     run: {
       settlement: (settlement, room) => announce(room, settlement, config.COMFYQ_PUBLIC_URL),
       answer: (notice, room) => answer(notice, room, answering),
-      delivery: (delivery, tryNumber, eventId) => deliver({ delivery, tryNumber, eventId }, { post, master, log }),
+      delivery: (delivery, tryNumber, eventId) =>
+        deliver({ delivery, tryNumber, eventId }, { post, log, receiver: (one) => receiverOf(keys, one) }),
       errand: async (name, room) => {
         const swept = await runErrand(name, room, { store, assetRetentionMs });
         if (swept > 0) log.info({ errand: name, swept }, "swept");

@@ -1,21 +1,55 @@
+import { createHash } from "node:crypto";
 import { jobOf, type WebhookEvent } from "@comfyq/contract";
 import type { Delivery } from "./envelopes.ts";
 import type { QueueRoom } from "./room.ts";
 
+/** Who receives an event, and what only they get with it. */
+export interface Recipient {
+  readonly tenant: string;
+  readonly url: string;
+  /** Null: the webhook that was named with a job, or with what made it. */
+  readonly endpointId: string | null;
+  /** Theirs; comes back beside the event. */
+  readonly metadata?: Readonly<Record<string, unknown>> | undefined;
+  /** Their own headers, encrypted; opened when the event is sent. */
+  readonly sealedHeaders?: string | undefined;
+}
+
 /**
- * Queues one event for one URL. The event's id is the BullJob's id, so queueing it twice is queueing it once: a crash
+ * The id of a delivery: that of its event for the webhook of a job, and one made from both ids for an endpoint (a UUID v5, RFC
+ * 9562 §5.5, of the endpoint's id in the event's namespace). So one event goes to one recipient once.
+ */
+export function deliveryId(eventId: string, endpointId: string | null): string {
+  if (endpointId === null) return eventId;
+  const bytes = createHash("sha1")
+    .update(Buffer.from(eventId.replaceAll("-", ""), "hex"))
+    .update(endpointId, "utf8")
+    .digest()
+    .subarray(0, 16);
+  bytes.writeUInt8((bytes.readUInt8(6) & 0x0f) | 0x50, 6);
+  bytes.writeUInt8((bytes.readUInt8(8) & 0x3f) | 0x80, 8);
+  return bytes.toString("hex").replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
+}
+
+/**
+ * Queues one event for one recipient. `deliveryId` is the BullJob's id, so queueing it twice is queueing it once: a crash
  * in the dispatcher, or a second attempt of a job that tells `job.started` again, changes nothing.
  */
-export async function queueDelivery(
-  room: QueueRoom,
-  event: WebhookEvent,
-  to: { readonly tenant: string; readonly url: string },
-): Promise<void> {
-  const { tenant, url } = to;
-  const jobId = jobOf(event)?.id ?? null;
-  const delivery: Delivery = { v: 1, tenant, jobId, type: event.type, url, body: JSON.stringify(event) };
+export async function queueDelivery(room: QueueRoom, event: WebhookEvent, to: Recipient): Promise<void> {
+  const { tenant, url, endpointId, metadata, sealedHeaders } = to;
+  const delivery: Delivery = {
+    v: 1,
+    tenant,
+    jobId: jobOf(event)?.id ?? null,
+    type: event.type,
+    url,
+    body: JSON.stringify(metadata === undefined ? event : { ...event, metadata }),
+    eventId: event.id,
+    endpointId,
+    ...(sealedHeaders !== undefined && { headers: sealedHeaders }),
+  };
   await room.deliveries.add(event.type, delivery, {
-    jobId: event.id,
+    jobId: deliveryId(event.id, endpointId),
     attempts: room.settings.deliveryBackoffMs.length + 1,
     backoff: { type: "custom" },
     stackTraceLimit: 1,

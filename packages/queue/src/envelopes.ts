@@ -7,6 +7,7 @@ import {
   NewJob,
   ScheduleOrigin,
   Tenant,
+  Uuid,
   WebhookEventType,
 } from "@comfyq/contract";
 import * as z from "zod";
@@ -36,6 +37,12 @@ export const Delivery = z.object({
   type: WebhookEventType,
   url: z.string(),
   body: z.string(),
+  /** The `webhook-id`. Deliveries written before it was kept are named after it. */
+  eventId: Uuid.optional(),
+  /** The endpoint of the tenant that it goes to; null for the webhook of a job. */
+  endpointId: Uuid.nullable().default(null),
+  /** The recipient's own headers, encrypted. */
+  headers: z.string().optional(),
 });
 export type Delivery = z.infer<typeof Delivery>;
 

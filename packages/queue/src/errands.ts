@@ -83,7 +83,8 @@ export async function openErrands(options: ErrandsOptions): Promise<Errands> {
 
 async function deliver(run: ErrandRunner, job: BullJob): Promise<void> {
   try {
-    await run.delivery(Delivery.parse(job.data), job.attemptsMade + 1, String(job.id));
+    const delivery = Delivery.parse(job.data);
+    await run.delivery(delivery, job.attemptsMade + 1, delivery.eventId ?? String(job.id));
   } catch (error) {
     if (error instanceof GiveUp) throw new UnrecoverableError(error.message);
     throw error;

@@ -3,7 +3,7 @@ export { adoptAssets, type RemoveAsset, sweepAssets } from "./assetUses.ts";
 export { type CacheLimits, dropEntry, readEntry } from "./cacheEntries.ts";
 export { type Claimer, type ClaimerOptions, type ClaimOptions, openClaimer } from "./claim.ts";
 export type { RedisFacts } from "./connection.ts";
-export { queueDelivery } from "./deliveries.ts";
+export { deliveryId, queueDelivery, type Recipient } from "./deliveries.ts";
 export type { BeforeEnding, NotTaken } from "./desk.ts";
 export type {
   Answer,

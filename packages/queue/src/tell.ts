@@ -12,7 +12,8 @@ export interface Audience {
 
 /** Queues one event for everybody who wants it. Safe to repeat: one event goes to one receiver once. */
 export async function tell(room: QueueRoom, event: WebhookEvent, { tenant, webhook }: Audience): Promise<void> {
-  if (webhook?.events.includes(event.type)) await queueDelivery(room, event, { tenant, url: webhook.url });
+  if (webhook?.events.includes(event.type))
+    await queueDelivery(room, event, { tenant, url: webhook.url, endpointId: null });
 }
 
 /** Who asked to be told about a job, and of what; undefined when nobody did. */

@@ -165,7 +165,8 @@ test("the end of a job is told once, however it ended, and an event is queued on
   await vi.waitFor(() => expect(new Set(ended)).toEqual(new Set([`${canceled} ended`, `${done} ended`])));
   // Only id and type matter to the queue; the rest of the body is the dispatcher's.
   const event = { v: 1, id: randomUUID(), type: "job.succeeded", data: { job: { id: done } } } as WebhookEvent;
-  for (let n = 0; n < 3; n += 1) await queueDelivery(errands.room, event, { tenant: "default", url: webhook.url });
+  for (let n = 0; n < 3; n += 1)
+    await queueDelivery(errands.room, event, { tenant: "default", url: webhook.url, endpointId: null });
   await vi.waitFor(() => expect(delivered).toEqual([event.id]));
   expect(ended).toHaveLength(2);
   await errands.close();

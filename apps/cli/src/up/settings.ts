@@ -164,7 +164,7 @@ const GROUPS = {
       "Master secret that webhooks are signed with; without it one is made in the data folder",
     ),
     COMFYQ_SECRETS_KEY: secret.describe(
-      "Encrypts the secrets of jobs, for API and workers; without it one is made in the data folder",
+      "Encrypts the secrets of jobs and webhooks; without it one is made in the data folder",
     ),
     COMFYQ_LINK_SECRET: secret.describe("Secret that signs links to files; without it one is made in the data folder"),
     COMFYQ_WEBHOOK_TIMEOUT_S: atLeast(1)
