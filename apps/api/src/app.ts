@@ -3,6 +3,7 @@ import { createAuthenticator } from "./auth/authenticate.ts";
 import { localGuard } from "./auth/loopback.ts";
 import { mountBoard } from "./board/mountBoard.ts";
 import { ApiError, quoted, toApiError } from "./errors.ts";
+import { DOORS } from "./facade/doors.ts";
 import { mountRoutes } from "./mountRoutes.ts";
 import { observeFleet, observeRequests } from "./observe.ts";
 import { openApiDocument } from "./reference/openApi.ts";
@@ -35,7 +36,7 @@ const nothingHere: RequestHandler = (req) => {
   throw new ApiError("not_found", `There is no ${req.method} ${quoted(req.path)}; see /docs for what there is`);
 };
 
-/** The last stop: whatever was thrown is answered in the one shape, and logged when it is our fault or a neighbour's. */
+/** The last stop: whatever was thrown is answered in the one shape, or in that of the door it came through, and logged when it is our fault or a neighbour's. */
 function answerError({ logger }: Rooms): ErrorRequestHandler {
   return (thrown: unknown, req, res, next) => {
     const error = toApiError(thrown);
@@ -45,7 +46,9 @@ function answerError({ logger }: Rooms): ErrorRequestHandler {
     if (res.headersSent) return void res.destroy();
     if (error.code === "payload_too_large") req.resume(); // or the client, still sending, would not read the answer
     for (const name of ["Content-Length", "Content-Range", "Content-Disposition", "ETag"]) res.removeHeader(name);
-    res.status(error.status).set(error.headers).json(error.toBody());
+    const door = DOORS.find(({ covers }) => covers(req.path));
+    const { status, body } = door?.showError(error) ?? { status: error.status, body: error.toBody() };
+    res.status(status).set(error.headers).json(body);
     void next; // four parameters make it an error handler
   };
 }

@@ -41,7 +41,7 @@ function refuseOtherMethods(routes: readonly Route[]): RequestHandler {
   return (req, _res, next) => {
     const methods = known.filter(({ pattern }) => pattern.test(req.path)).map(({ method }) => method);
     if (methods.length === 0) return next();
-    const allowed = [...methods, ...(methods.includes("GET") ? ["HEAD"] : [])].join(", ");
+    const allowed = [...new Set([...methods, ...(methods.includes("GET") ? ["HEAD"] : [])])].join(", ");
     throw new ApiError("method_not_allowed", `${req.method} is not taken here, only ${allowed}; see /docs`, {
       headers: { Allow: allowed },
     });

@@ -3,6 +3,7 @@ import type { Request, Response } from "express";
 import type * as z from "zod";
 import type { ZodOpenApiMediaTypeObject } from "zod-openapi";
 import type { Caller } from "./auth/authenticate.ts";
+import type { Door } from "./door.ts";
 
 /** One request, on its way to its answer. */
 export interface Call<Query = unknown> {
@@ -28,12 +29,14 @@ export interface DocumentedAnswer {
 
 /** One call of the API: what it takes, what it does, and how it is documented. There is no route without all three. */
 export interface RouteSpec<Query extends z.ZodObject> {
-  readonly method: "get" | "post" | "put" | "delete";
+  readonly method: "get" | "head" | "post" | "put" | "delete";
   /** As OpenAPI writes it: `/v1/jobs/{id}`; `{key...}` takes the rest of the path. */
   readonly path: string;
   /** What the caller's key must allow; `"open"`: nobody is asked for a key. */
   readonly scope: Scope | "open";
   readonly tag: string;
+  /** Left out: our own. */
+  readonly door?: Door;
   readonly summary: string;
   readonly description?: string;
   /** Path parameters, for the reference page: what a malformed id is told is the handler's to decide. */

@@ -131,20 +131,17 @@ describe("a reader that does not read", () => {
     });
     const answer = async (_req: express.Request, res: express.Response) => {
       const stream = openEventStream(res, new AbortController().signal);
-      const status = (id: number, word: "running" | "succeeded") =>
-        stream.send({
-          id: `${id}-0`,
-          event: { event: "status", data: { status: word, stage: null, attempt: 1, error: null } },
-        });
+      const status = (id: string, word: "running" | "succeeded") =>
+        stream.send({ id, event: "status", data: { status: word, stage: null, attempt: 1, error: null } });
       const message = "x".repeat(20_000);
       for (let at = 1; at <= 2_000; at += 1) {
         const data = { ...progressAt(at / 2_000, message), attempt: 1 };
-        await stream.send({ id: `${at}-0`, event: { event: "progress", data } });
+        await stream.send({ id: `${at}-0`, event: "progress", data });
         waiting.push(res.writableLength);
       }
       told?.();
-      await status(2_001, "running");
-      await status(2_002, "succeeded");
+      await status("2001-0", "running");
+      await status("2002-0-end", "succeeded");
       await stream.drained();
       stream.end();
     };

@@ -11,6 +11,7 @@ export const API_ERRORS = {
   unauthorized: 401,
   forbidden: 403,
   not_found: 404,
+  blob_not_found: 404,
   method_not_allowed: 405,
   conflict: 409,
   asset_in_use: 409,

@@ -41,6 +41,8 @@ export interface Names {
   readonly assetJobs: string;
   /** Sorted set by the moment it began: those that are being removed from the store. */
   readonly assetRemovals: string;
+  /** String that expires: a key that may be used once was used. */
+  usedKey(tenant: string, key: string): string;
   /** String: a CacheEntry. */
   cached(tenant: string, key: string): string;
   /** Sorted set by last use: what is cached, as `<tenant>:<key>`. */
@@ -83,6 +85,7 @@ export function namesUnder(prefix: string): Names {
     assets: at("assets"),
     assetJobs: at("asset-jobs"),
     assetRemovals: at("asset-removals"),
+    usedKey: (tenant, key) => at("used-key", tenant, key),
     cached: (tenant, key) => at("cached", tenant, key),
     cachedByUse: at("cached-by-use"),
     flight: (tenant, key) => at("flight", tenant, key),

@@ -13,6 +13,7 @@ import { readJob } from "./readJob.ts";
 import { readJournal, readKeptBody, readRequest, readSubmitted } from "./record.ts";
 import { openRoom, type RoomOptions } from "./room.ts";
 import { type SharedJob, shareQueued } from "./shareQueued.ts";
+import { claimKey, releaseKey } from "./singleUseKeys.ts";
 import { type Submitted, submitJob } from "./submitJob.ts";
 import { openWatcher, type WatchedEvent, type WatchQuery } from "./watchJob.ts";
 
@@ -38,6 +39,10 @@ export interface Producer {
   /** Begins to remove an asset, unless a job names it; `assetRemoved` ends it. */
   condemnAsset(tenant: string, id: string): Promise<"in_use" | "condemned">;
   assetRemoved(tenant: string, id: string): Promise<void>;
+  /** Notes that a key was used, once in 24 hours. @returns false when it was used before */
+  claimKey(tenant: string, key: string): Promise<boolean>;
+  /** What it was used for has surely not happened. */
+  releaseKey(tenant: string, key: string): Promise<void>;
   workers(): Promise<readonly WorkerBeat[]>;
   pools(): Promise<readonly PoolCounts[]>;
   knownClasses(pool: string): Promise<NodeClasses | undefined>;
@@ -83,6 +88,8 @@ export async function openProducer(options: RoomOptions): Promise<Producer> {
     untouchAssets: (tenant, ids, atMs) => untouchAssets(room, tenant, ids, atMs),
     condemnAsset: (tenant, id) => condemnAsset(room, tenant, id),
     assetRemoved: (tenant, id) => assetRemoved(room, tenant, id),
+    claimKey: (tenant, key) => claimKey(room, tenant, key),
+    releaseKey: (tenant, key) => releaseKey(room, tenant, key),
     workers: () => orUnavailable("workers were listed", listWorkers(room)),
     pools: () => orUnavailable("pools were counted", poolCounts(room)),
     knownClasses: (pool) => orUnavailable("node classes were read", knownClasses(room, pool)),

@@ -7,6 +7,7 @@ import {
   type ZodOpenApiPathsObject,
   type ZodOpenApiResponsesObject,
 } from "zod-openapi";
+import type { Door } from "../door.ts";
 import type { Route } from "../route.ts";
 
 export type OpenApiDocument = ReturnType<typeof createDocument>;
@@ -18,6 +19,8 @@ shape: \`{"error": {"code", "message", "details"}}\`.`;
 /** Errors that every call with a key can have. */
 const KEY_ERRORS: readonly ApiErrorCode[] = ["unauthorized", "forbidden", "too_many_requests"];
 const ALWAYS: readonly ApiErrorCode[] = ["unavailable", "internal"];
+/** How our own API says no. */
+const OURS: Door["documented"] = { refusal: (code) => ({ status: API_ERRORS[code], code }), body: ApiErrorBody };
 
 /** Writes the OpenAPI 3.1 document of these routes, from the schemas that check the requests. */
 export function openApiDocument(routes: readonly Route[]): OpenApiDocument {
@@ -76,12 +79,13 @@ function responsesOf(route: Route): ZodOpenApiResponsesObject {
   for (const [status, answer] of Object.entries(route.answers))
     responses[status as `${2 | 3 | 4 | 5}${string}`] = { ...answer }; // its keys are statuses
   const codes = [...(route.errors ?? []), ...(route.scope === "open" ? [] : KEY_ERRORS), ...ALWAYS];
-  for (const [status, ofStatus] of Object.entries(Object.groupBy(codes, (code) => API_ERRORS[code]))) {
+  const { refusal, body: schema } = route.door?.documented ?? OURS;
+  for (const [status, ofStatus] of Object.entries(Object.groupBy(codes.map(refusal), (said) => said.status))) {
     if (status in responses) continue;
     responses[status as `${4 | 5}${string}`] = {
       // a status of the table of errors
-      description: (ofStatus ?? []).map((code) => `\`${code}\``).join(", "),
-      content: { "application/json": { schema: ApiErrorBody } },
+      description: (ofStatus ?? []).map(({ code }) => `\`${code}\``).join(", "),
+      ...(route.method === "head" ? {} : { content: { "application/json": { schema } } }),
     };
   }
   return responses;

@@ -5,7 +5,8 @@ import { notFound } from "../errors.ts";
 import { checkAssetType } from "../objects/assetTypes.ts";
 import { findAsset, keepAsset, readAsset, removeAsset } from "../objects/keepAsset.ts";
 import { readUpload } from "../objects/readUpload.ts";
-import { sendObject } from "../objects/sendObject.ts";
+import type { SentObject } from "../objects/sendObject.ts";
+import { sendStored } from "../objects/sendStored.ts";
 import type { Rooms } from "../rooms.ts";
 import { type Call, json, type Route, route } from "../route.ts";
 import { BYTES_ANSWERS } from "./showOutput.ts";
@@ -35,16 +36,7 @@ export function assetRoutes(rooms: Rooms): readonly Route[] {
       scope: "read",
       summary: "Read an asset's bytes",
       answers: BYTES_ANSWERS,
-      run: async (call) => {
-        const asset = await ownAsset(rooms, call);
-        const key = assetKeys(call.caller.tenant, asset.id).content;
-        const { name, content_type: contentType } = asset;
-        if (rooms.storage.kind === "folder")
-          return sendObject(rooms.storage, call, { key, name, contentType, sha256: asset.hash.replace("sha256:", "") });
-        const ttlSeconds = rooms.settings.COMFYQ_LINK_TTL_S;
-        const link = await rooms.storage.link(key, { ttlSeconds, downloadName: name, contentType });
-        call.res.set("Cache-Control", "no-store").redirect(302, link.url);
-      },
+      run: async (call) => sendStored(rooms, call, contentOf(call.caller.tenant, await ownAsset(rooms, call))),
     }),
     route({
       ...shared,
@@ -115,6 +107,11 @@ async function takeUpload(rooms: Rooms, call: Call, folder: string) {
   await using upload = await readUpload(call.req, { folder, maxBytes, signal: call.signal });
   checkAssetType(upload.contentType, rooms.settings.COMFYQ_ASSET_TYPES);
   return await keepAsset(rooms, call.caller.tenant, upload);
+}
+
+/** Where an asset's bytes are, and as what they are sent. */
+function contentOf(tenant: string, { id, name, content_type: contentType, hash }: Asset): SentObject {
+  return { key: assetKeys(tenant, id).content, name, contentType, sha256: hash.replace("sha256:", "") };
 }
 
 async function ownAsset(rooms: Rooms, call: Call): Promise<Asset> {

@@ -1,5 +1,6 @@
 import type { Rooms } from "../rooms.ts";
 import type { Route } from "../route.ts";
+import { createStreamSeats } from "../sse/streamSeats.ts";
 import { assetRoutes } from "./assets.ts";
 import { assetUploadRoutes } from "./assetUploads.ts";
 import { cancelJobRoute } from "./cancelJob.ts";
@@ -18,11 +19,12 @@ import { webhookSecretRoute } from "./webhookSecret.ts";
 
 /** Every documented call, in the order of the reference page. */
 export function allRoutes(rooms: Rooms): readonly Route[] {
+  const seats = createStreamSeats(() => rooms.settings.COMFYQ_MAX_STREAMS);
   return [
     submitJobRoute(rooms),
     listJobsRoute(rooms),
     ...showJobRoutes(rooms),
-    streamEventsRoute(rooms),
+    streamEventsRoute(rooms, seats),
     cancelJobRoute(rooms),
     retryJobRoute(rooms),
     retryJobsRoute(rooms),

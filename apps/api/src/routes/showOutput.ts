@@ -1,7 +1,7 @@
 import type { JobFacts, StoredThumbnail } from "@comfyq/contract";
 import * as z from "zod";
 import { ApiError, quoted } from "../errors.ts";
-import { sendObject } from "../objects/sendObject.ts";
+import { sendStored } from "../objects/sendStored.ts";
 import { readOwnJob } from "../ownJob.ts";
 import type { Rooms } from "../rooms.ts";
 import { type DocumentedAnswer, type Route, route } from "../route.ts";
@@ -44,10 +44,7 @@ export function showOutputRoute(rooms: Rooms): Route {
       if ("value" in output) return void call.res.json(output.value);
       const { key, content_type: contentType } = output;
       const sha256 = "sha256" in output ? output.sha256 : undefined;
-      if (rooms.storage.kind === "folder") return sendObject(rooms.storage, call, { key, name, contentType, sha256 });
-      const ttlSeconds = rooms.settings.COMFYQ_LINK_TTL_S;
-      const link = await rooms.storage.link(key, { ttlSeconds, downloadName: name, contentType });
-      call.res.set("Cache-Control", "no-store").redirect(302, link.url);
+      await sendStored(rooms, call, { key, name, contentType, sha256 });
     },
   });
 }

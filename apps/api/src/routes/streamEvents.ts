@@ -1,11 +1,12 @@
 import { isTerminal } from "@comfyq/contract";
+import type { WatchedEvent } from "@comfyq/queue";
 import * as z from "zod";
-import { ApiError } from "../errors.ts";
 import { readOwnJob } from "../ownJob.ts";
 import type { Rooms } from "../rooms.ts";
 import { type Call, type Route, route } from "../route.ts";
-import { parseEventId } from "../sse/eventId.ts";
-import { openEventStream } from "../sse/eventStream.ts";
+import { formatEventId, parseEventId } from "../sse/eventId.ts";
+import { openEventStream, type StreamFrame } from "../sse/eventStream.ts";
+import type { StreamSeats } from "../sse/streamSeats.ts";
 import { JobParams } from "./showJob.ts";
 
 const Query = z.strictObject({
@@ -24,8 +25,7 @@ can be resumed from. Begins with a snapshot, or after \`Last-Event-ID\`. The ter
 stream ends, and a client that connects again with that id gets 204 and should stop. A slow reader misses progress, never
 a status. GET /v1/jobs/{id} is the truth; this is quicker.`;
 
-export function streamEventsRoute(rooms: Rooms): Route {
-  let open = 0;
+export function streamEventsRoute(rooms: Rooms, seats: StreamSeats): Route {
   return route({
     method: "get",
     path: "/v1/jobs/{id}/events",
@@ -45,20 +45,8 @@ export function streamEventsRoute(rooms: Rooms): Route {
       const job = await readOwnJob(rooms, call);
       const last = parseEventId(call.req.get("last-event-id") ?? call.query.last_event_id);
       if (last?.isEnd && isTerminal(job.status)) return void call.res.status(204).end();
-      if (open >= rooms.settings.COMFYQ_MAX_STREAMS)
-        throw new ApiError(
-          "too_many_streams",
-          `${open} event streams are open, which is the limit; poll the job meanwhile`,
-          {
-            retryAfterSeconds: 5,
-          },
-        );
-      open += 1;
-      try {
-        await stream(rooms, call, { jobId: job.id, afterId: last?.id });
-      } finally {
-        open -= 1;
-      }
+      using _seat = seats.take();
+      await stream(rooms, call, { jobId: job.id, afterId: last?.id });
     },
   });
 }
@@ -72,8 +60,8 @@ async function stream(
   try {
     if (call.req.method === "HEAD") return;
     const { tenant } = call.caller;
-    for await (const event of rooms.producer.watch({ tenant, jobId, afterId, signal: sink.signal }))
-      await sink.send(event);
+    for await (const watched of rooms.producer.watch({ tenant, jobId, afterId, signal: sink.signal }))
+      await sink.send(frameOf(watched));
     await sink.drained();
   } catch (error) {
     // The answer has begun: all that is left is to end it. The client comes back with its last id.
@@ -81,4 +69,9 @@ async function stream(
   } finally {
     sink.end();
   }
+}
+
+function frameOf({ id, event }: WatchedEvent): StreamFrame {
+  const isEnd = event.event === "status" && isTerminal(event.data.status);
+  return { ...event, id: id === undefined ? undefined : formatEventId({ id, isEnd }) };
 }

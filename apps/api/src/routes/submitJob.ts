@@ -1,19 +1,17 @@
-import { Job, type JobFacts, NewJob } from "@comfyq/contract";
-import type { JobSubmission } from "@comfyq/queue";
-import { failPoint, isBroken } from "@comfyq/runtime";
+import { Job, NewJob } from "@comfyq/contract";
+import { isBroken } from "@comfyq/runtime";
 import * as z from "zod";
 import { readBody } from "../body/readBody.ts";
 import { jobIdFor } from "../idempotency.ts";
 import { inlineOutputs } from "../objects/inlineOutputs.ts";
-import { owned } from "../ownJob.ts";
 import { showJob } from "../presentJob.ts";
 import type { Rooms } from "../rooms.ts";
 import { type Call, json, type Route, route } from "../route.ts";
 import { checkSubmission } from "../submit/checkSubmission.ts";
 import { isSameBody } from "../submit/fingerprint.ts";
 import { preferredWait, waitForEnd } from "../submit/preferredWait.ts";
+import { type CheckedJob, queueJob } from "../submit/queueJob.ts";
 import { type ReadBody, readSubmission } from "../submit/readSubmission.ts";
-import { shareResult, subjectOf } from "../submit/shareResult.ts";
 
 const EXAMPLE: z.input<typeof NewJob> = {
   workflow: {
@@ -106,23 +104,16 @@ function isKeyReuse(error: unknown): boolean {
   return error instanceof Error && "code" in error && error.code === "key_reuse";
 }
 
-/** A job that may be queued. */
-export type CheckedJob = Omit<JobSubmission, "tenant">;
-
 /** Longest wait for a result that is there, and is being copied, when the client prefers nothing. */
 const ANSWER_SECONDS = 1;
 
 /** Queues a job and answers with it; waits for its end when the client prefers that. */
 export async function submit(rooms: Rooms, call: Call, checked: CheckedJob): Promise<void> {
-  const { tenant } = call.caller;
-  await failPoint("accepted_not_queued", { job: checked.id });
   if (isBroken("ack_before_queue")) return void call.res.status(201).json({ id: checked.id, status: "queued" });
-  const subject = await subjectOf(rooms, tenant, checked.job);
-  const { replayed, facts: fresh } = await rooms.producer.submit({ ...checked, subject, tenant });
-  await failPoint("queued_not_answered", { job: checked.id });
-  const isAnswered = !replayed && (await shareResult(rooms, { ...checked, tenant, subject }));
+  const queued = await queueJob(rooms, call.caller.tenant, checked);
+  const { replayed, isAnswered } = queued;
   const seconds = preferredWait(call.req.get("prefer"));
-  let facts: JobFacts = fresh ?? owned(checked.id, await rooms.producer.read(tenant, checked.id));
+  let { facts } = queued;
   if (seconds !== undefined || isAnswered) facts = await waitForEnd(rooms, call, facts, seconds ?? ANSWER_SECONDS);
   const shown = await inlineOutputs(rooms, call, await showJob(rooms, call, facts), facts);
   if (replayed) call.res.set("Idempotency-Replayed", "true");

@@ -1,9 +1,6 @@
 import { once } from "node:events";
-import { isTerminal, type JobEvent } from "@comfyq/contract";
-import type { WatchedEvent } from "@comfyq/queue";
 import { every, sleep } from "@comfyq/runtime";
 import type { Response } from "express";
-import { formatEventId } from "./eventId.ts";
 
 /** Comments this often keep proxies from closing a quiet stream. */
 const HEARTBEAT_MS = 15_000;
@@ -11,6 +8,14 @@ const HEARTBEAT_MS = 15_000;
 const RETRY_MS = 2_000;
 /** A reader that takes nothing for this long is cut off; it can resume. */
 const STUCK_MS = 60_000;
+
+/** One event as it is sent. */
+export interface StreamFrame {
+  readonly id?: string | undefined;
+  readonly event: string;
+  /** Sent as JSON. */
+  readonly data: unknown;
+}
 
 /** One client's event stream. */
 export interface EventStream {
@@ -20,7 +25,7 @@ export interface EventStream {
    * Writes one event. For a reader that does not keep up, progress and previews wait and only the newest of each is kept;
    * anything else is waited for, so nothing piles up in memory.
    */
-  send(watched: WatchedEvent): Promise<void>;
+  send(frame: StreamFrame): Promise<void>;
   /** Resolves when the client has taken all, or is gone. */
   drained(): Promise<void>;
   end(): void;
@@ -30,7 +35,7 @@ export interface EventStream {
 export function openEventStream(res: Response, client: AbortSignal): EventStream {
   const stuck = new AbortController();
   const signal = AbortSignal.any([client, stuck.signal]);
-  const waiting = new Map<JobEvent["event"], WatchedEvent>();
+  const waiting = new Map<string, StreamFrame>();
   res.status(200).set({
     "Content-Type": "text/event-stream; charset=utf-8",
     "Cache-Control": "no-store",
@@ -43,7 +48,7 @@ export function openEventStream(res: Response, client: AbortSignal): EventStream
     unref: true,
   });
   res.on("drain", () => {
-    for (const watched of waiting.values()) res.write(frame(watched));
+    for (const frame of waiting.values()) res.write(written(frame));
     waiting.clear();
   });
   const drained = async (): Promise<void> => {
@@ -51,21 +56,21 @@ export function openEventStream(res: Response, client: AbortSignal): EventStream
   };
   return {
     signal,
-    send: async (watched) => {
-      if (res.writableNeedDrain && isDroppable(watched.event)) {
-        waiting.delete(watched.event.event); // so that it moves to the end of the order
-        waiting.set(watched.event.event, watched);
+    send: async (frame) => {
+      if (res.writableNeedDrain && isDroppable(frame)) {
+        waiting.delete(frame.event); // so that it moves to the end of the order
+        waiting.set(frame.event, frame);
         return;
       }
       await drained();
-      if (!signal.aborted) res.write(frame(watched));
+      if (!signal.aborted) res.write(written(frame));
     },
     drained,
     end: () => res.end(),
   };
 }
 
-function isDroppable({ event }: JobEvent): boolean {
+function isDroppable({ event }: StreamFrame): boolean {
   return event === "progress" || event === "preview";
 }
 
@@ -77,8 +82,7 @@ async function untilDrained(res: Response, signal: AbortSignal, stuck: AbortCont
   await tooLong.catch(() => undefined); // ended by patience or the signal
 }
 
-function frame({ id, event }: WatchedEvent): string {
-  const isEnd = event.event === "status" && isTerminal(event.data.status);
-  const idLine = id === undefined ? "" : `id: ${formatEventId({ id, isEnd })}\n`;
-  return `${idLine}event: ${event.event}\ndata: ${JSON.stringify(event.data)}\n\n`;
+function written({ id, event, data }: StreamFrame): string {
+  const idLine = id === undefined ? "" : `id: ${id}\n`;
+  return `${idLine}event: ${event}\ndata: ${JSON.stringify(data)}\n\n`;
 }

@@ -31,15 +31,29 @@ export interface Sealer {
  * @throws ApiError `invalid_json` | `workflow_format_ui` | `invalid_workflow` | `invalid_request`, with every faulty field;
  * `payload_too_large`
  */
-export function readSubmission(bytes: Buffer, { box, tenant }: Sealer): ReadBody {
+export function readSubmission(bytes: Buffer, sealer: Sealer): ReadBody {
   const body = parseJson(bytes, EXAMPLE);
   refuseLookalikes(body);
+  return readNewJob(body, { bytes, sealer });
+}
+
+interface Reading {
+  /** As the customer sent it; undefined when it was another API's body, of which this one was made. */
+  readonly bytes: Buffer | undefined;
+  readonly sealer: Sealer;
+}
+
+/**
+ * A body of `POST /v1/jobs` → NewJob.
+ * @throws ApiError like `readSubmission`
+ */
+function readNewJob(body: object, { bytes, sealer: { box, tenant } }: Reading): ReadBody {
   const parsed = parse(body);
   if (parsed.success) {
-    if (bytes.length > WORKFLOW_BYTES) refuseLargeGraph(parsed.data);
+    if (!bytes || bytes.length > WORKFLOW_BYTES) refuseLargeGraph(parsed.data);
     const { secrets, ...job } = parsed.data;
     if (!secrets) {
-      const original = isPlain(bytes, job) ? bytes : undefined;
+      const original = bytes && isPlain(bytes, job) ? bytes : undefined;
       return { job, fingerprint: fingerprintOf(body, bytes), sealedSecrets: undefined, original };
     }
     const unsecret = { ...body, secrets: box.digest(canonicalJson(secrets)) };
