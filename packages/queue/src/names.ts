@@ -51,6 +51,12 @@ export interface Names {
   flight(tenant: string, key: string): string;
   /** Sorted set by when they came: the jobs that wait for what it renders. */
   followers(tenant: string, key: string): string;
+  /** Hash: what was asked for in one call, and how far it is. */
+  batch(batchId: string): string;
+  /** Sorted set by turn: the jobs of one level that belong to no batch, as far as they may wait. */
+  singles(pool: string, bullPriority: number): string;
+  /** String: the furthest turn that a child of any batch was given in one level. */
+  crowd(pool: string, bullPriority: number): string;
 }
 
 export const DEFAULT_PREFIX = "comfyq";
@@ -90,5 +96,8 @@ export function namesUnder(prefix: string): Names {
     cachedByUse: at("cached-by-use"),
     flight: (tenant, key) => at("flight", tenant, key),
     followers: (tenant, key) => at("followers", tenant, key),
+    batch: (batchId) => at("batch", batchId),
+    singles: (pool, bullPriority) => at("singles", pool, String(bullPriority)),
+    crowd: (pool, bullPriority) => at("crowd", pool, String(bullPriority)),
   };
 }

@@ -1,4 +1,5 @@
 import { namedScript } from "./luaScript.ts";
+import { TAKE_TURN } from "./turns.ts";
 
 /** What the script calls its keys; `<name>Key` there. The jobs lists of the tenant and of its tags follow. */
 const KEYS = [
@@ -15,7 +16,9 @@ const KEYS = [
   "meta",
   "marker",
   "bullEvents",
-  "priorityCounter",
+  "singles",
+  "crowd",
+  "batch",
   "active",
   "meanRender",
   "workers",
@@ -57,6 +60,7 @@ const VALUES = [
   "settlementOpts",
   "settlementParent",
   "canonicalSha256",
+  "batchId",
 ] as const;
 
 /**
@@ -66,12 +70,13 @@ const VALUES = [
  * clocks differ then agree on when a job expires.
  *
  * The BullJob is written as BullMQ's addPrioritizedJob, addDelayedJob and addParentJob write it (6.7.0); a test compares all
- * keys with what BullMQ itself makes of the same job.
+ * keys with what BullMQ itself makes of the same job. Only its place inside its level is ours (turns.ts).
  */
 export const SUBMIT = namedScript(
   { keys: KEYS, values: VALUES },
   `
 local call = redis.call
+${TAKE_TURN}
 local withParent = settlementData ~= ""
 local old = call("HMGET", recordKey, "body_sha256", "cancel_requested_at_ms", "expired_at_ms")
 if old[1] then
@@ -145,7 +150,7 @@ if delay > 0 then
 else
   local limits = call("HMGET", metaKey, "paused", "concurrency")
   local isHeldUp = limits[1] or (limits[2] and call("LLEN", activeKey) >= tonumber(limits[2]))
-  call("ZADD", prioritizedKey, priority * 0x100000000 + call("INCR", priorityCounterKey) % 0x100000000, id)
+  call("ZADD", prioritizedKey, takeTurn(), id)
   if not isHeldUp then call("ZADD", markerKey, 0, "0") end
   call("XADD", bullEventsKey, "MAXLEN", "~", most, "*", "event", "waiting", "jobId", id)
   position = waiting + call("ZRANK", prioritizedKey, id) + 1

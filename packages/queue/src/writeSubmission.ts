@@ -26,6 +26,8 @@ export interface SubmissionPapers {
   readonly firstEvent: string;
   readonly notice: string;
   readonly bull: BullPaper & { readonly timestampMs: number; readonly delayMs: number; readonly priority: number };
+  /** The batch that it is a child of. */
+  readonly batchId: string | undefined;
   /** Only when somebody must be told of the end. */
   readonly settlement: (BullPaper & { readonly parent: string }) | undefined;
 }
@@ -70,7 +72,7 @@ function assetIdIn(member: string): string {
 
 function keysOf(
   { names }: QueueRoom,
-  { jobId, pool }: SubmissionPapers,
+  { jobId, pool, bull, batchId }: SubmissionPapers,
 ): Readonly<Record<(typeof SUBMIT.keys)[number], string>> {
   const queue = `${names.bull(names.jobsQueue(pool), "")}`;
   const settlements = `${names.bull(names.settlementsQueue, "")}`;
@@ -88,7 +90,9 @@ function keysOf(
     meta: `${queue}meta`,
     marker: `${queue}marker`,
     bullEvents: `${queue}events`,
-    priorityCounter: `${queue}pc`,
+    singles: names.singles(pool, bull.priority),
+    crowd: names.crowd(pool, bull.priority),
+    batch: names.batch(batchId ?? ""),
     active: `${queue}active`,
     meanRender: names.meanRender(pool),
     workers: names.workers,
@@ -135,5 +139,6 @@ function valuesOf(
     settlementOpts: settlement?.opts ?? "",
     settlementParent: settlement?.parent ?? "",
     canonicalSha256: papers.canonicalSha256 ?? "",
+    batchId: papers.batchId ?? "",
   };
 }

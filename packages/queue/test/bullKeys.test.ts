@@ -28,6 +28,11 @@ const BODIES: readonly Partial<NewJobBody>[] = [
   { run_at: RUN_AT, webhook: WEBHOOK },
 ];
 
+/** Members of `prioritized`, first to last, each with its level instead of its score. */
+function levelsOf(prioritized: unknown): unknown {
+  return (prioritized as string[]).map((part, at) => (at % 2 === 0 ? part : Math.floor(Number(part) / 2 ** 32)));
+}
+
 /** Every key of BullMQ's under a prefix, without the prefix. */
 async function keysUnder(prefix: string): Promise<Record<string, unknown>> {
   const names = (await redis.keys(`${prefix}:*`)).filter((name) => /:(jobs-default|settlements):/.test(name)).sort();
@@ -89,6 +94,9 @@ test("a submission leaves in BullMQ's keys what BullMQ itself would have left", 
     delete ours[name];
     delete theirs[name];
   }
+  // A place inside a level is ours to give (turns.ts).
+  delete theirs["jobs-default:pc"];
+  for (const keys of [ours, theirs]) keys["jobs-default:prioritized"] = levelsOf(keys["jobs-default:prioritized"]);
   expect(ours).toEqual(theirs);
   await Promise.all([...queues, flow].map((part) => part.close()));
 });
