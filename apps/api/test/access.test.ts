@@ -35,6 +35,7 @@ interface Ids {
   readonly job: string;
   readonly asset: string;
   readonly upload: string;
+  readonly endpoint: string;
 }
 
 describe("every route", () => {
@@ -52,7 +53,7 @@ describe("every route", () => {
     const names = ["own", "foreign", ...SCOPES.map((scope) => `without ${scope}`)];
     keys = Object.fromEntries(names.map((name, at) => [name, texts[at]])) as typeof keys; // the names of its type
     api = await setup({ redis, dataDir });
-    ids = { job: await endedJob(), asset: await newAsset(), upload: await newUpload() };
+    ids = { job: await endedJob(), asset: await newAsset(), upload: await newUpload(), endpoint: await newEndpoint() };
   });
   afterAll(() => api[Symbol.asyncDispose]());
 
@@ -68,6 +69,10 @@ describe("every route", () => {
     return (await api.call("/v1/assets", { method: "POST", body: form, headers: bearer(keys.own) })).json.id;
   }
 
+  async function newEndpoint(): Promise<string> {
+    return (await api.post("/v1/webhooks", { url: "https://example.com/" }, bearer(keys.own))).json.id;
+  }
+
   async function newUpload(): Promise<string> {
     const wish = { name: "own.txt", size_bytes: 3 };
     const { json } = await api.post("/v1/assets/uploads", wish, bearer(keys.own));
@@ -77,11 +82,14 @@ describe("every route", () => {
 
   const addressed = ROUTES.filter(({ path }) => path.includes("{id}"));
   const pathOf = (path: string, wanted: Ids) => {
-    const asset = path.startsWith("/v1/assets/uploads") ? wanted.upload : wanted.asset;
-    return path.replace("{id}", path.startsWith("/v1/assets") ? asset : wanted.job).replace("{name}", "a.png");
+    const kinds = { "/v1/assets/uploads": wanted.upload, "/v1/assets": wanted.asset, "/v1/webhooks": wanted.endpoint };
+    const [, id = wanted.job] = Object.entries(kinds).find(([start]) => path.startsWith(start)) ?? [];
+    return path.replace("{id}", id).replace("{name}", "a.png");
   };
   const ask = (method: string, path: string, headers: Record<string, string>) =>
-    api.call(path, { method: method.toUpperCase(), headers });
+    method === "put"
+      ? api.call(path, { method: "PUT", headers: { ...headers, "content-type": "application/json" }, body: "{}" })
+      : api.call(path, { method: method.toUpperCase(), headers });
 
   test.each(ROUTES)("$method $path refuses whoever has no key, or a wrong one", async ({ method, path }) => {
     const address = pathOf(path, ids);
@@ -109,7 +117,7 @@ describe("every route", () => {
     const foreign = await ask(method, pathOf(path, ids), bearer(keys.foreign));
     const unknown = await ask(
       method,
-      pathOf(path, { job: UNKNOWN, asset: UNKNOWN, upload: UNKNOWN }),
+      pathOf(path, { job: UNKNOWN, asset: UNKNOWN, upload: UNKNOWN, endpoint: UNKNOWN }),
       bearer(keys.own),
     );
     expect(foreign.status).toBe(404);
@@ -124,9 +132,10 @@ describe("every route", () => {
 
   test.each(addressed)("$method $path serves its owner", async ({ method, path }) => {
     // Canceling an ended job is a conflict, which only its owner is told.
-    const wanted = path.endsWith("/cancel") ? [409] : method === "delete" ? [204] : [200, 201];
+    const wanted = path.endsWith("/cancel") ? [409] : method === "delete" ? [204] : [200, 201, 202];
     for (const headers of [bearer(keys.own), { "x-api-key": keys.own }]) {
-      const own = { ...ids, asset: method === "delete" ? await newAsset() : ids.asset };
+      const fresh = async () => ({ asset: await newAsset(), endpoint: await newEndpoint() });
+      const own = { ...ids, ...(method === "delete" && (await fresh())) };
       expect(wanted).toContain((await ask(method, pathOf(path, own), headers)).status);
     }
   });

@@ -11,18 +11,18 @@ import { type QueueRoom, readJob, readWebhook, type Settlement, tell } from "@co
 import { COMFYQ_NAMESPACE, failPoint, isBroken, newId, uuidV5 } from "@comfyq/runtime";
 
 /**
- * Turns something that happened to a job into a delivery, when its customer asked to be told. Safe to repeat: the event's
+ * Turns something that happened to a job into a delivery, for everybody who asked to be told. Safe to repeat: the event's
  * id is made from the job and the type, and a delivery of that id is queued once, with the bytes of the first time.
  */
 export async function announce(room: QueueRoom, { tenant, jobId, what }: Settlement, publicUrl: string): Promise<void> {
   const facts = await readJob(room, tenant, jobId);
-  const webhook = facts && (await readWebhook(room, jobId));
-  if (!facts || !webhook) return; // swept meanwhile, or nobody asked
+  if (!facts) return; // swept meanwhile
+  const webhook = await readWebhook(room, jobId);
   const type = what === "started" ? "job.started" : typeOfEnd(facts);
-  if (!webhook.events.includes(type)) return;
   const event = toEvent(await stableView(facts, publicUrl), type);
-  await tell(room, event, { tenant, webhook });
-  await failPoint("announced", { event: event.id, type, job: jobId });
+  const moment = { event: event.id, type, job: jobId };
+  const told = await tell(room, event, { tenant, webhook, onQueued: () => failPoint("told_one", moment) });
+  if (told > 0) await failPoint("announced", moment);
 }
 
 /** @throws Error when the job has not ended: the settlement came too early, and is tried again */

@@ -1,4 +1,4 @@
-import { type Delivery, GiveUp, TryLater } from "@comfyq/queue";
+import { type Delivery, type DueDelivery, GiveUp, TryLater } from "@comfyq/queue";
 import { failPoint, type Logger, nowMs, type SafeFetch, SafeFetchError, stripUrl } from "@comfyq/runtime";
 import { retryAfterMs } from "./retryAfter.ts";
 import { type Receiver, signatureOf } from "./signing.ts";
@@ -10,14 +10,6 @@ interface DeliverTools {
   readonly log: Logger;
 }
 
-export interface DeliveryTry {
-  readonly delivery: Delivery;
-  /** The `webhook-id`: the same on every try. */
-  readonly eventId: string;
-  /** From 1. */
-  readonly tryNumber: number;
-}
-
 /**
  * Sends one event once, signed as Standard Webhooks 1.0 says: `webhook-id`, `webhook-timestamp` (of this try) and
  * `webhook-signature` over `id.timestamp.body`.
@@ -25,7 +17,7 @@ export interface DeliveryTry {
  * Error for another try as the schedule has it
  */
 export async function deliver(
-  { delivery, eventId, tryNumber }: DeliveryTry,
+  { delivery, eventId, tryNumber }: DueDelivery,
   { post, receiver, log }: DeliverTools,
 ): Promise<void> {
   const to = await receiver(delivery);

@@ -54,8 +54,7 @@ async function start(service: Service, config: DispatcherConfig, log: Logger): P
     run: {
       settlement: (settlement, room) => announce(room, settlement, config.COMFYQ_PUBLIC_URL),
       answer: (notice, room) => answer(notice, room, answering),
-      delivery: (delivery, tryNumber, eventId) =>
-        deliver({ delivery, tryNumber, eventId }, { post, log, receiver: (one) => receiverOf(keys, one) }),
+      delivery: (due, room) => deliver(due, { post, log, receiver: (one) => receiverOf(room, keys, one) }),
       errand: async (name, room) => {
         const swept = await runErrand(name, room, { store, assetRetentionMs });
         if (swept > 0) log.info({ errand: name, swept }, "swept");
@@ -67,7 +66,10 @@ async function start(service: Service, config: DispatcherConfig, log: Logger): P
     host: config.COMFYQ_HEALTH_HOST,
     port: config.COMFYQ_HEALTH_PORT,
     checks: { redis: () => errands.room.redis.ping() },
-    measure: (metrics) => measureCache(metrics, tally),
+    measure: (metrics) => {
+      measureCache(metrics, tally);
+      measureTold(metrics, errands.room.told);
+    },
   });
   printReady(config.COMFYQ_PRINT_READY, { ready: "dispatcher", health: health.url });
 }
@@ -78,6 +80,15 @@ function measureCache(metrics: Metrics, tally: { readonly hits: number }): void 
   metrics.onScrape("cache", () => {
     hits.reset();
     hits.inc(tally.hits);
+  });
+}
+
+/** Shows what was told to whom it concerns: one for each recipient. */
+function measureTold(metrics: Metrics, told: ReadonlyMap<string, number>): void {
+  const events = metrics.counter("comfyq_webhook_events_total", "Events queued for a webhook, by type", ["type"]);
+  metrics.onScrape("webhook_events", () => {
+    events.reset();
+    for (const [type, count] of told) events.inc({ type }, count);
   });
 }
 

@@ -1,5 +1,5 @@
-import type { Delivery } from "@comfyq/queue";
-import { type SecretBox, tenantWebhookSecret } from "@comfyq/runtime";
+import { type Delivery, type QueueRoom, readEndpoint, readJobSigning } from "@comfyq/queue";
+import { nowMs, type SecretBox, tenantWebhookSecret } from "@comfyq/runtime";
 import { Webhook } from "standardwebhooks";
 import * as z from "zod";
 
@@ -27,14 +27,39 @@ interface Keys {
 
 const OwnHeaders = z.record(z.string(), z.string());
 
-/** @throws SecretBoxError when the headers were sealed with another key */
-export async function receiverOf({ box, master }: Keys, delivery: Delivery): Promise<Receiver> {
-  const { tenant, url, headers: sealed } = delivery;
-  const headers = sealed === undefined ? {} : OwnHeaders.parse(JSON.parse(box.open(sealed, tenant)));
-  return open({ url, secrets: [tenantWebhookSecret(master, tenant)], headers });
+/** @throws SecretBoxError when something was sealed with another key */
+export async function receiverOf(room: QueueRoom, keys: Keys, delivery: Delivery): Promise<Receiver> {
+  const { tenant, url, endpointId, headers } = delivery;
+  if (endpointId !== null) return endpointOf(room, keys, { tenant, endpointId });
+  const { number, old } = await readJobSigning(room, tenant);
+  const numbers = [number, ...old.map((one) => one.number)];
+  const secrets = numbers.map((one) => tenantWebhookSecret(keys.master, tenant, one));
+  return openReceiver({ url, secrets, headers: openHeaders(keys, tenant, headers) });
 }
 
-function open(facts: Pick<Extract<Receiver, { kind: "open" }>, "url" | "secrets" | "headers">): Receiver {
+/** As it is now: a wrong URL, header or secret can be mended while deliveries wait. */
+async function endpointOf(
+  room: QueueRoom,
+  keys: Keys,
+  { tenant, endpointId }: { readonly tenant: string; readonly endpointId: string },
+): Promise<Receiver> {
+  const endpoint = await readEndpoint(room, tenant, endpointId);
+  if (!endpoint) return { kind: "gone", why: "The endpoint was deleted" };
+  const { status, disabledReason, url, sealedHeaders } = endpoint;
+  if (status === "disabled") return { kind: "gone", why: `The endpoint is disabled: ${disabledReason}` };
+  const valid = endpoint.secrets.filter(({ untilMs }) => untilMs === null || untilMs > nowMs());
+  const secrets = valid.map(({ sealed }) => keys.box.open(sealed, tenant));
+  return openReceiver({ url, secrets, headers: openHeaders(keys, tenant, sealedHeaders) });
+}
+
+function openHeaders({ box }: Keys, tenant: string, sealed: string | undefined): Readonly<Record<string, string>> {
+  return sealed === undefined ? {} : OwnHeaders.parse(JSON.parse(box.open(sealed, tenant)));
+}
+
+/** @returns the receiver, with what hides its secrets in a text */
+export function openReceiver(
+  facts: Pick<Extract<Receiver, { kind: "open" }>, "url" | "secrets" | "headers">,
+): Receiver {
   const secret = [...facts.secrets, ...Object.values(facts.headers).flatMap((value) => [value, ...value.split(" ")])];
   const hidden = secret.filter((part) => part.length >= SHORTEST_HIDDEN).sort((a, b) => b.length - a.length);
   const hide = (text: string) => hidden.reduce((left, part) => left.replaceAll(part, "[hidden]"), text);

@@ -2,15 +2,14 @@ import { once } from "node:events";
 import { createServer, type IncomingMessage, type RequestListener } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Delivery } from "@comfyq/queue";
-import { createLogger, createSafeFetch, createSecretBox, tenantWebhookSecret } from "@comfyq/runtime";
+import { createLogger, createSafeFetch, tenantWebhookSecret } from "@comfyq/runtime";
 import { Webhook } from "standardwebhooks";
 import { expect, onTestFinished, test } from "vitest";
 import { deliver } from "../src/deliver.ts";
 import { retryAfterMs } from "../src/retryAfter.ts";
-import { receiverOf } from "../src/signing.ts";
+import { openReceiver } from "../src/signing.ts";
 
 const MASTER = "a master secret of at least thirty-two characters";
-const box = createSecretBox("the key of a house that only tests live in");
 const log = createLogger({ name: "test", level: "silent" });
 
 interface Seen {
@@ -40,7 +39,7 @@ function send(url: string, { timeoutMs = 5_000, allowHosts = ["127.0.0.1:*"] } =
   const post = createSafeFetch({ allowHosts, timeoutMs, idleTimeoutMs: timeoutMs, maxBytes: 65_536 });
   const named = { tenant: "acme", jobId: "0", type: "job.succeeded", endpointId: null } as const;
   const delivery: Delivery = { v: 1, ...named, url, body: '{"a":1}' };
-  const receiver = () => receiverOf({ box, master: MASTER }, delivery);
+  const receiver = async () => openReceiver({ url, secrets: [tenantWebhookSecret(MASTER, "acme")], headers: {} });
   return deliver({ delivery, eventId: "event-1", tryNumber: 1 }, { post, receiver, log });
 }
 

@@ -24,5 +24,7 @@ export * from "./schedule.ts";
 export * from "./scopes.ts";
 export * from "./secrets.ts";
 export * from "./source.ts";
+export * from "./webhookEndpoint.ts";
 export * from "./webhookEvent.ts";
+export * from "./webhookHeaders.ts";
 export * from "./workflow.ts";

@@ -4,6 +4,7 @@ import { Job } from "./job.ts";
 import { ScheduleName } from "./jobOrigin.ts";
 import type { TerminalStatus } from "./jobStatus.ts";
 import { Output } from "./output.ts";
+import { WebhookHeaders, WebhookMetadata, WebhookUrl } from "./webhookHeaders.ts";
 
 /** What happens to one job. `progress` and `output` come only to those who name them. */
 export const JOB_EVENT_TYPES = [
@@ -19,7 +20,13 @@ export const JOB_EVENT_TYPES = [
 export const JobEventType = z.enum(JOB_EVENT_TYPES);
 export type JobEventType = z.infer<typeof JobEventType>;
 
-export const WEBHOOK_EVENT_TYPES = [...JOB_EVENT_TYPES, "batch.completed", "schedule.missed", "queue.idle"] as const;
+export const WEBHOOK_EVENT_TYPES = [
+  ...JOB_EVENT_TYPES,
+  "batch.completed",
+  "schedule.missed",
+  "queue.idle",
+  "webhook.test",
+] as const;
 export const WebhookEventType = z.enum(WEBHOOK_EVENT_TYPES);
 export type WebhookEventType = z.infer<typeof WebhookEventType>;
 
@@ -28,11 +35,13 @@ export const DEFAULT_EVENTS = ["job.succeeded", "job.failed", "job.canceled", "j
 
 /** Who is to be told about one job. Without `events`: every way it can end. */
 export const WebhookRequest = z.strictObject({
-  url: z.url({ protocol: /^https?$/ }).max(2_048),
+  url: WebhookUrl,
   events: z
     .array(JobEventType)
     .min(1)
     .default([...DEFAULT_EVENTS]),
+  headers: WebhookHeaders.optional(),
+  metadata: WebhookMetadata.optional(),
 });
 export type WebhookRequest = z.infer<typeof WebhookRequest>;
 
@@ -40,6 +49,10 @@ const envelope = {
   v: z.literal(1),
   id: Uuid.meta({ description: "Id of the event: the same on every try; use it to ignore repeats" }),
   timestamp: Moment.meta({ description: "When the event happened" }),
+  metadata: z
+    .record(z.string(), z.unknown())
+    .optional()
+    .meta({ description: "That of the endpoint, or of the webhook that was named with the job" }),
 };
 
 const JobEventBody = z.object({
@@ -77,9 +90,22 @@ const QueueIdleBody = z.object({
   data: z.object({ pool: PoolName.meta({ description: "Where no job of yours waits or runs any more" }) }),
 });
 
+const WebhookTestBody = z.object({
+  ...envelope,
+  type: z.literal("webhook.test"),
+  data: z.object({ endpoint_id: Uuid, message: z.string() }),
+});
+
 /** The body of a webhook. Its bytes are the same on every delivery; `webhook-id` is `id` (Standard Webhooks 1.0). */
 export const WebhookEvent = z
-  .discriminatedUnion("type", [JobEventBody, JobOutputBody, BatchCompletedBody, ScheduleMissedBody, QueueIdleBody])
+  .discriminatedUnion("type", [
+    JobEventBody,
+    JobOutputBody,
+    BatchCompletedBody,
+    ScheduleMissedBody,
+    QueueIdleBody,
+    WebhookTestBody,
+  ])
   .meta({ id: "WebhookEvent" });
 export type WebhookEvent = z.infer<typeof WebhookEvent>;
 

@@ -9,6 +9,7 @@ import {
   Tenant,
   Uuid,
   WebhookEventType,
+  WebhookRequest,
 } from "@comfyq/contract";
 import * as z from "zod";
 
@@ -59,10 +60,12 @@ export const RecordHead = NewJob.pick({
   max_attempts: true,
   run_at: true,
   expires_in_s: true,
-  webhook: true,
   output: true,
 })
   .extend({
+    webhook: WebhookRequest.omit({ headers: true }).strip().optional(),
+    /** The headers of its webhook, encrypted. */
+    webhookHeaders: z.string().optional(),
     nodesTotal: z.int(),
     /** Some of its files are models: not every worker can put them where they belong. */
     bringsModels: z.boolean().default(false), // records written before it was kept
@@ -92,6 +95,8 @@ export interface JobSubmission {
   readonly original?: Buffer | undefined;
   /** The job's secrets, encrypted; kept as they are, and gone with the record. */
   readonly sealedSecrets?: string | undefined;
+  /** The headers of its webhook, encrypted; `job` has them no more. */
+  readonly sealedHeaders?: string | undefined;
   /** sha256 of `resultText`; undefined when it is not known yet, or the job has nothing to do with the cache. */
   readonly subject?: string | undefined;
   /** What made it; its end is then settled even when nobody asked for a webhook. */
@@ -107,7 +112,7 @@ export interface KeptBody {
 }
 
 /** A job as it was submitted, to be submitted again: its secrets are still sealed. */
-export type Submittable = Pick<JobSubmission, "job" | "sealedSecrets">;
+export type Submittable = Pick<JobSubmission, "job" | "sealedSecrets" | "sealedHeaders">;
 
 /** BullMQ runs small numbers first, from 1; 0 would overtake everybody. Ours: higher first, FIFO inside a level. */
 export function toBullPriority(priority: number): number {

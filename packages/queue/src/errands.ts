@@ -22,12 +22,21 @@ export class TryLater extends Error {
   }
 }
 
+/** A delivery that is to be sent now. */
+export interface DueDelivery {
+  readonly delivery: Delivery;
+  /** The `webhook-id`: the same on every try. */
+  readonly eventId: string;
+  /** From 1. */
+  readonly tryNumber: number;
+}
+
 /** What the dispatcher does. Each may run twice for the same thing after a crash, so each must bear it. */
 export interface ErrandRunner {
   /** The job has ended: tell whoever is to be told. */
   settlement(settlement: Settlement, room: QueueRoom): Promise<void>;
-  /** Send one event; throw to try again later, `TryLater` to say when, `GiveUp` to stop. `tryNumber` starts at 1. */
-  delivery(delivery: Delivery, tryNumber: number, eventId: string): Promise<void>;
+  /** Send one event; throw to try again later, `TryLater` to say when, `GiveUp` to stop. */
+  delivery(due: DueDelivery, room: QueueRoom): Promise<void>;
   /** A result may be there for a job; throw to try again in a moment. */
   answer(answer: Answer, room: QueueRoom): Promise<void>;
   errand(name: ErrandName, room: QueueRoom): Promise<void>;
@@ -67,7 +76,7 @@ export async function openErrands(options: ErrandsOptions): Promise<Errands> {
     work(names.settlementsQueue, settings.settlementConcurrency, (job) =>
       run.settlement(Settlement.parse(job.data), room),
     ),
-    work(names.deliveriesQueue, settings.deliveryConcurrency, (job) => deliver(run, job)),
+    work(names.deliveriesQueue, settings.deliveryConcurrency, (job) => deliver(run, room, job)),
     work(names.answersQueue, settings.answerConcurrency, (job) => run.answer(Answer.parse(job.data), room)),
     work(names.schedulesQueue, 1, (job) => run.errand(Tick.parse(job.data).errand, room)),
   ];
@@ -81,10 +90,11 @@ export async function openErrands(options: ErrandsOptions): Promise<Errands> {
   };
 }
 
-async function deliver(run: ErrandRunner, job: BullJob): Promise<void> {
+async function deliver(run: ErrandRunner, room: QueueRoom, job: BullJob): Promise<void> {
   try {
     const delivery = Delivery.parse(job.data);
-    await run.delivery(delivery, job.attemptsMade + 1, delivery.eventId ?? String(job.id));
+    const eventId = delivery.eventId ?? String(job.id);
+    await run.delivery({ delivery, eventId, tryNumber: job.attemptsMade + 1 }, room);
   } catch (error) {
     if (error instanceof GiveUp) throw new UnrecoverableError(error.message);
     throw error;

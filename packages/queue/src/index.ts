@@ -5,6 +5,8 @@ export { type Claimer, type ClaimerOptions, type ClaimOptions, openClaimer } fro
 export type { RedisFacts } from "./connection.ts";
 export { deliveryId, queueDelivery, type Recipient } from "./deliveries.ts";
 export type { BeforeEnding, NotTaken } from "./desk.ts";
+export type { EndpointFacts } from "./endpointFacts.ts";
+export { disableEndpoint, readEndpoint } from "./endpoints.ts";
 export type {
   Answer,
   Delivery,
@@ -16,6 +18,7 @@ export type {
   Submittable,
 } from "./envelopes.ts";
 export {
+  type DueDelivery,
   type ErrandRunner,
   type Errands,
   type ErrandsOptions,
@@ -28,15 +31,18 @@ export { beat, leaveFleet, type PoolCounts, publishClasses } from "./fleet.ts";
 export { type Berth, wake } from "./flights.ts";
 export type { DropReason, HeldJob } from "./heldJob.ts";
 export { holdInstance, type InstanceClaim, releaseInstance } from "./instanceLease.ts";
+export { type JobSigning, readJobSigning } from "./jobSigning.ts";
 export type { ListPage, ListQuery } from "./listJobs.ts";
 export type { Outcome } from "./outcome.ts";
 export type { WaitingJob } from "./peekJobs.ts";
 export { openProducer, type Producer } from "./producer.ts";
 export { readJob } from "./readJob.ts";
 export type { QueueRoom, RoomOptions } from "./room.ts";
+export { rotateSecrets } from "./rotateSecrets.ts";
 export { SETTINGS, type Settings } from "./settings.ts";
 export { type NodeSilence, type NodeSilences, noteSilences, readSilences } from "./silences.ts";
 export type { Standing } from "./standing.ts";
 export { type RemoveFiles, sweepExpired, sweepRetention } from "./sweeping.ts";
-export { type Audience, readWebhook, tell } from "./tell.ts";
+export { type Audience, type NamedWebhook, readWebhook, tell } from "./tell.ts";
 export type { WatchedEvent, WatchQuery } from "./watchJob.ts";
+export type { Webhooks } from "./webhooks.ts";

@@ -57,6 +57,12 @@ export interface Names {
   singles(pool: string, bullPriority: number): string;
   /** String: the furthest turn that a child of any batch was given in one level. */
   crowd(pool: string, bullPriority: number): string;
+  /** Hash: a tenant's webhook endpoints, by id. */
+  endpoints(tenant: string): string;
+  /** Set: the types of event that its enabled endpoints want. */
+  wanted(tenant: string): string;
+  /** Hash: which secrets its webhooks of jobs are signed with. */
+  signing(tenant: string): string;
 }
 
 export const DEFAULT_PREFIX = "comfyq";
@@ -99,5 +105,8 @@ export function namesUnder(prefix: string): Names {
     batch: (batchId) => at("batch", batchId),
     singles: (pool, bullPriority) => at("singles", pool, String(bullPriority)),
     crowd: (pool, bullPriority) => at("crowd", pool, String(bullPriority)),
+    endpoints: (tenant) => at("endpoints", tenant),
+    wanted: (tenant) => at("wanted", tenant),
+    signing: (tenant) => at("signing", tenant),
   };
 }

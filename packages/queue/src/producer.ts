@@ -16,6 +16,7 @@ import { type SharedJob, shareQueued } from "./shareQueued.ts";
 import { claimKey, releaseKey } from "./singleUseKeys.ts";
 import { type Submitted, submitJob } from "./submitJob.ts";
 import { openWatcher, type WatchedEvent, type WatchQuery } from "./watchJob.ts";
+import { openWebhooks, type Webhooks } from "./webhooks.ts";
 
 /** The queue as the API uses it. Everything throws QueueError `unavailable` when Redis does not answer within a second. */
 export interface Producer {
@@ -51,6 +52,7 @@ export interface Producer {
    * @returns true when there is, and the job is about to be answered with it
    */
   share(job: SharedJob): Promise<boolean>;
+  readonly webhooks: Webhooks;
   facts(): Promise<RedisFacts>;
   boardQueues(): Promise<readonly Queue[]>;
   close(): Promise<void>;
@@ -94,6 +96,7 @@ export async function openProducer(options: RoomOptions): Promise<Producer> {
     pools: () => orUnavailable("pools were counted", poolCounts(room)),
     knownClasses: (pool) => orUnavailable("node classes were read", knownClasses(room, pool)),
     share: (job) => orUnavailable("a result was looked for", shareQueued(room, job)),
+    webhooks: openWebhooks(room),
     facts: () => orUnavailable("Redis was asked what it is", redisFacts(room.redis, nowMs())),
     boardQueues: () => orUnavailable("queues were listed", boardQueues(room)),
     close: async () => {

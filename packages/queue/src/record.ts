@@ -1,4 +1,4 @@
-import type { Attempt } from "@comfyq/contract";
+import type { Attempt, WebhookRequest } from "@comfyq/contract";
 import { MODEL_DESTINATION, NewJob, Progress } from "@comfyq/contract";
 import type { Redis } from "ioredis";
 import { type JobSubmission, type KeptBody, RecordHead, RecordRequest, type Submittable } from "./envelopes.ts";
@@ -82,26 +82,33 @@ export async function readSubmitted(redis: Redis, names: Names, jobId: string): 
     nodesTotal: _nodes,
     bringsModels: _brings,
     subject: _subject,
+    webhookHeaders: sealedHeaders,
     batch: _batch,
     schedule: _tick,
     ...head
   } = record.head;
   const job = NewJob.parse({ ...head, ...papers.request, pool: record.pool });
-  return { job, sealedSecrets: papers.sealedSecrets };
+  return { job, sealedSecrets: papers.sealedSecrets, sealedHeaders };
 }
 
 /** `RecordHead` with every key named: one that is forgotten is a mistake of types, not a wish that nobody hears. */
 type WholeHead = { readonly [Key in keyof Required<RecordHead>]: RecordHead[Key] };
 
 /** The half of a job that lists show. By hand: the job has been through its schema. */
-export function headOf({ job, subject, origin }: Pick<JobSubmission, "job" | "subject" | "origin">): WholeHead {
-  const { metadata, tags, priority, timeout_s, max_attempts, run_at, expires_in_s, webhook, output, cache } = job;
+export function headOf({ job, subject, origin, sealedHeaders }: Omit<JobSubmission, "id" | "tenant">): WholeHead {
+  const { metadata, tags, priority, timeout_s, max_attempts, run_at, expires_in_s, output, cache } = job;
   const limits = { priority, timeout_s, max_attempts, run_at, expires_in_s };
   const wish = cache === undefined || cache === "off" ? { cache: undefined, subject: undefined } : { cache, subject };
   const nodesTotal = Object.keys(job.workflow).length;
   const bringsModels = Object.keys(job.files).some((destination) => destination.startsWith(MODEL_DESTINATION));
   const { batch, schedule } = origin ?? {};
-  return { metadata, tags, ...limits, webhook, output, ...wish, nodesTotal, bringsModels, batch, schedule };
+  const told = { webhook: job.webhook && openHalf(job.webhook), webhookHeaders: sealedHeaders };
+  return { metadata, tags, ...limits, ...told, output, ...wish, nodesTotal, bringsModels, batch, schedule };
+}
+
+/** Headers are secrets: those that nobody sealed do not come in here, whoever forgot it. */
+function openHalf({ url, events, metadata }: WebhookRequest): RecordHead["webhook"] {
+  return { url, events, ...(metadata && { metadata }) };
 }
 
 /** The other half, which only the worker needs. */

@@ -14,6 +14,8 @@ export interface QueueRoom {
   readonly settings: Settings;
   /** Names of parts that a test broke on purpose, to see that its checker notices. */
   readonly breaks: ReadonlySet<string>;
+  /** Webhooks that were queued here, by the type of their event; for counting. */
+  readonly told: Map<string, number>;
   /** The queue of one pool; opened once. */
   jobs(pool: string): Queue;
   readonly settlements: Queue;
@@ -63,6 +65,7 @@ export async function openRoom(options: RoomOptions, style: ConnectionStyle): Pr
     retentionMs: options.retentionMs ?? SETTINGS.retentionMs,
     settings: scaleSettings(options.timeScale ?? 1),
     breaks: options.breaks ?? new Set(),
+    told: new Map(),
     jobs: (pool) => queues.open(names.jobsQueue(pool)),
     get settlements() {
       return queues.open(names.settlementsQueue);

@@ -1,22 +1,55 @@
-import type { WebhookEvent, WebhookRequest } from "@comfyq/contract";
-import { queueDelivery } from "./deliveries.ts";
+import type { WebhookEvent, WebhookEventType } from "@comfyq/contract";
+import { queueDelivery, type Recipient } from "./deliveries.ts";
+import { listEndpoints } from "./endpoints.ts";
 import { readRecord } from "./record.ts";
 import type { QueueRoom } from "./room.ts";
+
+/** Who was named when a job, or what made it, was asked for. */
+export interface NamedWebhook {
+  readonly url: string;
+  readonly events: readonly string[];
+  readonly metadata?: Readonly<Record<string, unknown>> | undefined;
+  /** Its headers, encrypted. */
+  readonly sealedHeaders?: string | undefined;
+}
 
 /** Who is to be told of an event, beside the endpoints of its tenant. */
 export interface Audience {
   readonly tenant: string;
-  /** Who was named when the job, or what made it, was asked for. */
-  readonly webhook?: { readonly url: string; readonly events: readonly string[] } | undefined;
+  readonly webhook?: NamedWebhook | undefined;
+  /** Called after each delivery was queued, before the next is. */
+  readonly onQueued?: (() => Promise<void>) | undefined;
 }
 
-/** Queues one event for everybody who wants it. Safe to repeat: one event goes to one receiver once. */
-export async function tell(room: QueueRoom, event: WebhookEvent, { tenant, webhook }: Audience): Promise<void> {
-  if (webhook?.events.includes(event.type))
-    await queueDelivery(room, event, { tenant, url: webhook.url, endpointId: null });
+/**
+ * Queues one event for everybody who wants it. Safe to repeat: one event goes to one receiver once.
+ * @returns how many want it
+ */
+export async function tell(room: QueueRoom, event: WebhookEvent, audience: Audience): Promise<number> {
+  const recipients = await recipientsOf(room, event.type, audience);
+  for (const recipient of recipients) {
+    await queueDelivery(room, event, recipient);
+    room.told.set(event.type, (room.told.get(event.type) ?? 0) + 1);
+    await audience.onQueued?.();
+  }
+  return recipients.length;
+}
+
+async function recipientsOf(
+  room: QueueRoom,
+  type: WebhookEventType,
+  { tenant, webhook }: Audience,
+): Promise<readonly Recipient[]> {
+  const endpoints = (await listEndpoints(room, tenant)).filter(
+    ({ status, events }) => status === "enabled" && events.includes(type),
+  );
+  const named = webhook?.events.includes(type) ? [{ ...webhook, tenant, endpointId: null }] : [];
+  // The headers and secrets of an endpoint are looked up when it is sent to: they may have been replaced by then.
+  return [...named, ...endpoints.map(({ id, url, metadata }) => ({ tenant, url, metadata, endpointId: id }))];
 }
 
 /** Who asked to be told about a job, and of what; undefined when nobody did. */
-export async function readWebhook(room: QueueRoom, jobId: string): Promise<WebhookRequest | undefined> {
-  return (await readRecord(room.redis, room.names, jobId))?.head.webhook;
+export async function readWebhook(room: QueueRoom, jobId: string): Promise<NamedWebhook | undefined> {
+  const head = (await readRecord(room.redis, room.names, jobId))?.head;
+  return head?.webhook && { ...head.webhook, sealedHeaders: head.webhookHeaders };
 }

@@ -152,7 +152,7 @@ test("the end of a job is told once, however it ended, and an event is queued on
     run: {
       settlement: async ({ jobId, what }) => void ended.push(`${jobId} ${what}`),
       answer: async () => {},
-      delivery: async (_delivery, _try, eventId) => void delivered.push(eventId),
+      delivery: async ({ eventId }) => void delivered.push(eventId),
       errand: async () => {},
     },
   });

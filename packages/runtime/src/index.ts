@@ -1,4 +1,4 @@
-export { opensHost } from "./addressRules.ts";
+export { createAddressRules, opensHost } from "./addressRules.ts";
 export { type EveryOptions, every, monotonicMs, nowMs, sleep, withDeadline } from "./clock.ts";
 export { describeEnv, type EnvEntry, envTable } from "./describeEnv.ts";
 export { EnvError, type EnvMistake, type EnvSources, readEnv, readSwitches, reportAndExit } from "./env.ts";
@@ -21,7 +21,7 @@ export {
 } from "./safeFetch.ts";
 export { SafeFetchError, type SafeFetchErrorCode } from "./safeFetchError.ts";
 export { createSecretBox, type SecretBox, SecretBoxError } from "./secretBox.ts";
-export { readOrCreateSecret, tenantWebhookSecret } from "./secrets.ts";
+export { newWebhookSecret, readOrCreateSecret, tenantWebhookSecret } from "./secrets.ts";
 export { printReady, type ServeHealthOptions, serveHealth } from "./serveHealth.ts";
 export { runService, type Service, type ServiceOptions } from "./service.ts";
 export {

@@ -18,6 +18,7 @@ export const FAIL_POINTS = {
   outputs_stored: "K9", // all outputs stored, manifest not written
   sealed: "K10", // manifest written, terminal state not set
   settled: "K11", // terminal state set, not acknowledged
+  told_one: "K11c", // a webhook queued for one of those who are told
   announced: "K11b", // webhook queued, the settlement not acknowledged
   delivered: "K12", // webhook sent, delivery not recorded
 } as const;

@@ -21,9 +21,16 @@ export async function readOrCreateSecret(path: string): Promise<string> {
 }
 
 /**
- * The signing secret of one tenant, as Standard Webhooks 1.0 writes it (`whsec_` + base64 of 32 bytes). Derived, so that no
+ * A signing secret of one tenant, as Standard Webhooks 1.0 writes it (`whsec_` + base64 of 32 bytes). Derived, so that no
  * tenant can sign for another and nothing has to be stored.
+ * @param number how often it was replaced
  */
-export function tenantWebhookSecret(master: string, tenant: string): string {
-  return `whsec_${createHmac("sha256", master).update(`webhook:${tenant}`).digest("base64")}`;
+export function tenantWebhookSecret(master: string, tenant: string, number = 0): string {
+  const name = number === 0 ? `webhook:${tenant}` : `webhook:${tenant}:${number}`; // no tenant has a colon in its name
+  return `whsec_${createHmac("sha256", master).update(name).digest("base64")}`;
+}
+
+/** A new signing secret, of 32 random bytes. */
+export function newWebhookSecret(): string {
+  return `whsec_${randomBytes(32).toString("base64")}`;
 }

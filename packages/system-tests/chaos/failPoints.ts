@@ -15,6 +15,7 @@ export const FAIL_POINTS = {
   outputs_stored: "worker",
   sealed: "worker",
   settled: "worker",
+  told_one: "dispatcher",
   announced: "dispatcher",
   delivered: "dispatcher",
 } as const;

@@ -15,7 +15,8 @@ import { showJobRoutes } from "./showJob.ts";
 import { showOutputRoute } from "./showOutput.ts";
 import { streamEventsRoute } from "./streamEvents.ts";
 import { submitJobRoute } from "./submitJob.ts";
-import { webhookSecretRoute } from "./webhookSecret.ts";
+import { webhookSecretRoutes } from "./webhookSecrets.ts";
+import { webhookRoutes } from "./webhooks.ts";
 
 /** Every documented call, in the order of the reference page. */
 export function allRoutes(rooms: Rooms): readonly Route[] {
@@ -32,7 +33,8 @@ export function allRoutes(rooms: Rooms): readonly Route[] {
     ...assetRoutes(rooms),
     ...assetUploadRoutes(rooms),
     ...fleetRoutes(rooms),
-    webhookSecretRoute(rooms),
+    ...webhookSecretRoutes(rooms), // before those that take any id
+    ...webhookRoutes(rooms),
     doctorRoute(rooms),
     serveLinkRoute(rooms),
     ...probeRoutes(rooms),

@@ -26,10 +26,10 @@ export function retryJobRoute(rooms: Rooms): Route {
       const old = await readOwnJob(rooms, call);
       if (!isTerminal(old.status))
         throw new ApiError("conflict", `Job ${old.id} is still ${old.status}; wait for its end, or cancel it first`);
-      const { job: before, sealedSecrets } = owned(old.id, await rooms.producer.submitted(tenant, old.id));
+      const { job: before, ...sealed } = owned(old.id, await rooms.producer.submitted(tenant, old.id));
       const { run_at: _past, ...job } = before;
       const { id } = jobIdFor(call.req, tenant);
-      await submit(rooms, call, { id, job, sealedSecrets, bodySha256: sha256Hex(`retry:${old.id}`) });
+      await submit(rooms, call, { ...sealed, id, job, bodySha256: sha256Hex(`retry:${old.id}`) });
     },
   });
 }

@@ -86,11 +86,11 @@ interface ReadJob {
 
 /** The same body in another order of its keys is a repeat, too. */
 async function submitOrRepeat(rooms: Rooms, call: Call, { id, job, read }: ReadJob): Promise<void> {
-  const { fingerprint, sealedSecrets } = read;
+  const { fingerprint, sealedSecrets, sealedHeaders } = read;
   const { bodySha256 } = fingerprint;
   const original = job.workflow === read.job.workflow ? read.original : undefined; // else a seed was rolled
   const kept = original ? { original } : { canonicalSha256: fingerprint.canonicalSha256() };
-  const checked: CheckedJob = { id, job, sealedSecrets, bodySha256, ...kept };
+  const checked: CheckedJob = { id, job, sealedSecrets, sealedHeaders, bodySha256, ...kept };
   try {
     await submit(rooms, call, checked);
   } catch (error) {

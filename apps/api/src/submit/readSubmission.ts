@@ -1,9 +1,9 @@
-import { canonicalJson, isPlainWorkflow, isUiFormat, NewJob } from "@comfyq/contract";
-import type { SecretBox } from "@comfyq/runtime";
+import { isPlainWorkflow, isUiFormat, NewJob } from "@comfyq/contract";
 import { parseJson } from "../body/parseJson.ts";
 import { zodFaults } from "../body/zodFaults.ts";
 import { ApiError } from "../errors.ts";
 import { type Fingerprint, fingerprintOf } from "./fingerprint.ts";
+import { hideSecrets, type Sealer } from "./hideSecrets.ts";
 
 /** Most bytes of JSON a workflow may have: the largest published ones have 300 KB, and Redis keeps every one. */
 const WORKFLOW_BYTES = 1_000_000;
@@ -11,19 +11,14 @@ const EXAMPLE = '{"workflow": {…}}';
 
 /** A body that has the right form; whether it makes sense is not known yet. */
 export interface ReadBody {
-  /** Without its secrets: from here on nobody sees them. */
+  /** Without its secrets, and without the headers of its webhook: from here on nobody sees them. */
   readonly job: Omit<NewJob, "secrets">;
   /** Of the body as sent; of its secrets only what tells them from others. */
   readonly fingerprint: Fingerprint;
-  readonly sealedSecrets: string | undefined;
+  readonly sealedSecrets?: string | undefined;
+  readonly sealedHeaders?: string | undefined;
   /** The bytes, when they could be kept as they are: one line of JSON with nothing to be hidden or written into it. */
   readonly original: Buffer | undefined;
-}
-
-/** Who seals the secrets of a job, and whose they are. */
-export interface Sealer {
-  readonly box: SecretBox;
-  readonly tenant: string;
 }
 
 /**
@@ -47,18 +42,13 @@ interface Reading {
  * A body of `POST /v1/jobs` → NewJob.
  * @throws ApiError like `readSubmission`
  */
-function readNewJob(body: object, { bytes, sealer: { box, tenant } }: Reading): ReadBody {
+function readNewJob(body: object, { bytes, sealer }: Reading): ReadBody {
   const parsed = parse(body);
   if (parsed.success) {
     if (!bytes || bytes.length > WORKFLOW_BYTES) refuseLargeGraph(parsed.data);
-    const { secrets, ...job } = parsed.data;
-    if (!secrets) {
-      const original = bytes && isPlain(bytes, job) ? bytes : undefined;
-      return { job, fingerprint: fingerprintOf(body, bytes), sealedSecrets: undefined, original };
-    }
-    const unsecret = { ...body, secrets: box.digest(canonicalJson(secrets)) };
-    const sealedSecrets = box.seal(JSON.stringify(secrets), tenant);
-    return { job, fingerprint: fingerprintOf(unsecret, undefined), sealedSecrets, original: undefined };
+    const { told, ...hidden } = hideSecrets(parsed.data, body, sealer);
+    const fingerprint = fingerprintOf(told ?? body, told ? undefined : bytes);
+    return { ...hidden, fingerprint, original: !told && bytes && isPlain(bytes, hidden.job) ? bytes : undefined };
   }
   const details = zodFaults(parsed.error, Object.keys(NewJob.shape));
   const isGraphOnly = details.every(({ path }) => path.startsWith("workflow."));
