@@ -136,19 +136,20 @@ test("a claim whose answer came too late is not begun, and is no attempt", async
 }, 60_000);
 
 test("a renewal that is answered late counts from when it was asked for", async () => {
-  await using house = await setup(FAST);
+  await using house = await setup({ timeScale: 0.4 });
   await using line = await openLine(house.redis.url);
   const onlooker = await house.claimer("onlooker");
   const id = await house.submit();
   const held = await claimOne(await house.claimer("slow", { redisUrl: line.url }));
   const leftMs = () => onlooker.room.redis.pttl(lockOf(onlooker, id));
-  const { lockMs, renewMs } = onlooker.room.settings;
+  const { lockMs, renewMs, fenceMs } = onlooker.room.settings;
   while ((await leftMs()) > lockMs - renewMs / 2); // the next renewal is to come
   line.freeze("answers");
-  while ((await leftMs()) < lockMs - renewMs / 2); // it has been granted, and the holder does not know
+  while ((await leftMs()) <= lockMs - renewMs / 2); // it has been granted, and the holder does not know
   line.freeze("all");
-  while ((await leftMs()) > lockMs / 2);
-  line.freeze("requests"); // now it knows, and never hears of another
+  while ((await leftMs()) > lockMs - renewMs); // late, but before the holder would give up
+  line.freeze("requests"); // now it hears, and never of another
+  while ((await leftMs()) > lockMs - fenceMs + renewMs / 2); // without it, it would have given up by now
   expect(held.isOurs()).toBe(true);
   expect(await aborted(held)).toBe("lock_lost");
   expect(await leftMs()).toBeGreaterThan(0);
