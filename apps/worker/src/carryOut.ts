@@ -38,6 +38,7 @@ const FLEET_MS = 5_000;
 export async function carryOut(held: HeldJob, tools: Tools, surroundings: Surroundings): Promise<void> {
   const startedAtMs = monotonicMs();
   const clock = stopClock(held, surroundings.draining);
+  const gpu = createMeter();
   const run: AttemptRun = {
     job: held,
     instance: tools.config.instanceName,
@@ -48,12 +49,16 @@ export async function carryOut(held: HeldJob, tools: Tools, surroundings: Surrou
     promptId: undefined,
     mayRun: false,
     submission: undefined,
-    takeGpu: surroundings.onGpuBusy,
+    takeGpu: () => {
+      gpu.start();
+      surroundings.onGpuBusy();
+    },
     weigh: surroundings.onWeighed,
     models: [],
     untimed: (work) => clock.untimed(work),
     untilNextBegins: surroundings.untilNextBegins,
     leaveGpu: onlyOnce(() => {
+      gpu.stop();
       clock.forgetTimeout();
       for (const model of run.models) void model.release();
       surroundings.onGpuFree();
@@ -66,7 +71,8 @@ export async function carryOut(held: HeldJob, tools: Tools, surroundings: Surrou
   tools.inputs.forgetJob(held.id);
   run.secrets.forget();
   const ended =
-    outcome !== undefined && (await held.end(outcome).catch((cause: unknown) => notEnded(run, tools, cause)));
+    outcome !== undefined &&
+    (await held.end(outcome, gpu.spentMs()).catch((cause: unknown) => notEnded(run, tools, cause)));
   const told = { outcome: outcome?.kind ?? "dropped", code: failureOf(outcome)?.code, ended };
   await failPoint("settled", historyOf(run, told)).catch(() => {}); // all is done that a failure could undo
   tools.log.info(
@@ -94,6 +100,21 @@ function goesOn(outcome: Outcome | undefined): boolean {
 function notEnded({ job }: AttemptRun, { log }: Tools, cause: unknown): false {
   log.error({ jobId: job.id, cause }, "job could not be let go");
   return false;
+}
+
+/** How long this attempt had the GPU. */
+function createMeter() {
+  let startedAtMs: number | undefined;
+  let stoppedAtMs: number | undefined;
+  return {
+    start: () => {
+      startedAtMs ??= monotonicMs();
+    },
+    stop: () => {
+      stoppedAtMs = monotonicMs();
+    },
+    spentMs: () => (startedAtMs === undefined ? 0 : (stoppedAtMs ?? monotonicMs()) - startedAtMs),
+  };
 }
 
 function onlyOnce(act: () => void): () => void {

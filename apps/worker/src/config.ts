@@ -23,6 +23,13 @@ const WorkerEnv = z.object({
     .regex(/^[\w.-]{1,100}$/)
     .optional()
     .describe("Name of this worker; must be unique"),
+  COMFYQ_AGEING_S: z.coerce
+    .number()
+    .min(1)
+    .default(600)
+    .describe(
+      "Seconds of waiting after which a job gets its share whatever its priority: every 8th claim of each worker",
+    ),
   COMFYQ_STALL_S: z.coerce
     .number()
     .min(0)

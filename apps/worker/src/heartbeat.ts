@@ -60,7 +60,10 @@ export function startHeartbeat({ room, config, instance, activity, log }: Heartb
     beatNow,
     stop: async () => {
       stopped.abort();
-      await orAborted(leaveFleet(room, config.workerId), withDeadline(undefined, GOODBYE_MS)).catch(() => {});
+      await orAborted(
+        leaveFleet(room, { id: config.workerId, pool: config.COMFYQ_POOL }),
+        withDeadline(undefined, GOODBYE_MS),
+      ).catch(() => {});
     },
   };
 }

@@ -115,6 +115,7 @@ async function openQueue({
     instanceId: config.instanceKey,
     placesModels: config.COMFYUI_MODELS_DIR !== undefined,
     cacheLimits: cacheLimitsOf(config),
+    ageingMs: config.COMFYQ_AGEING_S * 1_000,
     onRendered: (shared) => {
       activity.cache.misses += 1;
       activity.cache.shared += shared;

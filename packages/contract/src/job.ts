@@ -23,7 +23,15 @@ export const Job = z
     completed_at: Moment.nullable(),
     expires_at: Moment.nullable().meta({ description: "When an ended job and its files are swept" }),
     queue_position: z.int().positive().nullable().meta({ description: "1 = next; null when not waiting" }),
-    eta_s: z.number().nonnegative().nullable(),
+    eta_s: z
+      .number()
+      .nonnegative()
+      .nullable()
+      .meta({
+        description:
+          "Guess of the seconds until it will have ended, from the times of workflows of the same shape in the same pool; " +
+          "null when nothing is known, it waits for its moment, or it takes longer than such jobs did",
+      }),
     progress: Progress.nullable(),
     outputs: z.array(Output),
     error: JobFailure.nullable(),

@@ -96,7 +96,7 @@ export async function claimAnswerable(
       if (lock.isOurs()) void appendEvent(room, jobId, event).catch(() => {});
     },
     end: async (manifest) => {
-      const ended = await settle(hold, { kind: "succeeded", manifest }, async () => {});
+      const ended = await settle(hold, { kind: "succeeded", manifest });
       lock.stop();
       return ended;
     },
@@ -106,5 +106,5 @@ export async function claimAnswerable(
 
 /** There was no attempt, so the journal has no page to write its end into. */
 function end(hold: Hold, error: ReturnType<typeof jobFailure>): Promise<boolean> {
-  return settle(hold, { kind: "failed", error }, async () => {});
+  return settle(hold, { kind: "failed", error });
 }

@@ -1,5 +1,6 @@
 import type { WorkerBeat } from "@comfyq/contract";
 import { type Job as BullJob, Worker } from "bullmq";
+import { moveAgedFirst } from "./ageing.ts";
 import type { CacheLimits } from "./cacheEntries.ts";
 import { listenForCancels } from "./cancels.ts";
 import { after, monotonicMs, nowMs, sleep } from "./clock.ts";
@@ -60,6 +61,8 @@ export interface ClaimerOptions extends RoomOptions {
   readonly instanceId?: string;
   /** Can it put models into its ComfyUI's models folder? Else jobs that bring some are left to others. Default true. */
   readonly placesModels?: boolean;
+  /** How long a job may wait before it goes, now and then, before jobs of higher priority. Default 600 000. */
+  readonly ageingMs?: number | undefined;
   /** Redis troubles between claims, for the log; claiming goes on by itself. */
   readonly onTrouble?: (error: Error) => void;
   /** A job was claimed and left to others, or ended before it began; for the log. */
@@ -91,6 +94,9 @@ export async function openClaimer(options: ClaimerOptions): Promise<Claimer> {
     await sleep(room.settings.reconnectCapMs, stopping.signal);
   };
   let serial = 0;
+  let claimed = 0;
+  const { agedEveryClaims } = room.settings;
+  const ageingMs = options.ageingMs ?? room.settings.ageingMs;
   const nextToken = () => {
     serial += 1;
     return `${workerId}:${nowMs()}:${serial}`;
@@ -100,12 +106,15 @@ export async function openClaimer(options: ClaimerOptions): Promise<Claimer> {
     claim: async ({ first = [], fingerprint } = {}) => {
       const token = nextToken();
       try {
+        // Not waited for: the claim follows it on the same connection.
+        if (claimed % agedEveryClaims === agedEveryClaims - 1) void moveAgedFirst(room, pool, ageingMs).catch(() => {}); // the claim meets the same trouble
         if (first.length > 0) await within(room.settings.lockMs, moveFirst(room.redis, room.names, pool, first));
         // A Redis that is away would keep it waiting even after the worker was closed.
         const bullJob = await orAborted<BullJob | undefined>(
           stopping.signal,
           worker.getNextJob(token, { block: true }),
         );
+        if (bullJob) claimed += 1;
         return bullJob?.id === undefined ? undefined : await takeUp({ ...desk, fingerprint }, bullJob, token);
       } catch (error) {
         await trouble(error);

@@ -8,6 +8,9 @@ local now = t[1] * 1000 + math.floor(t[2] / 1000)
 redis.call("SET", KEYS[1], ARGV[2], "PX", ARGV[3])
 redis.call("ZADD", KEYS[2], string.format("%.0f", now), ARGV[1])
 redis.call("ZREMRANGEBYSCORE", KEYS[2], "-inf", string.format("%.0f", now - ARGV[3]))
+if ARGV[4] == "takes" then redis.call("ZADD", KEYS[3], string.format("%.0f", now), ARGV[1])
+else redis.call("ZREM", KEYS[3], ARGV[1]) end
+redis.call("ZREMRANGEBYSCORE", KEYS[3], "-inf", string.format("%.0f", now - ARGV[3]))
 return 1
 `;
 
@@ -21,18 +24,27 @@ return redis.call("ZRANGEBYSCORE", KEYS[1], string.format("%.0f", since), "+inf"
 export async function beat(room: QueueRoom, worker: WorkerBeat): Promise<void> {
   const { redis, names, settings } = room;
   const ttlMs = Math.round(settings.beatTtlMs);
-  await redis.eval(BEAT, 2, names.worker(worker.id), names.workers, worker.id, JSON.stringify(worker), ttlMs);
+  const keys = [names.worker(worker.id), names.workers, names.poolWorkers(worker.pool)];
+  const values = [worker.id, JSON.stringify(worker), ttlMs, takesJobs(worker) ? "takes" : ""];
+  await redis.eval(BEAT, keys.length, ...keys, ...values);
 }
 
 /** Ids of the workers that beat within `beatTtlMs`. Only reads, so a read-only Redis can be asked. */
-export async function liveWorkerIds({ redis, names, settings }: QueueRoom): Promise<readonly string[]> {
+async function liveWorkerIds({ redis, names, settings }: QueueRoom): Promise<readonly string[]> {
   const ids = await redis.eval(LIVE_WORKERS, 1, names.workers, Math.round(settings.beatTtlMs));
   return Array.isArray(ids) ? ids.map(String) : [];
 }
 
 /** Says goodbye, so that nobody waits for the beat to run out. */
-export async function leaveFleet(room: QueueRoom, workerId: string): Promise<void> {
-  await room.redis.pipeline().del(room.names.worker(workerId)).zrem(room.names.workers, workerId).exec();
+export async function leaveFleet(
+  { redis, names }: QueueRoom,
+  { id, pool }: Pick<WorkerBeat, "id" | "pool">,
+): Promise<void> {
+  await redis.pipeline().del(names.worker(id)).zrem(names.workers, id).zrem(names.poolWorkers(pool), id).exec();
+}
+
+function takesJobs({ state }: WorkerBeat): boolean {
+  return state === "idle" || state === "rendering";
 }
 
 /** Every worker that beat within the last 10 s, by id. One of another version whose beat cannot be read is left out. */
@@ -48,8 +60,7 @@ export async function listWorkers(room: QueueRoom): Promise<readonly WorkerBeat[
 /** The other live workers of a pool that take jobs. */
 export async function neighboursOf(room: QueueRoom, pool: string, workerId: string): Promise<readonly WorkerBeat[]> {
   return (await listWorkers(room)).filter(
-    (worker) =>
-      worker.pool === pool && worker.id !== workerId && (worker.state === "idle" || worker.state === "rendering"),
+    (worker) => worker.pool === pool && worker.id !== workerId && takesJobs(worker),
   );
 }
 
@@ -104,13 +115,4 @@ export async function poolCounts(room: QueueRoom): Promise<readonly PoolCounts[]
       };
     }),
   );
-}
-
-/** Folds one render into the pool's mean; two workers at once may lose one sample, which a guess can bear. */
-export async function noteRenderTime(room: QueueRoom, pool: string, renderMs: number): Promise<void> {
-  const key = room.names.meanRender(pool);
-  const before = await room.redis.get(key);
-  const mean =
-    before === null ? renderMs : Number(before) * (1 - room.settings.meanWeight) + renderMs * room.settings.meanWeight;
-  await room.redis.set(key, mean);
 }

@@ -44,6 +44,7 @@ export interface HeldJob {
   /**
    * Lets the job go. False when the lock was lost: nothing was changed and another holder will end it.
    * Waits for Redis as long as the lock may still be ours.
+   * @param gpuMs how long ComfyUI had its prompt: the tenant's GPU time; default 0
    */
-  end(outcome: Outcome): Promise<boolean>;
+  end(outcome: Outcome, gpuMs?: number): Promise<boolean>;
 }

@@ -6,7 +6,6 @@ import type { HeldJob } from "./heldJob.ts";
 import { appendEvent, publishPreview } from "./jobEvents.ts";
 import { type Lock, whileOurs } from "./keepLock.ts";
 import { setPriority, writeJournal } from "./lockScripts.ts";
-import type { Outcome } from "./outcome.ts";
 import { newPage, type Page } from "./page.ts";
 import { orUnreadable } from "./papers.ts";
 import { askedEarly, orAborted, within } from "./persist.ts";
@@ -51,7 +50,8 @@ export async function holdJob(desk: Desk, hold: Hold, found: Taken): Promise<Hel
     const why = "unreadable" in papers ? papers.unreadable : "its record is gone";
     const error = jobFailure("internal", `This job cannot be started: ${why}; submit it again`);
     const outcome = { kind: "failed", error } as const;
-    if (await settle(hold, outcome, page.write)) await tellSeat(room, found.seat?.settled(outcome, undefined));
+    if (await settle(hold, outcome, { writeEnd: page.write }))
+      await tellSeat(room, found.seat?.settled(outcome, undefined));
     return undefined;
   }
   if (record.head.webhook?.events.includes("job.started"))
@@ -94,10 +94,10 @@ function lend(
       if (event.event === "preview") return preview.push(event);
       if (lock.isOurs()) void appendEvent(room, lock.jobId, event).catch(() => {});
     },
-    end: async (outcome: Outcome) => {
+    end: async (outcome, gpuMs) => {
       try {
         await orAborted(lock.lost, progress.flush()).catch(() => {}); // lost: settle says so
-        const isEnded = await settle(hold, outcome, page.write);
+        const isEnded = await settle(hold, outcome, { writeEnd: page.write, gpuMs });
         if (isEnded) await tellSeat(room, seat?.settled(outcome, workflow));
         return isEnded;
       } finally {

@@ -30,7 +30,16 @@ export interface Names {
   readonly workers: string;
   worker(workerId: string): string;
   classes(fingerprint: string): string;
-  meanRender(pool: string): string;
+  /** Sorted set by last beat: the workers of a pool that take jobs. */
+  poolWorkers(pool: string): string;
+  /** Set: the jobs of a tenant that have not ended. */
+  open(tenant: string): string;
+  /** Hash: GPU time by day, and how many jobs end, counted with less and less weight. */
+  usage(tenant: string): string;
+  /** Hash: how long jobs of one shape take, and all together (`*`). */
+  spans(pool: string): string;
+  /** Hash: how many jobs end there, counted with less and less weight. */
+  pace(pool: string): string;
   /** Hash: which worker owns this ComfyUI; gone when it has not said so for a while. */
   instance(key: string): string;
   /** Hash: class_type → the longest silence seen of it. */
@@ -91,7 +100,11 @@ export function namesUnder(prefix: string): Names {
     workers: at("workers"),
     worker: (workerId) => at("worker", workerId),
     classes: (fingerprint) => at("classes", fingerprint),
-    meanRender: (pool) => at("mean", pool),
+    poolWorkers: (pool) => at("workers", pool),
+    open: (tenant) => at("open", tenant),
+    usage: (tenant) => at("usage", tenant),
+    spans: (pool) => at("spans", pool),
+    pace: (pool) => at("pace", pool),
     instance: (key) => at("instance", key),
     silences: (pool) => at("silences", pool),
     assets: at("assets"),

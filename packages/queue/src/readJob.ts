@@ -9,7 +9,9 @@ import {
   toMoment,
 } from "@comfyq/contract";
 import type { Job as BullJob, JobState } from "bullmq";
-import { liveWorkerIds } from "./fleet.ts";
+import { nowMs } from "./clock.ts";
+import { guessEndSeconds, guessRestSeconds } from "./guessEnd.ts";
+import { paceOf } from "./pace.ts";
 import { type JobRecord, type Journal, readJournal, readRecord } from "./record.ts";
 import type { QueueRoom } from "./room.ts";
 import { expiredFailure, failedStatus, openStatus } from "./stateOf.ts";
@@ -37,8 +39,8 @@ export async function readJob(room: QueueRoom, tenant: string, jobId: string): P
   ]);
   if (!bull && record.cancelRequestedAtMs === undefined && record.expiredAtMs === undefined) return undefined;
   const facts = toFacts(jobId, { record, journal, bull, retentionMs: room.retentionMs });
-  if (facts.status !== "queued") return facts;
-  return { ...facts, ...(await placeInQueue(room, record.pool, jobId)) };
+  if (facts.status === "running") return { ...facts, ...(await restOfRun(room, record, journal)) };
+  return facts.status === "queued" ? { ...facts, ...(await placeInQueue(room, record, jobId)) } : facts;
 }
 
 async function readBull(room: QueueRoom, pool: string, jobId: string): Promise<BullFacts | undefined> {
@@ -158,34 +160,33 @@ function metricsOf(
   };
 }
 
-/** Position among the waiting (1 = next), and when its turn may come. */
+/** Position among the waiting (1 = next), and when it will probably have ended. */
 async function placeInQueue(
   room: QueueRoom,
-  pool: string,
+  { pool, shape }: JobRecord,
   jobId: string,
 ): Promise<Pick<JobFacts, "queue_position" | "eta_s">> {
-  const queue = room.names.jobsQueue(pool);
-  const [rank, givenBack, mean, workers] = await Promise.all([
-    room.redis.zrank(room.names.bull(queue, "prioritized"), jobId),
-    room.redis.llen(room.names.bull(queue, "wait")),
-    room.redis.get(room.names.meanRender(pool)),
-    liveWorkerIds(room),
+  const { redis, names } = room;
+  const queue = names.jobsQueue(pool);
+  const [rank, moved, front, pace] = await Promise.all([
+    redis.zrank(names.bull(queue, "prioritized"), jobId),
+    redis.llen(names.bull(queue, "wait")),
+    redis.lpos(names.bull(queue, "wait"), jobId),
+    paceOf(room, pool, shape),
   ]);
-  if (rank === null) return { queue_position: null, eta_s: null };
-  const position = givenBack + rank + 1;
-  const meanRenderMs = mean === null ? undefined : Number(mean);
-  return {
-    queue_position: position,
-    eta_s: guessWaitSeconds(position, { meanRenderMs, workersAlive: workers.length }),
-  };
+  // What was given back, or moved before all others, stands in `wait`: its right end is the next.
+  const position = rank === null ? front !== null && moved - front : moved + rank + 1;
+  if (position === false) return { queue_position: null, eta_s: null };
+  return { queue_position: position, eta_s: guessEndSeconds(position, pace) };
 }
 
-/** A guess of the wait: mean render time × those before ÷ workers alive. */
-export function guessWaitSeconds(
-  position: number,
-  pace: { readonly meanRenderMs: number | undefined; readonly workersAlive: number },
-): number | null {
-  const { meanRenderMs, workersAlive } = pace;
-  if (meanRenderMs === undefined || workersAlive === 0) return null;
-  return Math.round((meanRenderMs * position) / workersAlive / 100) / 10;
+async function restOfRun(
+  room: QueueRoom,
+  { pool, shape }: JobRecord,
+  { attempts }: Journal,
+): Promise<Pick<JobFacts, "eta_s">> {
+  const newest = attempts.at(-1);
+  if (!newest) return { eta_s: null };
+  const pace = await paceOf(room, pool, shape);
+  return { eta_s: guessRestSeconds(Math.max(0, nowMs() - Date.parse(newest.started_at)), pace) };
 }

@@ -17,6 +17,8 @@ export interface JobRecord {
   readonly expiredAtMs: number | undefined;
   /** sha256 of `resultText` as a worker that had fetched the inputs found it. */
   readonly learnedSubject: string | undefined;
+  /** Of `shapeOf`; undefined in records written before it was kept. */
+  readonly shape: string | undefined;
 }
 
 const FIELDS = [
@@ -28,10 +30,11 @@ const FIELDS = [
   "cancel_requested_at_ms",
   "expired_at_ms",
   "subject",
+  "shape",
 ] as const;
 
 export async function readRecord(redis: Redis, names: Names, jobId: string): Promise<JobRecord | undefined> {
-  const [tenant, pool, createdAt, bodySha256, head, canceled, expired, subject] = await redis.hmget(
+  const [tenant, pool, createdAt, bodySha256, head, canceled, expired, subject, shape] = await redis.hmget(
     names.record(jobId),
     ...FIELDS,
   );
@@ -45,6 +48,7 @@ export async function readRecord(redis: Redis, names: Names, jobId: string): Pro
     cancelRequestedAtMs: canceled ? Number(canceled) : undefined,
     expiredAtMs: expired ? Number(expired) : undefined,
     learnedSubject: subject ?? undefined,
+    shape: shape ?? undefined,
   };
 }
 

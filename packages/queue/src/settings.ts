@@ -66,8 +66,15 @@ const REAL = {
   /** The longest silence seen of a node class shrinks by this factor with each newer one. */
   silenceDecay: 0.98,
   classesTtlSeconds: 30 * 24 * 3_600,
-  /** Weight of the newest render in a pool's mean render time. */
+  /** Weight of the newest job in the mean of those like it. */
   meanWeight: 0.2,
+  /** Shapes of workflows whose times are remembered per pool. */
+  shapesKept: 1_000,
+  /** What ended longer ago than this hardly counts for how fast jobs end now. */
+  paceMs: 300_000,
+  /** Every so many claims of one worker, the job that has waited too long and longest goes before all others. */
+  agedEveryClaims: 8,
+  ageingMs: 600_000,
   /** Waits between tries of one delivery (Standard Webhooks' example: 10 tries in 75 h 35 min). */
   deliveryBackoffMs: [5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400].map((seconds) => seconds * 1_000),
   deliveryConcurrency: 8,

@@ -2,10 +2,11 @@ import { type Attempt, isTerminal, type JobStatus, toMoment } from "@comfyq/cont
 import type { Job as BullJob } from "bullmq";
 import { withdrawJob } from "./cancelJob.ts";
 import { nowMs } from "./clock.ts";
-import { noteRenderTime } from "./fleet.ts";
+import { JobEnvelope } from "./envelopes.ts";
 import { appendEvent } from "./jobEvents.ts";
 import { type Lock, whileOurs } from "./keepLock.ts";
 import { setPriority } from "./lockScripts.ts";
+import { noteEnd } from "./noteEnd.ts";
 import type { Outcome } from "./outcome.ts";
 import { within } from "./persist.ts";
 import { putOff } from "./putOff.ts";
@@ -21,15 +22,24 @@ export interface Hold {
   readonly epoch: number;
 }
 
-type WriteEnd = (facts: Partial<Attempt>) => Promise<void>;
+/** What an attempt that was begun leaves behind. */
+interface Ending {
+  /** Writes the end into the attempt's page. */
+  readonly writeEnd?: (facts: Partial<Attempt>) => Promise<void>;
+  /** How long ComfyUI had its prompt. */
+  readonly gpuMs?: number | undefined;
+}
 
 /**
  * The only place that ends a job. BullMQ checks the lock token in the same script, so a ghost changes nothing.
  * Tries again while Redis is away and the lock may still be ours.
- * @param writeEnd writes the end into the attempt's page; does nothing for a job whose attempt was never begun
  * @returns false when the lock was lost: the next holder finds the manifest, or renders again
  */
-export async function settle(hold: Hold, outcome: Outcome, writeEnd: WriteEnd): Promise<boolean> {
+export async function settle(
+  hold: Hold,
+  outcome: Outcome,
+  { writeEnd = async () => {}, gpuMs = 0 }: Ending = {},
+): Promise<boolean> {
   const { lock } = hold;
   try {
     // First the journal: a crash in between leaves an end that a later attempt overrules, not a death that was none.
@@ -41,7 +51,7 @@ export async function settle(hold: Hold, outcome: Outcome, writeEnd: WriteEnd): 
     if (lock.lost.aborted) return false;
     throw error;
   }
-  await soon(hold, isTerminal(statusAfter(outcome)) ? tellEnd(hold, outcome) : endIfUnwanted(hold));
+  await soon(hold, isTerminal(statusAfter(outcome)) ? tellEnd(hold, outcome, gpuMs) : goOn(hold, outcome, gpuMs));
   return true;
 }
 
@@ -134,12 +144,21 @@ async function showStatus({ room, lock, epoch }: Hold, outcome: Outcome): Promis
   await appendEvent(room, lock.jobId, { event: "status", data });
 }
 
-async function tellEnd(hold: Hold, outcome: Outcome): Promise<void> {
-  const { room, lock } = hold;
-  await room.redis.zadd(room.names.retention, nowMs() + room.retentionMs, lock.jobId);
-  if (outcome.kind === "succeeded" && !outcome.manifest.cached)
-    await noteRenderTime(room, lock.pool, outcome.manifest.metrics.render_ms);
+async function tellEnd(hold: Hold, outcome: Outcome, gpuMs: number): Promise<void> {
+  await learnFrom(hold, outcome, gpuMs);
   await showStatus(hold, outcome);
+}
+
+async function goOn(hold: Hold, outcome: Outcome, gpuMs: number): Promise<void> {
+  await endIfUnwanted(hold);
+  await learnFrom(hold, outcome, gpuMs);
+}
+
+async function learnFrom({ room, lock, bullJob }: Hold, outcome: Outcome, gpuMs: number): Promise<void> {
+  const { jobId, pool } = lock;
+  const { data } = JobEnvelope.safeParse(bullJob.data);
+  if (data)
+    await noteEnd(room, { jobId, tenant: data.tenant, pool, outcome, isOver: isTerminal(statusAfter(outcome)), gpuMs });
 }
 
 /** Somebody wanted it canceled while we had it, and may have looked for it in the queue before it was back there. */

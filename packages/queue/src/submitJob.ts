@@ -2,10 +2,12 @@ import { assetIdsOf, type JobEvent, type JobFacts } from "@comfyq/contract";
 import { nowMs } from "./clock.ts";
 import { type JobEnvelope, type JobSubmission, type RecordHead, type Settlement, toBullPriority } from "./envelopes.ts";
 import { orUnavailable, QueueError } from "./errors.ts";
+import { guessEndSeconds } from "./guessEnd.ts";
 import { GREW } from "./jobEvents.ts";
-import { guessWaitSeconds, toFacts } from "./readJob.ts";
+import { toFacts } from "./readJob.ts";
 import { headOf, requestOf } from "./record.ts";
 import type { QueueRoom } from "./room.ts";
+import { shapeOf } from "./shapeOf.ts";
 import { type SubmissionPapers, type Written, writeSubmission } from "./writeSubmission.ts";
 
 export interface Submitted {
@@ -53,7 +55,7 @@ interface Fresh {
 /** What `readJob` would say of it. */
 function factsOf(room: QueueRoom, { id, tenant, job, bodySha256 }: JobSubmission, { head, written }: Fresh): JobFacts {
   const { createdAtMs, position } = written;
-  const asked = { cancelRequestedAtMs: undefined, expiredAtMs: undefined, learnedSubject: undefined };
+  const asked = { cancelRequestedAtMs: undefined, expiredAtMs: undefined, learnedSubject: undefined, shape: undefined };
   const facts = toFacts(id, {
     record: { tenant, pool: job.pool, createdAtMs, bodySha256, head, ...asked },
     journal: { attempts: [], progress: undefined },
@@ -62,7 +64,7 @@ function factsOf(room: QueueRoom, { id, tenant, job, bodySha256 }: JobSubmission
   });
   return position === undefined
     ? facts
-    : { ...facts, queue_position: position, eta_s: guessWaitSeconds(position, written) };
+    : { ...facts, queue_position: position, eta_s: guessEndSeconds(position, written.pace) };
 }
 
 const QUEUED: JobEvent = { event: "status", data: { status: "queued", stage: null, attempt: 0, error: null } };
@@ -83,6 +85,7 @@ function papersOf(room: QueueRoom, submission: JobSubmission, head: RecordHead):
     expiresInMs: job.expires_in_s === undefined ? undefined : job.expires_in_s * 1_000,
     bodySha256,
     canonicalSha256: submission.canonicalSha256,
+    shape: shapeOf(job.workflow),
     head: JSON.stringify(head),
     request: submission.original ?? JSON.stringify(requestOf(job)),
     sealedSecrets,

@@ -20,8 +20,8 @@ const KEYS = [
   "crowd",
   "batch",
   "active",
-  "meanRender",
-  "workers",
+  "spans",
+  "poolWorkers",
   "settlement",
   "settlementDependencies",
   "settlementCounter",
@@ -61,6 +61,7 @@ const VALUES = [
   "settlementParent",
   "canonicalSha256",
   "batchId",
+  "shape",
 ] as const;
 
 /**
@@ -102,7 +103,8 @@ local now = t[1] * 1000 + math.floor(t[2] / 1000)
 local function after(ms) return string.format("%.0f", now + ms) end
 if not old[1] then
   call("HSET", recordKey, "tenant", tenant, "pool", pool, "created_at_ms", after(0), "body_sha256", bodySha256,
-    "head", head, "request", request)
+    "head", head, "request", request, "shape", shape)
+  if tonumber(delay) > 0 then call("HSET", recordKey, "due_at_ms", string.format("%.0f", timestamp + delay)) end
   if canonicalSha256 ~= "" then call("HSET", recordKey, "canonical_sha256", canonicalSha256) end
   if sealedSecrets ~= "" then call("HSET", recordKey, "secrets", sealedSecrets) end
   call("ZADD", retentionKey, after(recheckMs), id)
@@ -159,7 +161,8 @@ end
 call("XADD", eventsKey, "MAXLEN", "~", eventsLength, "*", "event", firstEvent)
 call("EXPIRE", eventsKey, eventsTtl)
 call("PUBLISH", watch, notice)
-local alive = call("ZCOUNT", workersKey, after(-beatTtlMs), "+inf")
-return {old[1] and "completed" or "new", call("HGET", recordKey, "created_at_ms"), position, call("GET", meanRenderKey), alive}
+local spans = call("HMGET", spansKey, shape, "*")
+return {old[1] and "completed" or "new", call("HGET", recordKey, "created_at_ms"), position, spans[1], spans[2],
+  call("ZCOUNT", poolWorkersKey, after(-beatTtlMs), "+inf"), call("LLEN", activeKey)}
 `,
 );

@@ -109,7 +109,7 @@ function endUnread(desk: Desk, hold: Hold, why: string): Promise<undefined> {
 
 /** Ends a job whose attempt was never begun: the journal has no page for it. */
 async function endUnbegun(hold: Hold, error: JobFailure): Promise<undefined> {
-  await settle(hold, { kind: "failed", error }, async () => {});
+  await settle(hold, { kind: "failed", error });
 }
 
 /** Begins it, unless an identical job has its result or renders it now. */

@@ -1,4 +1,5 @@
 import { assetMember } from "./assetUses.ts";
+import { type Pace, readSpans } from "./guessEnd.ts";
 import { runNamed } from "./luaScript.ts";
 import type { QueueRoom } from "./room.ts";
 import { SUBMIT } from "./submitScript.ts";
@@ -18,6 +19,8 @@ export interface SubmissionPapers {
   readonly expiresInMs: number | undefined;
   readonly bodySha256: string;
   readonly canonicalSha256: string | undefined;
+  /** Of `shapeOf`. */
+  readonly shape: string;
   readonly head: string;
   readonly request: string | Buffer;
   readonly sealedSecrets: string | undefined;
@@ -39,8 +42,7 @@ export type Written =
       readonly createdAtMs: number;
       /** 1 = next; undefined for a job that waits for its moment. */
       readonly position: number | undefined;
-      readonly meanRenderMs: number | undefined;
-      readonly workersAlive: number;
+      readonly pace: Pace;
     }
   | { readonly kind: "known" | "reused" | "full" }
   | { readonly kind: "missing"; readonly assetId: string };
@@ -53,15 +55,16 @@ export async function writeSubmission(room: QueueRoom, papers: SubmissionPapers)
     values: valuesOf(room, papers),
     moreValues: assets.map((id) => assetMember(tenant, id)),
   });
-  const [kind, createdAtMs, position, mean, workers]: readonly unknown[] = Array.isArray(answer) ? answer : [];
+  const [kind, createdAtMs, position, own, mean, workers, active]: readonly unknown[] = Array.isArray(answer)
+    ? answer
+    : [];
   if (kind === "known" || kind === "reused" || kind === "full") return { kind };
   if (kind === "missing") return { kind, assetId: assetIdIn(String(createdAtMs)) };
   return {
     kind: kind === "completed" ? kind : "new",
     createdAtMs: Number(createdAtMs),
     position: Number(position) || undefined,
-    meanRenderMs: mean === null ? undefined : Number(mean),
-    workersAlive: Number(workers),
+    pace: { own: readSpans(own), mean: readSpans(mean), workers: Number(workers), active: Number(active) },
   };
 }
 
@@ -94,8 +97,8 @@ function keysOf(
     crowd: names.crowd(pool, bull.priority),
     batch: names.batch(batchId ?? ""),
     active: `${queue}active`,
-    meanRender: names.meanRender(pool),
-    workers: names.workers,
+    spans: names.spans(pool),
+    poolWorkers: names.poolWorkers(pool),
     settlement: settlements + jobId,
     settlementDependencies: `${settlements}${jobId}:dependencies`,
     settlementCounter: `${settlements}id`,
@@ -140,5 +143,6 @@ function valuesOf(
     settlementParent: settlement?.parent ?? "",
     canonicalSha256: papers.canonicalSha256 ?? "",
     batchId: papers.batchId ?? "",
+    shape: papers.shape,
   };
 }

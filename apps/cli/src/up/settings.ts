@@ -57,6 +57,11 @@ const GROUPS = {
       .describe("Folder the ComfyUI servers save in, mounted here; without it outputs are fetched by HTTP"),
     COMFYQ_SIMULATORS: count.max(64).default(1).describe("How many simulators run when COMFYUI_URLS is not set"),
     COMFYQ_POOL: PoolName.default("default").describe("Pool the workers take jobs of"),
+    COMFYQ_AGEING_S: atLeast(1)
+      .default(600)
+      .describe(
+        "Seconds of waiting after which a job gets its share whatever its priority: every 8th claim of a worker",
+      ),
     COMFYQ_STALL_S: atLeast(0)
       .default(300)
       .describe("Seconds of silence after which a render counts as stuck, for nodes nothing is known of; 0: never"),
