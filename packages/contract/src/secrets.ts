@@ -3,19 +3,19 @@ import { SecretName } from "./source.ts";
 
 export const SECRET_LIMITS = { count: 16, bytes: 8_192 } as const;
 
+/** One secret. */
+export const SecretText = z
+  .string()
+  .min(1)
+  .max(SECRET_LIMITS.bytes)
+  .regex(/^[^\p{Cc}]*$/u, "must not have control characters");
+
 /**
  * What a job may know and nobody may see: encrypted before it is stored, opened by the worker when it is used, never
  * returned. Two names go to ComfyUI's API nodes; any other is a credential that a source can name.
  */
 export const JobSecrets = z
-  .record(
-    SecretName,
-    z
-      .string()
-      .min(1)
-      .max(SECRET_LIMITS.bytes)
-      .regex(/^[^\p{Cc}]*$/u, "must not have control characters"),
-  )
+  .record(SecretName, SecretText)
   .refine((secrets) => Object.keys(secrets).length <= SECRET_LIMITS.count, `at most ${SECRET_LIMITS.count} secrets`)
   .meta({
     description:

@@ -18,7 +18,10 @@ export interface MeasuredFile extends Digests {
 }
 
 /** One uploaded file, on our disk until it is disposed of. */
-export interface Upload extends MeasuredFile, AsyncDisposable {}
+export interface Upload extends MeasuredFile, AsyncDisposable {
+  /** What else the form said, in the order it came. */
+  readonly fields: ReadonlyMap<string, readonly string[]>;
+}
 
 /**
  * Streams the file part of a multipart body to disk.
@@ -40,10 +43,12 @@ async function spoolFirstFile(req: Request, limits: SpoolLimits): Promise<Upload
   const fill = await prepareSpool(limits); // before the parser begins: a part that nobody listens to is an error of nobody
   const parser = parserFor(req, limits.maxBytes);
   let spooling: Promise<Upload> | undefined;
+  const fields = new Map<string, readonly string[]>();
+  parser.on("field", (name, value) => void fields.set(name, [...(fields.get(name) ?? []), value]));
   parser.on("file", (_field, part, { filename, mimeType }) => {
     const name = cleanName(filename);
     const contentType = typeFor(name, mimeType);
-    spooling = fill(part).then((spooled) => ({ ...spooled, name, contentType }));
+    spooling = fill(part).then((spooled) => ({ ...spooled, name, contentType, fields }));
     spooling.catch(() => undefined); // awaited below, once the parser is through
   });
   try {
@@ -80,7 +85,8 @@ function parserFor(req: Request, maxBytes: number): busboy.Busboy {
   }
 }
 
-function cleanName(filename: string | undefined): string {
+/** A file's name without folders and what a terminal or a header would take amiss. */
+export function cleanName(filename: string | undefined): string {
   const bare = basename((filename ?? "").replaceAll("\\", "/"))
     .replace(/[\p{Cc}\p{Cf}]/gu, "")
     .normalize("NFC");

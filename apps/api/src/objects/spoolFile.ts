@@ -1,9 +1,10 @@
 import { createReadStream, createWriteStream } from "node:fs";
 import { mkdir, rm } from "node:fs/promises";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import type { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { newId } from "@comfyq/runtime";
+import type { ApiSettings } from "../config.ts";
 import { ApiError } from "../errors.ts";
 import { createDigest, type Digests } from "./digest.ts";
 
@@ -12,6 +13,11 @@ export interface SpoolLimits {
   readonly folder: string;
   readonly maxBytes: number;
   readonly signal: AbortSignal;
+}
+
+/** Where uploads are put while they are measured. */
+export function spoolFolder({ COMFYQ_DATA_DIR }: ApiSettings): string {
+  return join(resolve(COMFYQ_DATA_DIR), "spool");
 }
 
 /** Bytes on our disk, measured, until they are disposed of. */

@@ -1,4 +1,3 @@
-import { join, resolve } from "node:path";
 import { Asset, AssetUpload, NewAssetUpload, toMoment, Uuid } from "@comfyq/contract";
 import { newId, nowMs } from "@comfyq/runtime";
 import { verifyFolderUpload } from "@comfyq/storage";
@@ -9,7 +8,7 @@ import { zodFaults } from "../body/zodFaults.ts";
 import { ApiError, notFound } from "../errors.ts";
 import { checkAssetType } from "../objects/assetTypes.ts";
 import { typeFor } from "../objects/readUpload.ts";
-import { tooLarge } from "../objects/spoolFile.ts";
+import { spoolFolder, tooLarge } from "../objects/spoolFile.ts";
 import { beginUpload, completeUpload } from "../objects/uploads.ts";
 import type { Rooms } from "../rooms.ts";
 import { type Call, json, type Route, route } from "../route.ts";
@@ -68,7 +67,7 @@ async function readWish({ settings }: Rooms, { req }: Call): Promise<NewAssetUpl
 }
 
 function completeRoute(rooms: Rooms): Route {
-  const folder = join(resolve(rooms.settings.COMFYQ_DATA_DIR), "spool");
+  const folder = spoolFolder(rooms.settings);
   return route({
     method: "post",
     path: "/v1/assets/uploads/{id}/complete",

@@ -1,4 +1,3 @@
-import { join, resolve } from "node:path";
 import { Asset, AssetHash, AssetId, assetKeys } from "@comfyq/contract";
 import * as z from "zod";
 import { notFound } from "../errors.ts";
@@ -7,6 +6,7 @@ import { findAsset, keepAsset, readAsset, removeAsset } from "../objects/keepAss
 import { readUpload } from "../objects/readUpload.ts";
 import type { SentObject } from "../objects/sendObject.ts";
 import { sendStored } from "../objects/sendStored.ts";
+import { spoolFolder } from "../objects/spoolFile.ts";
 import type { Rooms } from "../rooms.ts";
 import { type Call, json, type Route, route } from "../route.ts";
 import { BYTES_ANSWERS } from "./showOutput.ts";
@@ -55,7 +55,7 @@ export function assetRoutes(rooms: Rooms): readonly Route[] {
 }
 
 function uploadRoute(rooms: Rooms): Route {
-  const folder = join(resolve(rooms.settings.COMFYQ_DATA_DIR), "spool");
+  const folder = spoolFolder(rooms.settings);
   return route({
     method: "post",
     path: "/v1/assets",
@@ -110,7 +110,7 @@ async function takeUpload(rooms: Rooms, call: Call, folder: string) {
 }
 
 /** Where an asset's bytes are, and as what they are sent. */
-function contentOf(tenant: string, { id, name, content_type: contentType, hash }: Asset): SentObject {
+export function contentOf(tenant: string, { id, name, content_type: contentType, hash }: Asset): SentObject {
   return { key: assetKeys(tenant, id).content, name, contentType, sha256: hash.replace("sha256:", "") };
 }
 

@@ -1,3 +1,4 @@
+import { v2Routes } from "../facade/v2/v2Routes.ts";
 import type { Rooms } from "../rooms.ts";
 import type { Route } from "../route.ts";
 import { createStreamSeats } from "../sse/streamSeats.ts";
@@ -38,5 +39,6 @@ export function allRoutes(rooms: Rooms): readonly Route[] {
     doctorRoute(rooms),
     serveLinkRoute(rooms),
     ...probeRoutes(rooms),
+    ...v2Routes(rooms, seats),
   ];
 }

@@ -42,7 +42,7 @@ interface Reading {
  * A body of `POST /v1/jobs` → NewJob.
  * @throws ApiError like `readSubmission`
  */
-function readNewJob(body: object, { bytes, sealer }: Reading): ReadBody {
+export function readNewJob(body: object, { bytes, sealer }: Reading): ReadBody {
   const parsed = parse(body);
   if (parsed.success) {
     if (!bytes || bytes.length > WORKFLOW_BYTES) refuseLargeGraph(parsed.data);
@@ -85,7 +85,7 @@ function refuseLargeGraph({ workflow, params }: NewJob): void {
 }
 
 /** What people send most often instead of what is meant: say so in their words, not in a schema's. */
-function refuseLookalikes(body: unknown): asserts body is object {
+export function refuseLookalikes(body: unknown): asserts body is object {
   if (typeof body !== "object" || body === null || Array.isArray(body))
     throw new ApiError("invalid_request", `The body must be a JSON object such as ${EXAMPLE}`);
   const { workflow } = body as { workflow?: unknown }; // an object, see above

@@ -4,7 +4,7 @@ import type { Door } from "../../door.ts";
 import type { ApiError, Fault } from "../../errors.ts";
 
 /** Where Comfy API v2 is served. */
-const V2_BASE = "/api/v2";
+export const V2_BASE = "/api/v2";
 
 /**
  * Our codes that its clients know by another name; all others are the same in both.
