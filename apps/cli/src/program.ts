@@ -1,5 +1,6 @@
 import { CacheMode, JOB_STATUSES, JobErrorCode, SCOPES } from "@comfyq/contract";
 import { Command, InvalidArgumentError, Option } from "commander";
+import { addBatchCommands } from "./batch/addBatchCommands.ts";
 import type { ExitCode } from "./CliError.ts";
 import { type CancelOptions, cancel } from "./commands/cancel.ts";
 import { doctor } from "./commands/doctor.ts";
@@ -29,6 +30,7 @@ export function createProgram(finish: Finish): Command {
   addRunCommand(program, finish);
   addJobCommands(program, finish);
   addRetryCommand(program, finish);
+  addBatchCommands(program, finish);
   addKeyCommands(program, finish);
   return program;
 }

@@ -1,5 +1,5 @@
 import type { ErrandName } from "@comfyq/contract";
-import { openErrands, type QueueRoom, sweepAssets, sweepExpired, sweepRetention } from "@comfyq/queue";
+import { openErrands, type QueueRoom, sweepAssets, sweepBatches, sweepExpired, sweepRetention } from "@comfyq/queue";
 import {
   createLogger,
   createSafeFetch,
@@ -24,6 +24,7 @@ import { type DispatcherConfig, readConfig, secretsKey, webhookMaster } from "./
 import { deliver } from "./deliver.ts";
 import { receiverOf } from "./signing.ts";
 import { removeAsset, sweepStore } from "./sweepFiles.ts";
+import { careForBatches, followBatch } from "./tellBatch.ts";
 
 const STOP_WITHIN_MS = 20_000;
 
@@ -41,6 +42,7 @@ async function start(service: Service, config: DispatcherConfig, log: Logger): P
   });
   const assetRetentionMs = config.COMFYQ_ASSET_RETENTION_DAYS * DAY_MS;
   const { timeScale, breaks } = readSwitches();
+  const sweeper = { store, assetRetentionMs, publicUrl: config.COMFYQ_PUBLIC_URL };
   const tally = { hits: 0 };
   const answering = { store, name: `dispatcher:${newId()}`, log, tally };
   const errands = await openErrands({
@@ -52,11 +54,14 @@ async function start(service: Service, config: DispatcherConfig, log: Logger): P
     breaks,
     onTrouble: (cause) => log.warn({ cause }, "the queue is in trouble"),
     run: {
-      settlement: (settlement, room) => announce(room, settlement, config.COMFYQ_PUBLIC_URL),
+      settlement: async (settlement, room) => {
+        await announce(room, settlement, config.COMFYQ_PUBLIC_URL);
+        await followBatch(room, settlement, config.COMFYQ_PUBLIC_URL);
+      },
       answer: (notice, room) => answer(notice, room, answering),
       delivery: (due, room) => deliver(due, { post, log, receiver: (one) => receiverOf(room, keys, one) }),
       errand: async (name, room) => {
-        const swept = await runErrand(name, room, { store, assetRetentionMs });
+        const swept = await runErrand(name, room, { ...sweeper, signal: service.signal });
         if (swept > 0) log.info({ errand: name, swept }, "swept");
       },
     },
@@ -97,19 +102,27 @@ const DAY_MS = 24 * 3_600_000;
 interface Sweeper {
   readonly store: Storage;
   readonly assetRetentionMs: number;
+  readonly publicUrl: string;
+  readonly signal: AbortSignal;
 }
 
-/** @returns how many jobs, assets or half-written objects were removed */
-async function runErrand(name: ErrandName, room: QueueRoom, { store, assetRetentionMs }: Sweeper): Promise<number> {
+/** @returns how many jobs, batches, assets or half-written objects were removed, or looked after */
+async function runErrand(name: ErrandName, room: QueueRoom, sweeper: Sweeper): Promise<number> {
+  const { store, assetRetentionMs } = sweeper;
   switch (name) {
     case "sweep_expired":
       return sweepExpired(room);
     case "sweep_retention": {
       const jobs = await sweepRetention(room, async (prefix) => void (await store.removePrefix(prefix)));
-      return jobs + (await sweepAssets(room, assetRetentionMs, (tenant, id) => removeAsset(store, tenant, id)));
+      const batches = await sweepBatches(room);
+      return (
+        jobs + batches + (await sweepAssets(room, assetRetentionMs, (tenant, id) => removeAsset(store, tenant, id)))
+      );
     }
     case "sweep_storage":
       return sweepStore(room, store);
+    case "care_for_batches":
+      return careForBatches(room, sweeper.publicUrl, sweeper.signal);
   }
 }
 

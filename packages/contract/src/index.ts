@@ -1,6 +1,7 @@
 export * from "./apiError.ts";
 export * from "./asset.ts";
 export * from "./attempt.ts";
+export * from "./batch.ts";
 export * from "./cache.ts";
 export * from "./cacheMode.ts";
 export * from "./canonicalJson.ts";
@@ -13,6 +14,7 @@ export * from "./jobErrors.ts";
 export * from "./jobOrigin.ts";
 export * from "./jobStatus.ts";
 export * from "./modelPlace.ts";
+export * from "./newBatch.ts";
 export * from "./newJob.ts";
 export * from "./output.ts";
 export * from "./outputOptions.ts";

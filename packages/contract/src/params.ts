@@ -38,32 +38,53 @@ export function applyParams(
   params: Readonly<Record<string, unknown>>,
   roll: RollDice,
 ): AppliedParams {
+  const written = writeValues(workflow, params);
+  const seeds = rollSeeds(written.workflow, {}, roll);
+  const isRandom = Object.keys(seeds).length > 0;
+  const applied = isRandom ? writeValues(written.workflow, seeds).workflow : written.workflow;
+  return { workflow: applied, isRandom, faults: written.faults };
+}
+
+/** The same, with "random" seeds left as they are. */
+export function writeValues(
+  workflow: Workflow,
+  params: Readonly<Record<string, unknown>>,
+): Omit<AppliedParams, "isRandom"> {
   const written = new Map<string, WorkflowNode>();
   const faults: ParamFault[] = [];
-  const inputsOf = (nodeId: string, node: WorkflowNode): Record<string, unknown> => {
-    const copy = written.get(nodeId) ?? { ...node, inputs: { ...node.inputs } };
-    written.set(nodeId, copy);
-    return copy.inputs;
-  };
   for (const [param, value] of Object.entries(params)) {
     const address = parseParamPath(param);
     const node = address && Object.hasOwn(workflow, address.nodeId) ? workflow[address.nodeId] : undefined;
     if (!address) faults.push({ param, problem: "bad_path" });
     else if (!node) faults.push({ param, problem: "unknown_node" });
     else if (!isSafeName(address.input)) faults.push({ param, problem: "unknown_input" });
-    else inputsOf(address.nodeId, node)[address.input] = value;
+    else {
+      const copy = written.get(address.nodeId) ?? { ...node, inputs: { ...node.inputs } };
+      written.set(address.nodeId, copy);
+      copy.inputs[address.input] = value;
+    }
   }
-  let isRandom = false;
+  // A spread keeps the order of the nodes, and takes the new ones in the places of the old.
+  return { workflow: written.size === 0 ? workflow : { ...workflow, ...Object.fromEntries(written) }, faults };
+}
+
+/**
+ * Numbers for the seeds that are "random" once `params` are written into the workflow, as params themselves.
+ * @param params by full path, `<node id>.inputs.<name>`
+ */
+export function rollSeeds(
+  workflow: Workflow,
+  params: Readonly<Record<string, unknown>>,
+  roll: RollDice,
+): Record<string, number> {
+  const seeds: Record<string, number> = {};
   for (const [nodeId, node] of Object.entries(workflow))
     for (const name of SEED_NAMES) {
-      const value = (written.get(nodeId) ?? node).inputs[name];
-      if (value !== "random") continue;
-      inputsOf(nodeId, node)[name] = roll(SEED_RANGE);
-      isRandom = true;
+      const path = `${nodeId}.inputs.${name}`;
+      const value = Object.hasOwn(params, path) ? params[path] : node.inputs[name];
+      if (value === "random") seeds[path] = roll(SEED_RANGE);
     }
-  // A spread keeps the order of the nodes, and takes the new ones in the places of the old.
-  const applied = written.size === 0 ? workflow : { ...workflow, ...Object.fromEntries(written) };
-  return { workflow: applied, isRandom, faults };
+  return seeds;
 }
 
 const SEED_NAMES = ["seed", "noise_seed"] as const;

@@ -1,7 +1,7 @@
 import * as z from "zod";
 
 /** What the dispatcher's own clock fires today: errands that keep the house in order. */
-export const ErrandName = z.enum(["sweep_retention", "sweep_expired", "sweep_storage"]);
+export const ErrandName = z.enum(["sweep_retention", "sweep_expired", "sweep_storage", "care_for_batches"]);
 export type ErrandName = z.infer<typeof ErrandName>;
 
 /** One firing of a schedule. */

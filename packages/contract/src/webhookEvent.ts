@@ -1,4 +1,5 @@
 import * as z from "zod";
+import { Batch } from "./batch.ts";
 import { Moment, PoolName, Uuid } from "./ids.ts";
 import { Job } from "./job.ts";
 import { ScheduleName } from "./jobOrigin.ts";
@@ -70,7 +71,7 @@ const JobOutputBody = z.object({
 const BatchCompletedBody = z.object({
   ...envelope,
   type: z.literal("batch.completed"),
-  data: z.object({ batch: z.looseObject({ id: Uuid }) }),
+  data: z.object({ batch: Batch }),
 });
 
 const ScheduleMissedBody = z.object({

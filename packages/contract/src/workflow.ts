@@ -50,16 +50,30 @@ export function isUiFormat(value: unknown): boolean {
 
 export type LimitFault = { readonly limit: "depth" | "keys" | "string"; readonly path: readonly string[] };
 
+const ONE_WORKFLOW: { readonly values: number; readonly longTexts: readonly string[] } = {
+  values: WORKFLOW_LIMITS.keys,
+  longTexts: [],
+};
+
 /**
  * Finds what is too deep, too many or too long in parsed JSON, without recursion: a 2 MB nest of arrays passes JSON.parse
  * and overflows every recursive reader after it (reference/security.md). Returns undefined when all is within limits.
  */
-export function findLimitFault(root: unknown): LimitFault | undefined {
+export function findLimitFault(
+  root: unknown,
+  { values, longTexts }: { readonly values: number; readonly longTexts: readonly string[] } = ONE_WORKFLOW,
+): LimitFault | undefined {
   const stack: { value: unknown; path: readonly string[] }[] = [{ value: root, path: [] }];
   let keys = 0;
   for (let next = stack.pop(); next !== undefined; next = stack.pop()) {
     const { value, path } = next;
-    if (typeof value === "string" && value.length > WORKFLOW_LIMITS.stringBytes && !value.startsWith("data:"))
+    const mayBeLong = path.length === 1 && longTexts.includes(path[0] ?? "");
+    if (
+      typeof value === "string" &&
+      value.length > WORKFLOW_LIMITS.stringBytes &&
+      !value.startsWith("data:") &&
+      !mayBeLong
+    )
       return { limit: "string", path };
     if (typeof value !== "object" || value === null) continue;
     if (path.length >= WORKFLOW_LIMITS.depth) return { limit: "depth", path: path.slice(0, 8) };
@@ -67,7 +81,7 @@ export function findLimitFault(root: unknown): LimitFault | undefined {
     if (Array.isArray(value) && value.length > WORKFLOW_LIMITS.keys) return { limit: "keys", path: path.slice(0, 8) };
     for (const [key, child] of Object.entries(value)) {
       keys += 1;
-      if (keys > WORKFLOW_LIMITS.keys) return { limit: "keys", path: path.slice(0, 8) };
+      if (keys > values) return { limit: "keys", path: path.slice(0, 8) };
       stack.push({ value: child, path: [...path, key] });
     }
   }

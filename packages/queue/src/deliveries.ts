@@ -1,7 +1,7 @@
-import { createHash } from "node:crypto";
 import { jobOf, type WebhookEvent } from "@comfyq/contract";
 import type { Delivery } from "./envelopes.ts";
 import type { QueueRoom } from "./room.ts";
+import { uuidWithin } from "./uuidWithin.ts";
 
 /** Who receives an event, and what only they get with it. */
 export interface Recipient {
@@ -21,14 +21,7 @@ export interface Recipient {
  */
 export function deliveryId(eventId: string, endpointId: string | null): string {
   if (endpointId === null) return eventId;
-  const bytes = createHash("sha1")
-    .update(Buffer.from(eventId.replaceAll("-", ""), "hex"))
-    .update(endpointId, "utf8")
-    .digest()
-    .subarray(0, 16);
-  bytes.writeUInt8((bytes.readUInt8(6) & 0x0f) | 0x50, 6);
-  bytes.writeUInt8((bytes.readUInt8(8) & 0x3f) | 0x80, 8);
-  return bytes.toString("hex").replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
+  return uuidWithin(eventId, endpointId);
 }
 
 /**

@@ -112,6 +112,7 @@ async function startClock({ schedules, settings }: QueueRoom): Promise<void> {
     sweep_retention: settings.sweepRetentionEveryMs,
     sweep_expired: settings.sweepExpiredEveryMs,
     sweep_storage: settings.sweepStorageEveryMs,
+    care_for_batches: settings.careForBatchesEveryMs,
   };
   for (const [errand, ms] of Object.entries(every))
     await schedules.upsertJobScheduler(

@@ -1,7 +1,11 @@
 export { type Answerable, claimAnswerable } from "./answers.ts";
 export { adoptAssets, type RemoveAsset, sweepAssets } from "./assetUses.ts";
+export type { BatchDesk, BatchRowFacts } from "./batches.ts";
+export { BatchHead, RowValues } from "./batchRecord.ts";
 export { type CacheLimits, dropEntry, readEntry } from "./cacheEntries.ts";
+export { batchCaredFor, type Care, careForBatch, neglectedBatches } from "./careForBatch.ts";
 export { type Claimer, type ClaimerOptions, type ClaimOptions, openClaimer } from "./claim.ts";
+export type { BatchSubmission } from "./commitBatch.ts";
 export type { RedisFacts } from "./connection.ts";
 export { deliveryId, queueDelivery, type Recipient } from "./deliveries.ts";
 export type { BeforeEnding, NotTaken } from "./desk.ts";
@@ -29,6 +33,7 @@ export {
 export { QueueError, type QueueErrorCode } from "./errors.ts";
 export { beat, leaveFleet, type PoolCounts, publishClasses } from "./fleet.ts";
 export { type Berth, wake } from "./flights.ts";
+export { type EndedBatch, endedBatch, noteRowEnd } from "./followBatch.ts";
 export type { DropReason, HeldJob } from "./heldJob.ts";
 export { holdInstance, type InstanceClaim, releaseInstance } from "./instanceLease.ts";
 export { type JobSigning, readJobSigning } from "./jobSigning.ts";
@@ -42,6 +47,7 @@ export { rotateSecrets } from "./rotateSecrets.ts";
 export { SETTINGS, type Settings } from "./settings.ts";
 export { type NodeSilence, type NodeSilences, noteSilences, readSilences } from "./silences.ts";
 export type { Standing } from "./standing.ts";
+export { sweepBatches } from "./sweepBatches.ts";
 export { type RemoveFiles, sweepExpired, sweepRetention } from "./sweeping.ts";
 export { type Audience, type NamedWebhook, readWebhook, tell } from "./tell.ts";
 export type { WatchedEvent, WatchQuery } from "./watchJob.ts";

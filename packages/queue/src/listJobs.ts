@@ -75,7 +75,7 @@ function isWanted(job: JobFacts, { status, code, pool }: ListQuery): boolean {
 }
 
 /** The next places of the index, newest first. Jobs of one millisecond stand in reverse order of their ids. */
-async function placesAfter(
+export async function placesAfter(
   room: QueueRoom,
   { index, from, to }: Stretch,
   { after, count }: { readonly after: Place | undefined; readonly count: number },
@@ -95,13 +95,13 @@ async function placesAfter(
 }
 
 /** No cursor when nothing follows, so that a client never fetches an empty last page. */
-async function cursorAt(room: QueueRoom, stretch: Stretch, place: Place): Promise<string | undefined> {
+export async function cursorAt(room: QueueRoom, stretch: Stretch, place: Place): Promise<string | undefined> {
   const [next] = await placesAfter(room, stretch, { after: place, count: 1 });
   return next && Buffer.from(`${place.createdAtMs}:${place.jobId}`).toString("base64url");
 }
 
 /** @returns undefined for text that is no cursor of ours: the list then starts at the top */
-function parseCursor(cursor: string): Place | undefined {
+export function parseCursor(cursor: string): Place | undefined {
   const [createdAt, jobId] = Buffer.from(cursor, "base64url").toString().split(":");
   if (!createdAt || !jobId || !Number.isFinite(Number(createdAt))) return undefined;
   return { createdAtMs: Number(createdAt), jobId };

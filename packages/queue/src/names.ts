@@ -62,6 +62,20 @@ export interface Names {
   followers(tenant: string, key: string): string;
   /** Hash: what was asked for in one call, and how far it is. */
   batch(batchId: string): string;
+  /** Hash: values of its rows, by hundreds. */
+  batchRows(batchId: string): string;
+  /** String: a letter for each row. */
+  batchStates(batchId: string): string;
+  /** Hash: how often a row was retried; only of those that were. */
+  batchTries(batchId: string): string;
+  /** Sorted set by creation: the batches of a tenant. */
+  batchIndex(tenant: string): string;
+  /** Sorted set by the moment to look, on Redis's clock: batches whose jobs are to be made or canceled, or whose end is to be told. */
+  readonly batchCare: string;
+  /** Sorted set by the moment from which it may be swept: batches that have ended. */
+  readonly batchRetention: string;
+  /** Hash: how many jobs of each pool's batches are still to be made; they count as waiting. */
+  readonly reserved: string;
   /** Sorted set by turn: the jobs of one level that belong to no batch, as far as they may wait. */
   singles(pool: string, bullPriority: number): string;
   /** String: the furthest turn that a child of any batch was given in one level. */
@@ -116,6 +130,13 @@ export function namesUnder(prefix: string): Names {
     flight: (tenant, key) => at("flight", tenant, key),
     followers: (tenant, key) => at("followers", tenant, key),
     batch: (batchId) => at("batch", batchId),
+    batchRows: (batchId) => at("batch", batchId, "rows"),
+    batchStates: (batchId) => at("batch", batchId, "states"),
+    batchTries: (batchId) => at("batch", batchId, "tries"),
+    batchIndex: (tenant) => at("batches", tenant),
+    batchCare: at("batch-care"),
+    batchRetention: at("batch-retention"),
+    reserved: at("reserved"),
     singles: (pool, bullPriority) => at("singles", pool, String(bullPriority)),
     crowd: (pool, bullPriority) => at("crowd", pool, String(bullPriority)),
     endpoints: (tenant) => at("endpoints", tenant),

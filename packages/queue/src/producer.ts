@@ -1,6 +1,7 @@
 import type { Attempt, JobFacts, NodeClasses, WorkerBeat, Workflow } from "@comfyq/contract";
 import type { Queue } from "bullmq";
 import { assetRemoved, condemnAsset, type Touch, touchAssets, untouchAssets } from "./assetUses.ts";
+import { type BatchDesk, openBatchDesk } from "./batches.ts";
 import { boardQueues } from "./board.ts";
 import { cancelJob } from "./cancelJob.ts";
 import { nowMs } from "./clock.ts";
@@ -33,6 +34,7 @@ export interface Producer {
   list(query: ListQuery): Promise<ListPage>;
   cancel(tenant: string, jobId: string): Promise<JobFacts | undefined>;
   watch(query: WatchQuery): AsyncGenerator<WatchedEvent>;
+  readonly batches: BatchDesk;
   /** Notes that these assets are wanted; they are kept from now on. */
   touchAssets(tenant: string, ids: readonly string[]): Promise<Touch>;
   /** Takes that back, for those that are not there. */
@@ -86,6 +88,7 @@ export async function openProducer(options: RoomOptions): Promise<Producer> {
     list: (query) => listJobs(room, query),
     cancel: (tenant, jobId) => cancelJob(room, tenant, jobId),
     watch: (query) => watcher.watch(query),
+    batches: openBatchDesk(room),
     touchAssets: (tenant, ids) => touchAssets(room, tenant, ids),
     untouchAssets: (tenant, ids, atMs) => untouchAssets(room, tenant, ids, atMs),
     condemnAsset: (tenant, id) => condemnAsset(room, tenant, id),

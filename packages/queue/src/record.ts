@@ -1,10 +1,12 @@
 import type { Attempt, WebhookRequest } from "@comfyq/contract";
-import { MODEL_DESTINATION, NewJob, Progress } from "@comfyq/contract";
+import { MODEL_DESTINATION, NewJob, Progress, Uuid, writeValues } from "@comfyq/contract";
 import type { Redis } from "ioredis";
+import * as z from "zod";
 import { type JobSubmission, type KeptBody, RecordHead, RecordRequest, type Submittable } from "./envelopes.ts";
 import type { Names } from "./names.ts";
 import { readAttempt, readJson } from "./readAttempt.ts";
 import type { QueueRoom } from "./room.ts";
+import { readSharedRequest } from "./sharedRequest.ts";
 
 /** The small half of what is kept of a job beside BullMQ, and what was asked of it since. */
 export interface JobRecord {
@@ -58,12 +60,25 @@ export interface RequestPapers {
   readonly sealedSecrets: string | undefined;
 }
 
+/** The request of a row of a batch: what it shares with the others stands there. */
+const RowRequest = z.object({
+  of: Uuid,
+  params: z.record(z.string(), z.unknown()),
+  inputs: RecordRequest.shape.inputs.optional(),
+});
+
 /** The graph, inputs and sealed secrets; undefined when the record is gone. */
 export async function readRequest(redis: Redis, names: Names, jobId: string): Promise<RequestPapers | undefined> {
   const [request, secrets] = await redis.hmget(names.record(jobId), "request", "secrets");
-  return request
-    ? { request: RecordRequest.parse(JSON.parse(request)), sealedSecrets: secrets ?? undefined }
-    : undefined;
+  if (!request) return undefined;
+  const parsed: unknown = JSON.parse(request);
+  const row = RowRequest.safeParse(parsed).data;
+  if (!row) return { request: RecordRequest.parse(parsed), sealedSecrets: secrets ?? undefined };
+  const shared = await readSharedRequest({ redis, names }, row.of);
+  if (!shared) return undefined;
+  const { workflow, inputs, files } = shared.request;
+  const written = writeValues(workflow, row.params).workflow;
+  return { ...shared, request: { workflow: written, inputs: { ...inputs, ...row.inputs }, files } };
 }
 
 /** The body that made a job, as far as it is kept; undefined when the record is gone, or another tenant's. */

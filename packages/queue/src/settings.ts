@@ -30,6 +30,9 @@ const REAL = {
   sweepCanceledEveryMs: 5_000,
   sweepStorageEveryMs: 3_600_000,
   sweepBatch: 200,
+  /** Who makes the jobs of a batch says so more often than this; else another goes on with it. */
+  batchLeaseMs: 10_000,
+  careForBatchesEveryMs: 1_000,
   progressEveryMs: 250,
   previewEveryMs: 500,
   /** Entries kept of one job's event stream; a resuming client misses nothing within these. */
@@ -100,6 +103,8 @@ const SCALED = [
   "sweepExpiredEveryMs",
   "sweepCanceledEveryMs",
   "sweepStorageEveryMs",
+  "batchLeaseMs",
+  "careForBatchesEveryMs",
   "watchPollMs",
   "beatEveryMs",
   "beatTtlMs",

@@ -92,7 +92,7 @@ function papersOf(room: QueueRoom, submission: JobSubmission, head: RecordHead):
     assets: assetIdsOf(job),
     firstEvent: FIRST_EVENT,
     notice: NOTICE,
-    batchId: submission.origin?.batch?.id,
+    batch: submission.origin?.batch,
     bull: { data: JSON.stringify(envelope), opts, timestampMs, delayMs, priority },
     settlement: mustSettle(submission) ? settlementOf(room, id, tenant) : undefined,
   };

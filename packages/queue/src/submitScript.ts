@@ -19,6 +19,8 @@ const KEYS = [
   "singles",
   "crowd",
   "batch",
+  "batchStates",
+  "reserved",
   "active",
   "spans",
   "poolWorkers",
@@ -62,6 +64,7 @@ const VALUES = [
   "canonicalSha256",
   "batchId",
   "shape",
+  "row",
 ] as const;
 
 /**
@@ -85,9 +88,16 @@ if old[1] then
   -- What BullMQ has, or what was withdrawn, must not be added again: its parent would settle twice.
   if old[2] or old[3] or call("EXISTS", jobKey) == 1 then return {"known"} end
 end
+local isChild = batchId ~= ""
+-- Its batch has this row's job already, or does not want one any more.
+if isChild and call("GETRANGE", batchStatesKey, row, row) ~= "." then return {"known"} end
 local waiting = call("LLEN", waitKey)
 local queued = call("ZCARD", prioritizedKey)
-if not old[1] and waiting + queued + call("ZCARD", delayedKey) >= tonumber(queueCap) then return {"full"} end
+-- A batch came in with room for all its jobs.
+if not old[1] and not isChild then
+  local promised = tonumber(call("HGET", reservedKey, pool) or 0)
+  if waiting + queued + call("ZCARD", delayedKey) + promised >= tonumber(queueCap) then return {"full"} end
+end
 
 -- What a job names is kept until its record is forgotten; an asset that is not there any more cannot be named.
 local assets = {}
@@ -106,6 +116,11 @@ if not old[1] then
     "head", head, "request", request, "shape", shape)
   if tonumber(delay) > 0 then call("HSET", recordKey, "due_at_ms", string.format("%.0f", timestamp + delay)) end
   if canonicalSha256 ~= "" then call("HSET", recordKey, "canonical_sha256", canonicalSha256) end
+  if isChild then
+    call("HSET", recordKey, "batch", batchId)
+    call("SETRANGE", batchStatesKey, row, "q")
+    call("HINCRBY", reservedKey, pool, -1)
+  end
   if sealedSecrets ~= "" then call("HSET", recordKey, "secrets", sealedSecrets) end
   call("ZADD", retentionKey, after(recheckMs), id)
   if expiresInMs ~= "" then call("ZADD", expiringKey, after(expiresInMs), id) end

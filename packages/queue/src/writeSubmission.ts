@@ -1,3 +1,4 @@
+import type { BatchOrigin } from "@comfyq/contract";
 import { assetMember } from "./assetUses.ts";
 import { type Pace, readSpans } from "./guessEnd.ts";
 import { runNamed } from "./luaScript.ts";
@@ -30,7 +31,7 @@ export interface SubmissionPapers {
   readonly notice: string;
   readonly bull: BullPaper & { readonly timestampMs: number; readonly delayMs: number; readonly priority: number };
   /** The batch that it is a child of. */
-  readonly batchId: string | undefined;
+  readonly batch: BatchOrigin | undefined;
   /** Only when somebody must be told of the end. */
   readonly settlement: (BullPaper & { readonly parent: string }) | undefined;
 }
@@ -75,7 +76,7 @@ function assetIdIn(member: string): string {
 
 function keysOf(
   { names }: QueueRoom,
-  { jobId, pool, bull, batchId }: SubmissionPapers,
+  { jobId, pool, bull, batch }: SubmissionPapers,
 ): Readonly<Record<(typeof SUBMIT.keys)[number], string>> {
   const queue = `${names.bull(names.jobsQueue(pool), "")}`;
   const settlements = `${names.bull(names.settlementsQueue, "")}`;
@@ -95,7 +96,9 @@ function keysOf(
     bullEvents: `${queue}events`,
     singles: names.singles(pool, bull.priority),
     crowd: names.crowd(pool, bull.priority),
-    batch: names.batch(batchId ?? ""),
+    batch: names.batch(batch?.id ?? ""),
+    batchStates: names.batchStates(batch?.id ?? ""),
+    reserved: names.reserved,
     active: `${queue}active`,
     spans: names.spans(pool),
     poolWorkers: names.poolWorkers(pool),
@@ -142,7 +145,8 @@ function valuesOf(
     settlementOpts: settlement?.opts ?? "",
     settlementParent: settlement?.parent ?? "",
     canonicalSha256: papers.canonicalSha256 ?? "",
-    batchId: papers.batchId ?? "",
     shape: papers.shape,
+    batchId: papers.batch?.id ?? "",
+    row: papers.batch?.row ?? "",
   };
 }

@@ -54,6 +54,7 @@ class Line {
     const row = this.#rows.get(batch ?? -1) ?? 0;
     const origin = batch === undefined ? undefined : { batch: { id: this.#batches[batch] ?? "", row } };
     this.#rows.set(batch ?? -1, row + 1);
+    if (origin) await redis.set(`comfyq:batch:${origin.batch.id}:states`, ".".repeat(row + 1)); // as its commit would have
     const job = NewJob.parse({ workflow: {}, pool: this.pool, priority: LEVELS[level] });
     await house.producer.submit({ id, tenant: "t", job, bodySha256: "x", origin });
     const submitted = { id, level, batch, serial: this.#serial++ };

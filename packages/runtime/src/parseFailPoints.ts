@@ -5,6 +5,8 @@
 export const FAIL_POINTS = {
   accepted_not_queued: "K0a", // the API has judged a submission, nothing is written
   queued_not_answered: "K0b", // the job is queued, the client has not heard
+  batch_committed: "K0c", // a batch is durable, none of its jobs is made
+  batch_step: "K0d", // fifty more jobs of a batch are made, or asked to end
   claimed: "K1", // after the job was fetched, before any write
   inputs_downloading: "K2",
   uploaded: "K3", // after /upload, before the journal
@@ -20,6 +22,8 @@ export const FAIL_POINTS = {
   settled: "K11", // terminal state set, not acknowledged
   told_one: "K11c", // a webhook queued for one of those who are told
   announced: "K11b", // webhook queued, the settlement not acknowledged
+  row_noted: "K11d", // the end of a row is noted in its batch, nobody is told
+  batch_told: "K11e", // the end of a batch is queued for all who are told
   delivered: "K12", // webhook sent, delivery not recorded
 } as const;
 

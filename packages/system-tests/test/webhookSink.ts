@@ -16,6 +16,8 @@ interface Received {
 export interface WebhookSink {
   readonly url: string;
   received(jobId: string): readonly Received[];
+  /** Everything of one type. */
+  ofType(type: WebhookEvent["type"]): readonly Received[];
   /** What it answers; 204 unless told otherwise. */
   answerWith(status: number): void;
   close(): Promise<void>;
@@ -42,6 +44,7 @@ export async function startWebhookSink(secret: () => string): Promise<WebhookSin
   const { port } = server.address() as AddressInfo; // a TCP server's address is never a string
   return {
     url: `http://127.0.0.1:${port}/hook`,
+    ofType: (type) => all.filter(({ event }) => event.type === type),
     received: (jobId) => all.filter(({ event }) => jobOf(event)?.id === jobId),
     answerWith: (next) => {
       status = next;

@@ -4,23 +4,32 @@ import { ApiError } from "../errors.ts";
 import { locateJsonFault } from "./locateJsonFault.ts";
 import { type JsonShape, scanJson } from "./scanJson.ts";
 
-/** Commas and brackets allowed before parsing; scanJson counts a value at most twice. */
-const SCAN_LIMIT = { depth: WORKFLOW_LIMITS.depth, values: 2 * WORKFLOW_LIMITS.keys };
+/** What a body may hold beyond what one job does. */
+export interface JsonAllowance {
+  readonly values: number;
+  /** Fields at the top whose text may be as long as the body. */
+  readonly longTexts: readonly string[];
+}
+
+const ONE_JOB: JsonAllowance = { values: WORKFLOW_LIMITS.keys, longTexts: [] };
 
 /**
  * Bytes → JSON value that recursive readers can bear. The order matters: bytes are measured before they are parsed, the
  * value is measured again before anything recursive (zod, JSON.stringify) sees it.
  * @param example a body that would be taken, for who sent none
+ * @param allowance left out: what one job may hold
  * @throws ApiError `invalid_json` with the place, or `invalid_request` for a name or text that cannot be taken
  */
-export function parseJson(bytes: Buffer, example: string): unknown {
+export function parseJson(bytes: Buffer, example: string, allowance: JsonAllowance = ONE_JOB): unknown {
   if (bytes.length === 0)
     throw new ApiError("invalid_json", `The body is empty; send a JSON object such as ${example}`);
-  const shape = scanJson(bytes, SCAN_LIMIT);
-  if (shape.depth > SCAN_LIMIT.depth) throw tooDeep();
-  if (shape.values > SCAN_LIMIT.values) throw tooMany();
+  // Commas and brackets before parsing; a value is counted at most twice.
+  const limit = { depth: WORKFLOW_LIMITS.depth, values: 2 * allowance.values };
+  const shape = scanJson(bytes, limit);
+  if (shape.depth > limit.depth) throw tooDeep();
+  if (shape.values > limit.values) throw tooMany(allowance);
   const value = parseText(decode(bytes));
-  if (mayBreakLimits(bytes, shape)) refuseLimitFault(value);
+  if (mayBreakLimits(bytes, shape)) refuseLimitFault(value, allowance);
   if (mayNameProto(bytes)) refuseProto(value);
   return value;
 }
@@ -67,17 +76,14 @@ function tooDeep(): ApiError {
   );
 }
 
-function tooMany(): ApiError {
-  return new ApiError(
-    "invalid_json",
-    `The body holds more than ${WORKFLOW_LIMITS.keys} values; split the work into several jobs`,
-  );
+function tooMany({ values }: JsonAllowance): ApiError {
+  return new ApiError("invalid_json", `The body holds more than ${values} values; split the work into several jobs`);
 }
 
-function refuseLimitFault(value: unknown): void {
-  const fault = findLimitFault(value);
+function refuseLimitFault(value: unknown, allowance: JsonAllowance): void {
+  const fault = findLimitFault(value, allowance);
   if (fault?.limit === "depth") throw tooDeep();
-  if (fault?.limit === "keys") throw tooMany();
+  if (fault?.limit === "keys") throw tooMany(allowance);
   if (fault) {
     const most = `at most ${WORKFLOW_LIMITS.stringBytes} characters fit here`;
     throw new ApiError("invalid_request", "A text in the body is too long; send it as an input or an asset", {

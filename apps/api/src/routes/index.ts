@@ -4,6 +4,7 @@ import type { Route } from "../route.ts";
 import { createStreamSeats } from "../sse/streamSeats.ts";
 import { assetRoutes } from "./assets.ts";
 import { assetUploadRoutes } from "./assetUploads.ts";
+import { batchRoutes } from "./batches.ts";
 import { cancelJobRoute } from "./cancelJob.ts";
 import { doctorRoute } from "./doctor.ts";
 import { fleetRoutes } from "./fleet.ts";
@@ -31,6 +32,7 @@ export function allRoutes(rooms: Rooms): readonly Route[] {
     retryJobRoute(rooms),
     retryJobsRoute(rooms),
     showOutputRoute(rooms),
+    ...batchRoutes(rooms),
     ...assetRoutes(rooms),
     ...assetUploadRoutes(rooms),
     ...fleetRoutes(rooms),

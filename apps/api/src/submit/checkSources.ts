@@ -32,14 +32,16 @@ export function checkSources(job: NewJob, rules: ModelRules): void {
     throw new ApiError("invalid_request", "Some inputs cannot be taken; see details", { details: faults });
 }
 
-function addressFault(workflow: Workflow, address: string): string | undefined {
+/** Says what is wrong with an address in a workflow that a file is to be put to; undefined when nothing is. */
+export function addressFault(workflow: Workflow, address: string): string | undefined {
   const place = parseParamPath(address);
   if (!place) return "is no address; write <node id>.inputs.<name>, such as 10.inputs.image";
   if (place.input === "__proto__") return "this input's name is not allowed";
   return Object.hasOwn(workflow, place.nodeId) ? undefined : `the workflow has no node ${JSON.stringify(place.nodeId)}`;
 }
 
-function sourceFault(source: InputSource): string | undefined {
+/** Says what is wrong with where a file comes from. */
+export function sourceFault(source: InputSource): string | undefined {
   const { url, credential } = source;
   const isFetched = /^(https?|s3):/.test(url);
   if (credential !== undefined && !isFetched) return "needs no credential; only http(s):// and s3:// sources do";

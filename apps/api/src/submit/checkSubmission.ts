@@ -30,7 +30,8 @@ async function checkAgainstPool(rooms: Rooms, { workflow, pool }: NewJob): Promi
   if (known) checkClasses(workflow, pool, known);
 }
 
-async function checkAssets(rooms: Rooms, tenant: string, job: NewJob): Promise<void> {
+/** @throws ApiError `missing_asset` */
+export async function checkAssets(rooms: Rooms, tenant: string, job: Pick<NewJob, "inputs" | "files">): Promise<void> {
   const ids = assetIdsOf(job);
   if (ids.length === 0) return;
   const { atMs, going } = await rooms.producer.touchAssets(tenant, ids); // first: none is swept from here on

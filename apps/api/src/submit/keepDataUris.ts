@@ -18,7 +18,8 @@ export async function keepDataUris(rooms: Rooms, tenant: string, job: NewJob): P
   return { ...job, inputs, files };
 }
 
-async function keepEach(
+/** The same for one list of them. */
+export async function keepEach(
   rooms: Rooms,
   tenant: string,
   sources: Readonly<Record<string, InputSource>>,

@@ -76,7 +76,7 @@ function parse(body: object): ReturnType<typeof NewJob.safeParse> {
 }
 
 /** The body may be large because its inputs hold data: URIs; what becomes the graph may not. */
-function refuseLargeGraph({ workflow, params }: NewJob): void {
+export function refuseLargeGraph({ workflow, params }: Pick<NewJob, "workflow" | "params">): void {
   if (Buffer.byteLength(JSON.stringify([workflow, params])) <= WORKFLOW_BYTES) return;
   throw new ApiError(
     "payload_too_large",

@@ -17,16 +17,16 @@ export function writeParams(job: NewJob): WrittenJob {
   const { workflow, isRandom, faults } = applyParams(job.workflow, job.params, roll);
   if (faults.length === 0) return { job: { ...job, workflow, params: {} }, isRandom };
   throw new ApiError("invalid_request", "Some params lead to no place in the workflow; see details", {
-    details: faults.map((fault) => ({ path: `params.${fault.param}`, message: describe(fault) })),
+    details: faults.map((fault) => ({ path: `params.${fault.param}`, message: describeFault(fault) })),
   });
 }
 
 /** Not crypto.randomInt: it stops at 2^48, and seeds go up to 2^53. The bias of % over 2^64 is one in 2048 at most. */
-function roll(below: number): number {
+export function roll(below: number): number {
   return Number(randomBytes(8).readBigUInt64BE() % BigInt(below));
 }
 
-function describe({ param, problem }: ParamFault): string {
+export function describeFault({ param, problem }: ParamFault): string {
   switch (problem) {
     case "bad_path":
       return "is no address; write <node id>.inputs.<name>, such as 6.inputs.text";
