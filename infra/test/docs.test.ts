@@ -8,6 +8,7 @@ const PAGES: Readonly<Record<string, number>> = {
   "infra/README.md": 40,
   "infra/docs/ARCHITECTURE.md": 200,
   "infra/docs/cache.md": 65,
+  "infra/docs/doors.md": 100,
   "infra/docs/faults.md": 100,
   "infra/docs/models.md": 60,
   "infra/docs/operations.md": 120,

@@ -58,7 +58,7 @@ describe("every route", () => {
   afterAll(() => api[Symbol.asyncDispose]());
 
   async function endedJob(): Promise<string> {
-    const { id } = await api.submit({}, bearer(keys.own));
+    const { id } = await api.submit({ metadata: { icu_workflow_id: "wf" } }, bearer(keys.own));
     await api.succeed(await api.claim(), { "a.png": "png" });
     return id;
   }
@@ -90,7 +90,7 @@ describe("every route", () => {
     };
     const [, id = wanted.job] = Object.entries(kinds).find(([start]) => path.startsWith(start)) ?? [];
     const hash = `blake3:${"0".repeat(64)}`;
-    return path.replace("{id}", id).replace("{name}", "a.png").replace("{hash}", hash);
+    return path.replace("{id}", id).replace("{name}", "a.png").replace("{hash}", hash).replace("{workflow_id}", "wf");
   };
   const ask = (method: string, path: string, headers: Record<string, string>) =>
     method === "put"

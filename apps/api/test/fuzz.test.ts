@@ -31,6 +31,15 @@ const GOOD: readonly (readonly [RegExp, unknown])[] = [
     { hash: `blake3:${"0".repeat(64)}`, file_path: "a.png", tags: ["x"], expires_in: 60 },
   ],
   [
+    /\/runs$/,
+    {
+      prompt: GRAPH,
+      files: { "/input/a.png": "https://a.example/a" },
+      webhook: "https://b.example",
+      accelerator: "T4",
+    },
+  ],
+  [
     /./,
     {
       workflow: GRAPH,

@@ -8,6 +8,7 @@ export * from "./canonicalJson.ts";
 export * from "./dataUri.ts";
 export * from "./doctor.ts";
 export * from "./fleet.ts";
+export * from "./icuRun.ts";
 export * from "./ids.ts";
 export * from "./job.ts";
 export * from "./jobErrors.ts";

@@ -34,6 +34,10 @@ export type WebhookEventType = z.infer<typeof WebhookEventType>;
 /** What a receiver is told without asking for it by name: every way that things can end. */
 export const DEFAULT_EVENTS = ["job.succeeded", "job.failed", "job.canceled", "job.expired"] as const;
 
+/** What stands in the body of a webhook. */
+export const WebhookFormat = z.enum(["event", "comfyicu"]);
+export type WebhookFormat = z.infer<typeof WebhookFormat>;
+
 /** Who is to be told about one job. Without `events`: every way it can end. */
 export const WebhookRequest = z.strictObject({
   url: WebhookUrl,
@@ -41,6 +45,9 @@ export const WebhookRequest = z.strictObject({
     .array(JobEventType)
     .min(1)
     .default([...DEFAULT_EVENTS]),
+  format: WebhookFormat.optional().meta({
+    description: "event (the default): the event. comfyicu: the job as ComfyICU's run object, and nothing around it",
+  }),
   headers: WebhookHeaders.optional(),
   metadata: WebhookMetadata.optional(),
 });

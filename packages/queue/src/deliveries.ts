@@ -1,4 +1,4 @@
-import { jobOf, type WebhookEvent } from "@comfyq/contract";
+import { icuRunOf, jobOf, type WebhookEvent, type WebhookFormat } from "@comfyq/contract";
 import type { Delivery } from "./envelopes.ts";
 import type { QueueRoom } from "./room.ts";
 import { uuidWithin } from "./uuidWithin.ts";
@@ -9,6 +9,8 @@ export interface Recipient {
   readonly url: string;
   /** Null: the webhook that was named with a job, or with what made it. */
   readonly endpointId: string | null;
+  /** What they are sent; the event when they did not say. */
+  readonly format?: WebhookFormat | undefined;
   /** Theirs; comes back beside the event. */
   readonly metadata?: Readonly<Record<string, unknown>> | undefined;
   /** Their own headers, encrypted; opened when the event is sent. */
@@ -29,14 +31,14 @@ export function deliveryId(eventId: string, endpointId: string | null): string {
  * in the dispatcher, or a second attempt of a job that tells `job.started` again, changes nothing.
  */
 export async function queueDelivery(room: QueueRoom, event: WebhookEvent, to: Recipient): Promise<void> {
-  const { tenant, url, endpointId, metadata, sealedHeaders } = to;
+  const { tenant, url, endpointId, sealedHeaders } = to;
   const delivery: Delivery = {
     v: 1,
     tenant,
     jobId: jobOf(event)?.id ?? null,
     type: event.type,
     url,
-    body: JSON.stringify(metadata === undefined ? event : { ...event, metadata }),
+    body: JSON.stringify(bodyOf(event, to)),
     eventId: event.id,
     endpointId,
     ...(sealedHeaders !== undefined && { headers: sealedHeaders }),
@@ -49,4 +51,11 @@ export async function queueDelivery(room: QueueRoom, event: WebhookEvent, to: Re
     removeOnComplete: { age: room.retentionMs / 1_000 },
     removeOnFail: { age: (4 * room.retentionMs) / 1_000 },
   });
+}
+
+/** Events of batches and the like have no job, and so no other form. */
+function bodyOf(event: WebhookEvent, { format, metadata }: Recipient): unknown {
+  const job = jobOf(event);
+  if (format === "comfyicu" && job) return icuRunOf(job);
+  return metadata === undefined ? event : { ...event, metadata };
 }

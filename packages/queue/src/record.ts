@@ -126,8 +126,8 @@ export function headOf({ job, subject, origin, sealedHeaders }: Omit<JobSubmissi
 }
 
 /** Headers are secrets: those that nobody sealed do not come in here, whoever forgot it. */
-function openHalf({ url, events, metadata }: WebhookRequest): RecordHead["webhook"] {
-  return { url, events, ...(metadata && { metadata }) };
+function openHalf({ url, events, format, metadata }: WebhookRequest): RecordHead["webhook"] {
+  return { url, events, ...(format && { format }), ...(metadata && { metadata }) };
 }
 
 /** The other half, which only the worker needs. */

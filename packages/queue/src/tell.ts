@@ -1,4 +1,4 @@
-import type { WebhookEvent, WebhookEventType } from "@comfyq/contract";
+import type { WebhookEvent, WebhookEventType, WebhookFormat } from "@comfyq/contract";
 import { queueDelivery, type Recipient } from "./deliveries.ts";
 import { listEndpoints } from "./endpoints.ts";
 import { readRecord } from "./record.ts";
@@ -8,6 +8,7 @@ import type { QueueRoom } from "./room.ts";
 export interface NamedWebhook {
   readonly url: string;
   readonly events: readonly string[];
+  readonly format?: WebhookFormat | undefined;
   readonly metadata?: Readonly<Record<string, unknown>> | undefined;
   /** Its headers, encrypted. */
   readonly sealedHeaders?: string | undefined;

@@ -1,3 +1,4 @@
+import { icuRoutes } from "../facade/icu/icuRoutes.ts";
 import { v2Routes } from "../facade/v2/v2Routes.ts";
 import type { Rooms } from "../rooms.ts";
 import type { Route } from "../route.ts";
@@ -42,5 +43,6 @@ export function allRoutes(rooms: Rooms): readonly Route[] {
     serveLinkRoute(rooms),
     ...probeRoutes(rooms),
     ...v2Routes(rooms, seats),
+    ...icuRoutes(rooms),
   ];
 }
