@@ -12,6 +12,7 @@ const PAGES: Readonly<Record<string, number>> = {
   "infra/docs/faults.md": 100,
   "infra/docs/models.md": 60,
   "infra/docs/operations.md": 120,
+  "infra/docs/schedules.md": 80,
   "infra/examples/README.md": 40,
 };
 

@@ -59,6 +59,7 @@ const FOREIGN: Readonly<Record<string, (thrown: Error) => ApiError>> = {
       details: [{ path: "headers.idempotency-key", message: "was used with another body" }],
     }),
   "QueueError/missing_asset": (cause) => new ApiError("missing_asset", cause.message, { cause }),
+  "QueueError/too_many": (cause) => new ApiError("conflict", cause.message, { cause }),
   "QueueError/conflict": (cause) => new ApiError("conflict", cause.message, { cause }),
 };
 

@@ -42,6 +42,11 @@ export function observeFleet({ metrics, producer }: Rooms): void {
     for (const { pool, ...counts } of pools)
       for (const [state, count] of Object.entries(counts)) jobs.set({ pool, state }, count);
   });
+  const overdue = metrics.gauge(
+    "comfyq_schedule_overdue_seconds",
+    "How long the schedule that has waited longest for a dispatcher is past its moment",
+  );
+  metrics.onScrape("schedules", async () => overdue.set((await producer.schedules.overdueMs()) / 1_000));
   metrics.onScrape("workers", async () => {
     const alive = await producer.workers();
     workers.reset();

@@ -36,6 +36,7 @@ interface Ids {
   readonly asset: string;
   readonly upload: string;
   readonly endpoint: string;
+  readonly schedule: string;
 }
 
 describe("every route", () => {
@@ -53,7 +54,13 @@ describe("every route", () => {
     const names = ["own", "foreign", ...SCOPES.map((scope) => `without ${scope}`)];
     keys = Object.fromEntries(names.map((name, at) => [name, texts[at]])) as typeof keys; // the names of its type
     api = await setup({ redis, dataDir });
-    ids = { job: await endedJob(), asset: await newAsset(), upload: await newUpload(), endpoint: await newEndpoint() };
+    ids = {
+      job: await endedJob(),
+      asset: await newAsset(),
+      upload: await newUpload(),
+      endpoint: await newEndpoint(),
+      schedule: await newSchedule(),
+    };
   });
   afterAll(() => api[Symbol.asyncDispose]());
 
@@ -80,8 +87,20 @@ describe("every route", () => {
     return json.id;
   }
 
-  const addressed = ROUTES.filter(({ path }) => path.includes("{id}"));
+  /** Named like a job, so that answers about it can be compared like those. */
+  async function newSchedule(): Promise<string> {
+    const name = UNKNOWN.replace(/0+$/, String(Math.random()).slice(2, 14).padEnd(12, "1"));
+    const body = JSON.stringify({ cron: "0 0 * * *", job: { workflow: GRAPH } });
+    const headers = { ...bearer(keys.own), "content-type": "application/json" };
+    await api.call(`/v1/schedules/${name}`, { method: "PUT", headers, body });
+    return name;
+  }
+
+  const addressed = ROUTES.filter(
+    ({ path, method }) => path.includes("{id}") || (path.startsWith("/v1/schedules/") && method !== "put"),
+  );
   const pathOf = (path: string, wanted: Ids) => {
+    if (path.startsWith("/v1/schedules/")) return path.replace("{name}", wanted.schedule);
     const kinds = {
       "/v1/assets/uploads": wanted.upload,
       "/v1/assets": wanted.asset,
@@ -121,7 +140,7 @@ describe("every route", () => {
     const foreign = await ask(method, pathOf(path, ids), bearer(keys.foreign));
     const unknown = await ask(
       method,
-      pathOf(path, { job: UNKNOWN, asset: UNKNOWN, upload: UNKNOWN, endpoint: UNKNOWN }),
+      pathOf(path, { job: UNKNOWN, asset: UNKNOWN, upload: UNKNOWN, endpoint: UNKNOWN, schedule: UNKNOWN }),
       bearer(keys.own),
     );
     expect(foreign.status).toBe(404);
@@ -139,7 +158,11 @@ describe("every route", () => {
     const isConflict = path.startsWith("/v1/") && path.endsWith("/cancel");
     const wanted = isConflict ? [409] : method === "delete" ? [204] : [200, 201, 202];
     for (const headers of [bearer(keys.own), { "x-api-key": keys.own }]) {
-      const fresh = async () => ({ asset: await newAsset(), endpoint: await newEndpoint() });
+      const fresh = async () => ({
+        asset: await newAsset(),
+        endpoint: await newEndpoint(),
+        schedule: await newSchedule(),
+      });
       const own = { ...ids, ...(method === "delete" && (await fresh())) };
       expect(wanted).toContain((await ask(method, pathOf(path, own), headers)).status);
     }

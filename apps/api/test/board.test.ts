@@ -123,7 +123,7 @@ describe("Bull Board", () => {
         message: "Bull Board is read-only without the operator key; open /admin/unlock first",
       });
     }
-    expect(await queuesOf(api)).toMatchObject([{ readOnlyMode: true, isPaused: false }, {}, {}, {}, {}, {}]);
+    expect(await queuesOf(api)).toMatchObject([{ readOnlyMode: true, isPaused: false }, {}, {}, {}, {}, {}, {}]);
   });
 
   test("pauses and resumes for an operator, from its own page only", async () => {
@@ -134,9 +134,9 @@ describe("Bull Board", () => {
       });
     expect((await change("pause", { origin: "https://evil.example" })).status).toBe(403);
     expect((await change("pause", { origin: api.url })).status).toBe(200);
-    expect(await queuesOf(api)).toMatchObject([{ isPaused: true }, {}, {}, {}, {}, {}]);
+    expect(await queuesOf(api)).toMatchObject([{ isPaused: true }, {}, {}, {}, {}, {}, {}]);
     expect((await change("resume")).status).toBe(200);
-    expect(await queuesOf(api)).toMatchObject([{ isPaused: false }, {}, {}, {}, {}, {}]);
+    expect(await queuesOf(api)).toMatchObject([{ isPaused: false }, {}, {}, {}, {}, {}, {}]);
   });
 
   test("leaves jobs to the API even for an operator: what it would break, it refuses", async () => {

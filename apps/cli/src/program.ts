@@ -1,5 +1,6 @@
 import { CacheMode, JOB_STATUSES, JobErrorCode, SCOPES } from "@comfyq/contract";
-import { Command, InvalidArgumentError, Option } from "commander";
+import { Command, Option } from "commander";
+import { addScheduleCommands } from "./addScheduleCommands.ts";
 import { addBatchCommands } from "./batch/addBatchCommands.ts";
 import type { ExitCode } from "./CliError.ts";
 import { type CancelOptions, cancel } from "./commands/cancel.ts";
@@ -9,6 +10,7 @@ import { type CreateKeyOptions, createKey, listKeys, revokeKey } from "./command
 import { type RetryOptions, retry } from "./commands/retry.ts";
 import { type RunOptions, run } from "./commands/run.ts";
 import { watch } from "./commands/watch.ts";
+import { collect, wholeNumber } from "./optionTypes.ts";
 import type { FinishOptions } from "./run/finishJob.ts";
 import { settingsHelp, settingsMarkdown } from "./up/describeSettings.ts";
 import { ensureRedisServer } from "./up/ensureRedisServer.ts";
@@ -31,6 +33,7 @@ export function createProgram(finish: Finish): Command {
   addJobCommands(program, finish);
   addRetryCommand(program, finish);
   addBatchCommands(program, finish);
+  addScheduleCommands(program, finish);
   addKeyCommands(program, finish);
   return program;
 }
@@ -170,13 +173,4 @@ function addKeyCommands(program: Command, finish: Finish): void {
     .description("make a key stop working")
     .argument("<name>")
     .action(async (name: string) => finish(await revokeKey(name)));
-}
-
-function collect(value: string, before: readonly string[] = []): readonly string[] {
-  return [...before, value];
-}
-
-function wholeNumber(text: string): number {
-  if (!/^-?\d+$/.test(text)) throw new InvalidArgumentError("It must be a whole number.");
-  return Number(text);
 }

@@ -25,6 +25,9 @@ import { deliver } from "./deliver.ts";
 import { receiverOf } from "./signing.ts";
 import { removeAsset, sweepStore } from "./sweepFiles.ts";
 import { careForBatches, followBatch } from "./tellBatch.ts";
+import { followSchedule } from "./tick/followSchedule.ts";
+import { runTick } from "./tick/runTick.ts";
+import { createTickMeter } from "./tick/tickMeter.ts";
 
 const STOP_WITHIN_MS = 20_000;
 
@@ -44,6 +47,7 @@ async function start(service: Service, config: DispatcherConfig, log: Logger): P
   const { timeScale, breaks } = readSwitches();
   const sweeper = { store, assetRetentionMs, publicUrl: config.COMFYQ_PUBLIC_URL };
   const tally = { hits: 0 };
+  const meter = createTickMeter();
   const answering = { store, name: `dispatcher:${newId()}`, log, tally };
   const errands = await openErrands({
     redisUrl: config.REDIS_URL,
@@ -57,9 +61,11 @@ async function start(service: Service, config: DispatcherConfig, log: Logger): P
       settlement: async (settlement, room) => {
         await announce(room, settlement, config.COMFYQ_PUBLIC_URL);
         await followBatch(room, settlement, config.COMFYQ_PUBLIC_URL);
+        await followSchedule(room, settlement);
       },
       answer: (notice, room) => answer(notice, room, answering),
       delivery: (due, room) => deliver(due, { post, log, receiver: (one) => receiverOf(room, keys, one) }),
+      tick: (schedule, room) => runTick(room, schedule, { log, meter }),
       errand: async (name, room) => {
         const swept = await runErrand(name, room, { ...sweeper, signal: service.signal });
         if (swept > 0) log.info({ errand: name, swept }, "swept");
@@ -74,6 +80,7 @@ async function start(service: Service, config: DispatcherConfig, log: Logger): P
     measure: (metrics) => {
       measureCache(metrics, tally);
       measureTold(metrics, errands.room.told);
+      meter.measure(metrics);
     },
   });
   printReady(config.COMFYQ_PRINT_READY, { ready: "dispatcher", health: health.url });

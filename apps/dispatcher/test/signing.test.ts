@@ -20,7 +20,7 @@ const keys = {
 const redis = await startPrivateRedis();
 const producer: Producer = await openProducer({ redisUrl: redis.url });
 const idle = async () => {};
-const run = { settlement: idle, delivery: idle, answer: idle, errand: idle };
+const run = { settlement: idle, delivery: idle, answer: idle, errand: idle, tick: idle };
 const errands = await openErrands({ redisUrl: redis.url, run });
 afterAll(async () => {
   await Promise.all([producer.close(), errands.close()]);

@@ -13,5 +13,6 @@ export async function boardQueues(room: QueueRoom): Promise<readonly Queue[]> {
     room.deliveries,
     room.answers,
     room.schedules,
+    room.ticks,
   ];
 }

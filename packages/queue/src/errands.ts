@@ -1,8 +1,12 @@
-import { type ErrandName, Tick } from "@comfyq/contract";
+import { type ErrandName, ErrandTick } from "@comfyq/contract";
 import { type Job as BullJob, UnrecoverableError, Worker } from "bullmq";
 import { deliveryBackoff } from "./deliveryBackoff.ts";
 import { Answer, Delivery, Settlement } from "./envelopes.ts";
 import { openRoom, type QueueRoom, type RoomOptions } from "./room.ts";
+import { dropAlarm, TickAlarm } from "./schedules/alarms.ts";
+import { startBell } from "./schedules/bell.ts";
+import { nextAlarm } from "./schedules/nextAlarm.ts";
+import { readSchedule, type ScheduleRef } from "./schedules/scheduleState.ts";
 
 /** A delivery that must not be tried again (410 Gone, refused address). */
 export class GiveUp extends Error {
@@ -40,6 +44,8 @@ export interface ErrandRunner {
   /** A result may be there for a job; throw to try again in a moment. */
   answer(answer: Answer, room: QueueRoom): Promise<void>;
   errand(name: ErrandName, room: QueueRoom): Promise<void>;
+  /** A schedule's alarm rang: fire what is due. */
+  tick(schedule: ScheduleRef, room: QueueRoom): Promise<void>;
 }
 
 export interface Errands {
@@ -67,7 +73,10 @@ export async function openErrands(options: ErrandsOptions): Promise<Errands> {
       stalledInterval: settings.stalledScanMs,
       maxStalledCount: settings.maxStalledCount,
       drainDelay: settings.drainDelaySeconds,
-      settings: { backoffStrategy: (triesMade, _type, error) => deliveryBackoff(triesMade, backoffFacts(room, error)) },
+      settings: {
+        repeatStrategy: nextAlarm,
+        backoffStrategy: (triesMade, _type, error) => deliveryBackoff(triesMade, backoffFacts(room, error)),
+      },
     });
     worker.on("error", (error) => onTrouble?.(error));
     return worker;
@@ -78,16 +87,28 @@ export async function openErrands(options: ErrandsOptions): Promise<Errands> {
     ),
     work(names.deliveriesQueue, settings.deliveryConcurrency, (job) => deliver(run, room, job)),
     work(names.answersQueue, settings.answerConcurrency, (job) => run.answer(Answer.parse(job.data), room)),
-    work(names.schedulesQueue, 1, (job) => run.errand(Tick.parse(job.data).errand, room)),
+    work(names.ticksQueue, settings.tickConcurrency, (job) => tick(room, run, job)),
+    work(names.schedulesQueue, 1, (job) => run.errand(ErrandTick.parse(job.data).errand, room)),
   ];
   await startClock(room);
+  const stopBell = startBell(room, onTrouble);
   return {
     room,
     close: async () => {
+      await stopBell();
       await Promise.all(workers.map((worker) => worker.close()));
       await room.close();
     },
   };
+}
+
+/** An alarm whose schedule is gone, or was made anew under another id, is taken away. */
+async function tick(room: QueueRoom, run: ErrandRunner, { data, repeatJobKey }: BullJob): Promise<void> {
+  const { tenant, schedule } = TickAlarm.parse(data);
+  const ref = { tenant, name: schedule };
+  if (repeatJobKey !== undefined && (await readSchedule(room, ref))?.id !== repeatJobKey)
+    await dropAlarm(room, repeatJobKey);
+  else await run.tick(ref, room);
 }
 
 async function deliver(run: ErrandRunner, room: QueueRoom, job: BullJob): Promise<void> {

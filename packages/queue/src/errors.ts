@@ -1,7 +1,7 @@
 /**
  * `unavailable`: Redis did not answer in time; nothing is known to have happened. `full`: the pool's cap is reached.
  * `unsafe_redis`: its settings can lose jobs. `conflict`: the job has ended. `key_reuse`: same key, other body.
- * `missing_asset`: one that the job names is not there, or is just being removed.
+ * `missing_asset`: one that the job names is not there, or is just being removed. `too_many`: of what a tenant may have.
  */
 export type QueueErrorCode =
   | "unavailable"
@@ -10,7 +10,8 @@ export type QueueErrorCode =
   | "conflict"
   | "key_reuse"
   | "not_found"
-  | "missing_asset";
+  | "missing_asset"
+  | "too_many";
 
 export class QueueError extends Error {
   readonly code: QueueErrorCode;

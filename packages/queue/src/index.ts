@@ -3,6 +3,7 @@ export { adoptAssets, type RemoveAsset, sweepAssets } from "./assetUses.ts";
 export type { BatchDesk, BatchRowFacts } from "./batches.ts";
 export { BatchHead, RowValues } from "./batchRecord.ts";
 export { type CacheLimits, dropEntry, readEntry } from "./cacheEntries.ts";
+export { cancelJob } from "./cancelJob.ts";
 export { batchCaredFor, type Care, careForBatch, neglectedBatches } from "./careForBatch.ts";
 export { type Claimer, type ClaimerOptions, type ClaimOptions, openClaimer } from "./claim.ts";
 export type { BatchSubmission } from "./commitBatch.ts";
@@ -42,11 +43,38 @@ export type { Outcome } from "./outcome.ts";
 export type { WaitingJob } from "./peekJobs.ts";
 export { openProducer, type Producer } from "./producer.ts";
 export { readJob } from "./readJob.ts";
+export { redisNowMs } from "./redisClock.ts";
 export type { QueueRoom, RoomOptions } from "./room.ts";
 export { rotateSecrets } from "./rotateSecrets.ts";
+export { lookAgain, noteScheduledEnd, setAlarm } from "./schedules/alarms.ts";
+export { decideTicks, type Gap, type TickPlan, type TickQuestion } from "./schedules/decideTicks.ts";
+export { momentsBetween, nextMoment, readMomentRule } from "./schedules/moments.ts";
+export { openJobsOf } from "./schedules/openJobs.ts";
+export type { Schedules } from "./schedules/openSchedules.ts";
+export type { SchedulePapers } from "./schedules/putSchedule.ts";
+export {
+  type MissedNews,
+  type PendingTick,
+  readSchedule,
+  readTemplate,
+  type ScheduleRef,
+  type ScheduleState,
+  type ScheduleTemplate,
+} from "./schedules/scheduleState.ts";
+export {
+  type Decision,
+  decideTick,
+  type Ending,
+  finishTick,
+  newsTold,
+  remarkTick,
+  ruleKey,
+  type TickEntry,
+} from "./schedules/tickScripts.ts";
 export { SETTINGS, type Settings } from "./settings.ts";
 export { type NodeSilence, type NodeSilences, noteSilences, readSilences } from "./silences.ts";
 export type { Standing } from "./standing.ts";
+export { type Submitted, submitJob } from "./submitJob.ts";
 export { sweepBatches } from "./sweepBatches.ts";
 export { type RemoveFiles, sweepExpired, sweepRetention } from "./sweeping.ts";
 export { type Audience, type NamedWebhook, readWebhook, tell } from "./tell.ts";

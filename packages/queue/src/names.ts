@@ -5,6 +5,7 @@ export interface Names {
   readonly settlementsQueue: string;
   readonly deliveriesQueue: string;
   readonly schedulesQueue: string;
+  readonly ticksQueue: string;
   readonly answersQueue: string;
   /** BullMQ's key of a queue: `bull(queue, "prioritized")`. */
   bull(queue: string, key: string): string;
@@ -86,6 +87,18 @@ export interface Names {
   wanted(tenant: string): string;
   /** Hash: which secrets its webhooks of jobs are signed with. */
   signing(tenant: string): string;
+  /** Hash: one schedule, and how far it has come. */
+  schedule(tenant: string, name: string): string;
+  /** Sorted set by name: the schedules of a tenant. */
+  scheduleNames(tenant: string): string;
+  /** Sorted set by the moment to look, on Redis's clock: schedules that are to fire, as `<tenant>/<name>`. */
+  readonly schedulesDue: string;
+  /** Hash: what came of the moments of one schedule, by its id. */
+  scheduleTicks(id: string): string;
+  /** Sorted set of the same, by moment. */
+  scheduleTickIndex(id: string): string;
+  /** Set: jobs of a schedule that are not known to have ended. */
+  scheduleOpen(id: string): string;
 }
 
 export const DEFAULT_PREFIX = "comfyq";
@@ -99,6 +112,7 @@ export function namesUnder(prefix: string): Names {
     settlementsQueue: "settlements",
     deliveriesQueue: "deliveries",
     schedulesQueue: "schedules",
+    ticksQueue: "ticks",
     answersQueue: "answers",
     bull: (queue, key) => at(queue, key),
     record: (jobId) => at("record", jobId),
@@ -142,5 +156,11 @@ export function namesUnder(prefix: string): Names {
     endpoints: (tenant) => at("endpoints", tenant),
     wanted: (tenant) => at("wanted", tenant),
     signing: (tenant) => at("signing", tenant),
+    schedule: (tenant, name) => at("schedule", tenant, name),
+    scheduleNames: (tenant) => at("schedule-names", tenant),
+    schedulesDue: at("schedules-due"),
+    scheduleTicks: (id) => at("schedule-ticks", id),
+    scheduleTickIndex: (id) => at("schedule-tick-index", id),
+    scheduleOpen: (id) => at("schedule-open", id),
   };
 }

@@ -13,6 +13,7 @@ import { type ListPage, type ListQuery, listJobs } from "./listJobs.ts";
 import { readJob } from "./readJob.ts";
 import { readJournal, readKeptBody, readRequest, readSubmitted } from "./record.ts";
 import { openRoom, type RoomOptions } from "./room.ts";
+import { openSchedules, type Schedules } from "./schedules/openSchedules.ts";
 import { type SharedJob, shareQueued } from "./shareQueued.ts";
 import { claimKey, releaseKey } from "./singleUseKeys.ts";
 import { type Submitted, submitJob } from "./submitJob.ts";
@@ -55,6 +56,8 @@ export interface Producer {
    */
   share(job: SharedJob): Promise<boolean>;
   readonly webhooks: Webhooks;
+  /** Schedules of this tenant; all of them answer undefined, or false, for a name that it does not have. */
+  readonly schedules: Schedules;
   facts(): Promise<RedisFacts>;
   boardQueues(): Promise<readonly Queue[]>;
   close(): Promise<void>;
@@ -100,6 +103,7 @@ export async function openProducer(options: RoomOptions): Promise<Producer> {
     knownClasses: (pool) => orUnavailable("node classes were read", knownClasses(room, pool)),
     share: (job) => orUnavailable("a result was looked for", shareQueued(room, job)),
     webhooks: openWebhooks(room),
+    schedules: openSchedules(room),
     facts: () => orUnavailable("Redis was asked what it is", redisFacts(room.redis, nowMs())),
     boardQueues: () => orUnavailable("queues were listed", boardQueues(room)),
     close: async () => {

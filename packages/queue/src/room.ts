@@ -3,6 +3,7 @@ import type { Redis } from "ioredis";
 import { nowMs } from "./clock.ts";
 import { assertSafeRedis, type ConnectionStyle, connectRedis, redisFacts, untilReady } from "./connection.ts";
 import { DEFAULT_PREFIX, type Names, namesUnder } from "./names.ts";
+import { nextAlarm } from "./schedules/nextAlarm.ts";
 import { SETTINGS, type Settings, scaleSettings } from "./settings.ts";
 
 /** What every step of this package works with: one connection, the names, and BullMQ's queues over them. */
@@ -21,6 +22,8 @@ export interface QueueRoom {
   readonly settlements: Queue;
   readonly deliveries: Queue;
   readonly schedules: Queue;
+  /** Alarms of the customers' schedules. */
+  readonly ticks: Queue;
   readonly answers: Queue;
   close(): Promise<void>;
 }
@@ -57,6 +60,7 @@ export async function openRoom(options: RoomOptions, style: ConnectionStyle): Pr
     connection: redis,
     prefix: names.prefix,
     streams: { events: { maxLen: SETTINGS.bullEventsLength } },
+    settings: { repeatStrategy: nextAlarm },
   };
   const queues = keepOpen((name) => new Queue(name, shared));
   return {
@@ -75,6 +79,9 @@ export async function openRoom(options: RoomOptions, style: ConnectionStyle): Pr
     },
     get schedules() {
       return queues.open(names.schedulesQueue);
+    },
+    get ticks() {
+      return queues.open(names.ticksQueue);
     },
     get answers() {
       return queues.open(names.answersQueue);

@@ -83,6 +83,18 @@ const REAL = {
   deliveryConcurrency: 8,
   settlementConcurrency: 8,
   ticksKept: 50,
+  tickConcurrency: 8,
+  sweepSchedulesEveryMs: 1_000,
+  /** An alarm that rings this much too late is rung by the sweeper. */
+  scheduleSlackMs: 500,
+  /** A schedule's moment that nobody came to for so long was missed; its policy says what then. */
+  tickGraceMs: 60_000,
+  /** How often a tick that waits, for room or for the job before, is looked at again. */
+  tickRecheckMs: 2_000,
+  /** How long a tick waits for room in its pool. */
+  tickPatienceMs: 600_000,
+  /** Entries kept of one schedule's history. */
+  tickHistoryLength: 1_000,
 };
 
 /** The numbers one room works with: `SETTINGS`, or for a test the same at another pace. */
@@ -117,6 +129,11 @@ const SCALED = [
   "followMs",
   "longestFollowMs",
   "answerPatienceMs",
+  "sweepSchedulesEveryMs",
+  "scheduleSlackMs",
+  "tickGraceMs",
+  "tickRecheckMs",
+  "tickPatienceMs",
 ] as const satisfies readonly (keyof Settings)[];
 
 /** @param timeScale 1 is the real pace; 0.2 makes every lease, scan and wait a fifth as long */

@@ -55,6 +55,7 @@ async function listen({ redis }: Setup) {
       settlement: async () => {},
       delivery: async () => {},
       errand: async () => {},
+      tick: async () => {},
       answer: async (answer) => void heard.push(answer),
     },
   });

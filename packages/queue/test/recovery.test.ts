@@ -154,6 +154,7 @@ test("the end of a job is told once, however it ended, and an event is queued on
       answer: async () => {},
       delivery: async ({ eventId }) => void delivered.push(eventId),
       errand: async () => {},
+      tick: async () => {},
     },
   });
   const webhook = { url: "https://example.com/hook" };

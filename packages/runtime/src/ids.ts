@@ -34,6 +34,14 @@ function uuidText(bytes: Buffer, version: number): string {
   return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join("-");
 }
 
+/**
+ * Dice for seeds: a whole number from 0 up to, not including, `below`. Not crypto.randomInt: it stops at 2^48, and seeds go up
+ * to 2^53. The bias of % over 2^64 is one in 2048 at most.
+ */
+export function rollSeed(below: number): number {
+  return Number(randomBytes(8).readBigUInt64BE() % BigInt(below));
+}
+
 /** SHA-256 as 64 lowercase hex digits; a string is hashed as UTF-8. */
 export function sha256Hex(bytes: Uint8Array | string): string {
   return createHash("sha256").update(bytes).digest("hex");

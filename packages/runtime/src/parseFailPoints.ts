@@ -1,5 +1,5 @@
 /**
- * K1…K12 of reference/faults.md §2.3, and three more where the API and the dispatcher may die, each with a name that can
+ * K1…K12 of reference/faults.md §2.3, and more where the API and the dispatcher may die, each with a name that can
  * be read: the moment just after which it strikes.
  */
 export const FAIL_POINTS = {
@@ -25,6 +25,12 @@ export const FAIL_POINTS = {
   row_noted: "K11d", // the end of a row is noted in its batch, nobody is told
   batch_told: "K11e", // the end of a batch is queued for all who are told
   delivered: "K12", // webhook sent, delivery not recorded
+  tick_due: "K13a", // a schedule's moment is due, nothing is decided
+  tick_decided: "K13b", // its moment is decided, its job not made
+  tick_canceled: "K13c", // jobs that make way for it were canceled
+  tick_submitted: "K13d", // its job is made, the history does not say so
+  tick_finished: "K13e", // the history says so, the next moment is not looked for
+  missed_told: "K13f", // news of missed moments is queued, and not noted as told
 } as const;
 
 export type FailPointName = keyof typeof FAIL_POINTS;

@@ -32,7 +32,7 @@ test.each([
   "K13:throw",
   "sealed:kill9:5",
 ])("%s is refused with what may stand there", (text) => {
-  expect(() => parseFailPoints(text)).toThrow(/claimed, .*delivered; actions: kill9/);
+  expect(() => parseFailPoints(text)).toThrow(/claimed, .*missed_told; actions: kill9/);
 });
 
 test("nothing happens when nothing is set", async () => {

@@ -1,28 +1,13 @@
 import { afterAll, expect, test } from "vitest";
 import { timedJob } from "./lanes.ts";
 import { setup } from "./setup.ts";
+import { HOUR_MS, SHIFTED_CLOCK } from "./shiftedClock.ts";
 import { attemptsOf, expectOneSuccess, expectToldOnce, historyOf, promptsOf } from "./traces.ts";
-
-/** Runs first in each process: its wall clock is off by CLOCK_OFFSET_MS, and jumps to the next of CLOCK_JUMPS_MS with each SIGUSR2. */
-const SHIFTED_CLOCK = `
-  const Real = Date;
-  let offset = Number(process.env.CLOCK_OFFSET_MS ?? 0);
-  const jumps = (process.env.CLOCK_JUMPS_MS ?? "").split(",").map(Number);
-  process.on("SIGUSR2", () => { offset = jumps.shift() ?? 0; });
-  const now = () => Real.now() + offset;
-  globalThis.Date = new Proxy(Real, {
-    construct: (_, args, target) => Reflect.construct(Real, args.length > 0 ? args : [now()], target),
-    apply: () => new Real(now()).toString(),
-    get: (_, name) => (name === "now" ? now : Reflect.get(Real, name)),
-  });
-`;
-const NODE_OPTIONS = `--import=data:text/javascript,${encodeURIComponent(SHIFTED_CLOCK)}`;
-const HOUR_MS = 3_600_000;
 
 const system = await setup({
   workers: 2,
   timeScale: 0.2,
-  env: { NODE_OPTIONS, COMFYQ_DRAIN_S: "0", CLOCK_JUMPS_MS: `${HOUR_MS},${-HOUR_MS},0` },
+  env: { ...SHIFTED_CLOCK, COMFYQ_DRAIN_S: "0", CLOCK_JUMPS_MS: `${HOUR_MS},${-HOUR_MS},0` },
 });
 afterAll(() => system[Symbol.asyncDispose]());
 

@@ -18,6 +18,8 @@ export interface WebhookSink {
   received(jobId: string): readonly Received[];
   /** Everything of one type. */
   ofType(type: WebhookEvent["type"]): readonly Received[];
+  /** Whatever it is about. */
+  all(): readonly Received[];
   /** What it answers; 204 unless told otherwise. */
   answerWith(status: number): void;
   close(): Promise<void>;
@@ -46,6 +48,7 @@ export async function startWebhookSink(secret: () => string): Promise<WebhookSin
     url: `http://127.0.0.1:${port}/hook`,
     ofType: (type) => all.filter(({ event }) => event.type === type),
     received: (jobId) => all.filter(({ event }) => jobOf(event)?.id === jobId),
+    all: () => [...all],
     answerWith: (next) => {
       status = next;
     },

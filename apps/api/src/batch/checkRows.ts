@@ -8,9 +8,10 @@ import {
   writeValues,
 } from "@comfyq/contract";
 import type { RowValues } from "@comfyq/queue";
+import { rollSeed } from "@comfyq/runtime";
 import { ApiError } from "../errors.ts";
 import { addressFault, sourceFault } from "../submit/checkSources.ts";
-import { describeFault, roll } from "../submit/writeParams.ts";
+import { describeFault } from "../submit/writeParams.ts";
 import type { SentRows } from "./readRows.ts";
 import { readText } from "./readText.ts";
 import type { RowFaults } from "./rowFaults.ts";
@@ -39,7 +40,7 @@ export function checkRows(workflow: Workflow, { rows, isText }: SentRows, faults
     const note = (field: string, message: string) => faults.noteOnce(row, field, message);
     const { params, inputs, metadata } = partsOf(workflow, sent, { isText, note });
     const others = Object.fromEntries(Object.entries(sent).filter(([name]) => isOther(name)));
-    const seeds = rollSeeds({ ...seeded, ...addressed(workflow, params) }, params, roll);
+    const seeds = rollSeeds({ ...seeded, ...addressed(workflow, params) }, params, rollSeed);
     if (Object.keys(seeds).length > 0) isRandom = true;
     const hasMore = Object.keys(inputs).length > 0 || Object.keys(metadata).length > 0;
     const values: RowValues = {

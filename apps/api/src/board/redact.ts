@@ -2,7 +2,7 @@ import { JobFailure } from "@comfyq/contract";
 import { stripUrl } from "@comfyq/runtime";
 
 /** Fields of our BullJobs that an operator may see; everything else of a payload is the customer's. */
-const SHOWN_DATA = ["tenant", "jobId", "type", "what", "errand"] as const;
+const SHOWN_DATA = ["tenant", "jobId", "type", "what", "errand", "schedule"] as const;
 
 /** A payload as Bull Board may show it. */
 function redactData(payload: unknown): Record<string, unknown> {

@@ -13,6 +13,8 @@ import { listJobsRoute } from "./listJobs.ts";
 import { probeRoutes } from "./probes.ts";
 import { retryJobRoute } from "./retryJob.ts";
 import { retryJobsRoute } from "./retryJobs.ts";
+import { runScheduleRoute } from "./runSchedule.ts";
+import { scheduleRoutes } from "./schedules.ts";
 import { serveLinkRoute } from "./serveLink.ts";
 import { showJobRoutes } from "./showJob.ts";
 import { showOutputRoute } from "./showOutput.ts";
@@ -36,6 +38,8 @@ export function allRoutes(rooms: Rooms): readonly Route[] {
     ...batchRoutes(rooms),
     ...assetRoutes(rooms),
     ...assetUploadRoutes(rooms),
+    ...scheduleRoutes(rooms),
+    runScheduleRoute(rooms),
     ...fleetRoutes(rooms),
     ...webhookSecretRoutes(rooms), // before those that take any id
     ...webhookRoutes(rooms),

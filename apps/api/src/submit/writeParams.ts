@@ -1,5 +1,5 @@
-import { randomBytes } from "node:crypto";
 import { applyParams, type NewJob, type ParamFault } from "@comfyq/contract";
+import { rollSeed } from "@comfyq/runtime";
 import { ApiError } from "../errors.ts";
 
 /** A job as it will run. */
@@ -14,16 +14,11 @@ export interface WrittenJob {
  * @throws ApiError `invalid_request` naming every param that leads nowhere
  */
 export function writeParams(job: NewJob): WrittenJob {
-  const { workflow, isRandom, faults } = applyParams(job.workflow, job.params, roll);
+  const { workflow, isRandom, faults } = applyParams(job.workflow, job.params, rollSeed);
   if (faults.length === 0) return { job: { ...job, workflow, params: {} }, isRandom };
   throw new ApiError("invalid_request", "Some params lead to no place in the workflow; see details", {
     details: faults.map((fault) => ({ path: `params.${fault.param}`, message: describeFault(fault) })),
   });
-}
-
-/** Not crypto.randomInt: it stops at 2^48, and seeds go up to 2^53. The bias of % over 2^64 is one in 2048 at most. */
-export function roll(below: number): number {
-  return Number(randomBytes(8).readBigUInt64BE() % BigInt(below));
 }
 
 export function describeFault({ param, problem }: ParamFault): string {
