@@ -37,6 +37,7 @@ interface Ids {
   readonly upload: string;
   readonly endpoint: string;
   readonly schedule: string;
+  readonly batch: string;
 }
 
 describe("every route", () => {
@@ -60,6 +61,7 @@ describe("every route", () => {
       upload: await newUpload(),
       endpoint: await newEndpoint(),
       schedule: await newSchedule(),
+      batch: await newBatch(),
     };
   });
   afterAll(() => api[Symbol.asyncDispose]());
@@ -74,6 +76,11 @@ describe("every route", () => {
     const form = new FormData();
     form.set("file", new Blob([`own bytes ${Math.random()}`]), "own.txt");
     return (await api.call("/v1/assets", { method: "POST", body: form, headers: bearer(keys.own) })).json.id;
+  }
+
+  async function newBatch(): Promise<string> {
+    const wish = { workflow: GRAPH, rows: [{ "3.inputs.width": 8 }], pool: "nobody" };
+    return (await api.post("/v1/batches", wish, bearer(keys.own))).json.id;
   }
 
   async function newEndpoint(): Promise<string> {
@@ -106,6 +113,7 @@ describe("every route", () => {
       "/v1/assets": wanted.asset,
       "/api/v2/assets": wanted.asset,
       "/v1/webhooks": wanted.endpoint,
+      "/v1/batches": wanted.batch,
     };
     const [, id = wanted.job] = Object.entries(kinds).find(([start]) => path.startsWith(start)) ?? [];
     const hash = `blake3:${"0".repeat(64)}`;
@@ -140,7 +148,14 @@ describe("every route", () => {
     const foreign = await ask(method, pathOf(path, ids), bearer(keys.foreign));
     const unknown = await ask(
       method,
-      pathOf(path, { job: UNKNOWN, asset: UNKNOWN, upload: UNKNOWN, endpoint: UNKNOWN, schedule: UNKNOWN }),
+      pathOf(path, {
+        job: UNKNOWN,
+        asset: UNKNOWN,
+        upload: UNKNOWN,
+        endpoint: UNKNOWN,
+        schedule: UNKNOWN,
+        batch: UNKNOWN,
+      }),
       bearer(keys.own),
     );
     expect(foreign.status).toBe(404);
@@ -155,8 +170,10 @@ describe("every route", () => {
 
   test.each(addressed)("$method $path serves its owner", async ({ method, path }) => {
     // Canceling an ended job is a conflict, which only its owner is told; Comfy API v2 answers with the job.
-    const isConflict = path.startsWith("/v1/") && path.endsWith("/cancel");
-    const wanted = isConflict ? [409] : method === "delete" ? [204] : [200, 201, 202];
+    const isConflict = path.startsWith("/v1/jobs/") && path.endsWith("/cancel");
+    // A batch that has just been canceled may still have jobs to end before it can be retried.
+    const mayConflict = path === "/v1/batches/{id}/retry" ? [409] : [];
+    const wanted = isConflict ? [409] : method === "delete" ? [204] : [200, 201, 202, ...mayConflict];
     for (const headers of [bearer(keys.own), { "x-api-key": keys.own }]) {
       const fresh = async () => ({
         asset: await newAsset(),
