@@ -7,6 +7,7 @@ import { readText, root } from "./composeFile.ts";
 const PAGES: Readonly<Record<string, number>> = {
   "infra/README.md": 40,
   "infra/docs/ARCHITECTURE.md": 200,
+  "infra/docs/batches.md": 85,
   "infra/docs/cache.md": 65,
   "infra/docs/doors.md": 100,
   "infra/docs/faults.md": 100,

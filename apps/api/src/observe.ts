@@ -47,6 +47,16 @@ export function observeFleet({ metrics, producer }: Rooms): void {
     "How long the schedule that has waited longest for a dispatcher is past its moment",
   );
   metrics.onScrape("schedules", async () => overdue.set((await producer.schedules.overdueMs()) / 1_000));
+  const unmade = metrics.gauge("comfyq_batch_rows_unmade", "Rows of batches whose job is not made yet, per pool", [
+    "pool",
+  ]);
+  const neglected = metrics.gauge("comfyq_batches_neglected", "Batches that nobody has looked after in time", []);
+  metrics.onScrape("batches", async () => {
+    const backlog = await producer.batches.backlog();
+    unmade.reset();
+    for (const [pool, rows] of Object.entries(backlog.unmade)) unmade.set({ pool }, rows);
+    neglected.set({}, backlog.neglected);
+  });
   metrics.onScrape("workers", async () => {
     const alive = await producer.workers();
     workers.reset();

@@ -24,18 +24,31 @@ export async function followBatch(room: QueueRoom, { jobId, what }: Settlement, 
  * Goes on with batches that nobody works on: their API died while it made their jobs, or canceled them, or they have ended in a
  * step that no job's settlement follows. One whose `run_at` has come begins here.
  * @returns how many were looked after
+ * @throws AggregateError of those that could not be; the others were
  */
 export async function careForBatches(room: QueueRoom, publicUrl: string, signal: AbortSignal): Promise<number> {
   const ids = await neglectedBatches(room);
+  const troubles: unknown[] = [];
   for (const id of ids) {
-    const onStep = (batch: string) => failPoint("batch_step", { batch });
-    const spokenFor = await careForBatch(room, id, { signal, onStep });
-    if (spokenFor === undefined) return 0;
-    const ended = await endedBatch(room, id);
-    if (ended) await tellBatch(room, ended, publicUrl);
-    await batchCaredFor(room, id, spokenFor);
+    if (signal.aborted) break;
+    // One that cannot be read must not keep the others waiting.
+    await careFor(room, id, { publicUrl, signal }).catch((error: unknown) => troubles.push(error));
   }
+  if (troubles.length > 0) throw new AggregateError(troubles, `${troubles.length} batches could not be looked after`);
   return ids.length;
+}
+
+async function careFor(
+  room: QueueRoom,
+  id: string,
+  { publicUrl, signal }: { readonly publicUrl: string; readonly signal: AbortSignal },
+): Promise<void> {
+  const onStep = (batch: string) => failPoint("batch_step", { batch });
+  const spokenFor = await careForBatch(room, id, { signal, onStep });
+  if (spokenFor === undefined) return;
+  const ended = await endedBatch(room, id);
+  if (ended) await tellBatch(room, ended, publicUrl);
+  await batchCaredFor(room, id, spokenFor);
 }
 
 /** The id of the event comes from the batch and its round, so it is told once however often this is done. */

@@ -16,7 +16,7 @@ const CLIENTS = 64;
 const PAYLOAD_BYTES = 10_000;
 
 /** A graph of about 10 KB as JSON, with links between its nodes. */
-function payload() {
+export function payload(): { readonly workflow: Readonly<Record<string, unknown>> } {
   const workflow: Record<string, unknown> = {
     "1": { class_type: "EmptyImage", inputs: { width: 64, height: 64, batch_size: 1, color: 0 } },
   };
@@ -46,7 +46,7 @@ async function lockDoor({ system }: Rig): Promise<string> {
 }
 
 /** A render that outlasts the benchmark: the worker lives, and tells its classes, but takes nothing more. */
-async function occupy({ system }: Rig): Promise<void> {
+export async function occupy({ system }: Rig): Promise<void> {
   const { id } = await system.submit({
     workflow: {
       "1": { class_type: "SimSleep", inputs: { ms: 3_600_000, steps: 0 } },

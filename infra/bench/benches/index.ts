@@ -1,4 +1,5 @@
 import type { Bench } from "../harness/bench.ts";
+import { batch } from "./batch.ts";
 import { enqueue } from "./enqueue.ts";
 import { fourGpus, gpuBusy, gpuBusyShort } from "./gpuBusy.ts";
 import { ioBound } from "./ioBound.ts";
@@ -16,6 +17,7 @@ export const BENCHES: readonly Bench[] = [
   ioBound,
   jobOverhead,
   enqueue,
+  batch,
   pickup,
   slowWebhook,
   memory,

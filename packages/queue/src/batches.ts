@@ -1,7 +1,7 @@
 import type { BatchFacts, JobFacts, JobStatus, TerminalStatus } from "@comfyq/contract";
 import { type BatchRecord, childId, readBatchRecord, readRows, rowStatus, toBatchFacts } from "./batchRecord.ts";
 import { CANCEL_BATCH, RETRY_ROWS, ROW_LETTERS } from "./batchScripts.ts";
-import { type Care, careForBatch } from "./careForBatch.ts";
+import { type Care, careForBatch, neglectedBatches } from "./careForBatch.ts";
 import { type BatchSubmission, commitBatch, keyReused } from "./commitBatch.ts";
 import { orUnavailable, QueueError } from "./errors.ts";
 import { cursorAt, parseCursor, placesAfter } from "./listJobs.ts";
@@ -26,6 +26,8 @@ export interface BatchDesk {
   commit(batch: BatchSubmission): Promise<boolean>;
   /** Is there a batch of this id, and was it made of this body? @throws QueueError `key_reuse` when of another */
   isRepeat(batch: Pick<BatchSubmission, "id" | "tenant" | "bodySha256" | "canonicalSha256">): Promise<boolean>;
+  /** For operators: rows whose job is not made yet, by pool, and batches that somebody should have looked after. */
+  backlog(): Promise<{ readonly unmade: Readonly<Record<string, number>>; readonly neglected: number }>;
   /** Begins at once what the dispatcher would do anyhow: makes its jobs, or cancels them. */
   work(id: string, care: Care): Promise<void>;
   read(tenant: string, id: string): Promise<BatchFacts | undefined>;
@@ -63,6 +65,7 @@ export function openBatchDesk(room: QueueRoom): BatchDesk {
   return {
     commit: (batch) => commitBatch(room, batch),
     isRepeat: (batch) => orUnavailable("a batch was looked for", isRepeat(room, batch)),
+    backlog: () => orUnavailable("batches were counted", backlog(room)),
     work: (id, care) =>
       orUnavailable(
         "jobs of a batch were made",
@@ -92,6 +95,12 @@ export function openBatchDesk(room: QueueRoom): BatchDesk {
         }),
       ),
   };
+}
+
+async function backlog(room: QueueRoom): ReturnType<BatchDesk["backlog"]> {
+  const [reserved, neglected] = await Promise.all([room.redis.hgetall(room.names.reserved), neglectedBatches(room)]);
+  const unmade = Object.fromEntries(Object.entries(reserved).map(([pool, rows]) => [pool, Number(rows)]));
+  return { unmade, neglected: neglected.length };
 }
 
 async function isRepeat(

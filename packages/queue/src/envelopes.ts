@@ -14,7 +14,7 @@ import {
 import * as z from "zod";
 
 /** What stands in a BullJob of the jobs queue: no graph, no inputs, nothing that Bull Board should not show. */
-export const JobEnvelope = z.object({ v: z.literal(1), tenant: Tenant });
+export const JobEnvelope = z.object({ v: z.literal(1), tenant: Tenant, batch: BatchOrigin.optional() });
 export type JobEnvelope = z.infer<typeof JobEnvelope>;
 
 /**

@@ -72,7 +72,8 @@ const [FIRST_EVENT, NOTICE] = [JSON.stringify(QUEUED), JSON.stringify(GREW)];
 
 function papersOf(room: QueueRoom, submission: JobSubmission, head: RecordHead): SubmissionPapers {
   const { id, tenant, job, bodySha256, sealedSecrets } = submission;
-  const envelope: JobEnvelope = { v: 1, tenant };
+  const batch = submission.origin?.batch;
+  const envelope: JobEnvelope = { v: 1, tenant, ...(batch && { batch }) };
   const timestampMs = nowMs();
   const delayMs = job.run_at === undefined ? 0 : Math.max(0, Date.parse(job.run_at) - timestampMs);
   const priority = toBullPriority(job.priority);
@@ -92,7 +93,7 @@ function papersOf(room: QueueRoom, submission: JobSubmission, head: RecordHead):
     assets: assetIdsOf(job),
     firstEvent: FIRST_EVENT,
     notice: NOTICE,
-    batch: submission.origin?.batch,
+    batch,
     bull: { data: JSON.stringify(envelope), opts, timestampMs, delayMs, priority },
     settlement: mustSettle(submission) ? settlementOf(room, id, tenant) : undefined,
   };

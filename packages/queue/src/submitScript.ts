@@ -173,9 +173,13 @@ else
   position = waiting + call("ZRANK", prioritizedKey, id) + 1
 end
 
-call("XADD", eventsKey, "MAXLEN", "~", eventsLength, "*", "event", firstEvent)
-call("EXPIRE", eventsKey, eventsTtl)
-call("PUBLISH", watch, notice)
+-- A stream takes 4.8 KB as soon as it has one entry. A watcher is shown the job as it is before anything of its stream, and a
+-- row that waits has nothing more to say: ten thousand of them would say it with half of a batch's memory.
+if not isChild then
+  call("XADD", eventsKey, "MAXLEN", "~", eventsLength, "*", "event", firstEvent)
+  call("EXPIRE", eventsKey, eventsTtl)
+  call("PUBLISH", watch, notice)
+end
 local spans = call("HMGET", spansKey, shape, "*")
 return {old[1] and "completed" or "new", call("HGET", recordKey, "created_at_ms"), position, spans[1], spans[2],
   call("ZCOUNT", poolWorkersKey, after(-beatTtlMs), "+inf"), call("LLEN", activeKey)}

@@ -222,3 +222,16 @@ test("an ended batch is swept after its jobs, and nothing is left of it", async 
   expect(await room.redis.keys(`*${batch.id}*`)).toEqual([]);
   expect(await batches.read("t", batch.id)).toBeUndefined();
 });
+
+test("a row that waits has no stream of its own, and whoever watches it is shown that it waits, and how it ends", async () => {
+  const batch = await commit(1);
+  await batches.work(batch.id, { signal: NEVER });
+  const jobId = (await rowsOf(batch.id))[0]?.jobId ?? "";
+  expect(await room.redis.exists(room.names.events(jobId))).toBe(0);
+  const watched: string[] = [];
+  for await (const { event } of house.producer.watch({ tenant: "t", jobId, signal: NEVER })) {
+    if (event.event === "status") watched.push(event.data.status);
+    if (watched.length === 1) await house.producer.cancel("t", jobId);
+  }
+  expect(watched).toEqual(["queued", "canceled"]);
+});

@@ -6,6 +6,8 @@ import { connectRedis } from "../connection.ts";
 export interface RawQueue extends AsyncDisposable {
   /** As a plain `queue.add`. */
   add(payload: unknown): Promise<void>;
+  /** As a plain `queue.addBulk`. */
+  addBulk(payloads: readonly unknown[]): Promise<void>;
   /** Adds and waits for the event of its end. @returns what the processor returned */
   addAndWait(payload: unknown): Promise<unknown>;
 }
@@ -20,6 +22,7 @@ export async function openRawQueue(redisUrl: string): Promise<RawQueue> {
   await Promise.all([queue.waitUntilReady(), events.waitUntilReady()]);
   return {
     add: async (payload) => void (await queue.add("job", payload)),
+    addBulk: async (payloads) => void (await queue.addBulk(payloads.map((data) => ({ name: "job", data })))),
     addAndWait: async (payload) => (await queue.add("job", payload)).waitUntilFinished(events),
     [Symbol.asyncDispose]: async () => {
       await Promise.all([queue.close(), events.close()]);
