@@ -13,7 +13,7 @@ import { allRoutes } from "./routes/index.ts";
 import { securityHeaders } from "./security.ts";
 
 /** Puts the API together; everything it does stands in the rooms it names. */
-export async function createApp(rooms: Rooms): Promise<Express> {
+export async function createApp(rooms: Rooms, door = createAuthenticator(rooms.keys)): Promise<Express> {
   const app = express();
   app.disable("x-powered-by");
   app.set("etag", false); // answers are signed anew each time, so no two are equal
@@ -23,7 +23,7 @@ export async function createApp(rooms: Rooms): Promise<Express> {
   app.use(observeRequests(rooms));
   app.use(securityHeaders());
   app.use(localGuard(() => !rooms.keys.isRequired(), rooms.settings.COMFYQ_PUBLIC_URL));
-  mountRoutes(app, routes, rooms, createAuthenticator(rooms.keys));
+  mountRoutes(app, routes, rooms, door);
   app.use(referencePage(openApiDocument(routes)));
   app.get("/", (_req, res) => res.redirect("docs"));
   app.use(await mountBoard(rooms));

@@ -2,7 +2,9 @@ import { once } from "node:events";
 import { createServer, type Server } from "node:http";
 import { every, type Logger } from "@comfyq/runtime";
 import { createApp } from "./app.ts";
+import { createAuthenticator } from "./auth/authenticate.ts";
 import type { ApiSettings } from "./config.ts";
+import { openSocketDoor } from "./facade/comfyui/socket/openSocketDoor.ts";
 import { openRooms } from "./openRooms.ts";
 
 /** Long enough for a large upload over a slow line. */
@@ -34,7 +36,9 @@ export async function startApi(settings: ApiSettings, logger: Logger): Promise<R
   };
   try {
     const timeouts = { requestTimeout: REQUEST_TIMEOUT_MS, keepAliveTimeout: KEEP_ALIVE_MS };
-    const server = createServer(timeouts, await createApp(rooms));
+    const door = createAuthenticator(rooms.keys);
+    const server = createServer(timeouts, await createApp(rooms, door));
+    openSocketDoor(server, rooms, door);
     const url = await listen(server, settings);
     return {
       url,

@@ -10,7 +10,7 @@ import { ApiEnv } from "../src/config.ts";
 import type { Rooms } from "../src/rooms.ts";
 import { allRoutes } from "../src/routes/index.ts";
 import { startApi } from "../src/startApi.ts";
-import { bearer, GRAPH, problem, setup, type TestApi, writeKeys } from "./setup.ts";
+import { type Answer, bearer, GRAPH, problem, setup, type TestApi, writeKeys } from "./setup.ts";
 
 let redis: PrivateRedis;
 const folders: string[] = [];
@@ -29,6 +29,12 @@ afterAll(async () => {
 /** Every route there is, without anything behind it: only what it says of itself is looked at. */
 const ROUTES = allRoutes({ settings: { COMFYQ_DATA_DIR: "." } } as Rooms).filter(({ scope }) => scope !== "open");
 const UNKNOWN = "01a2015c-011f-7a09-a25c-000000000000";
+
+/** The same of whatever door: some call the code a type. */
+function refusal({ status, json }: Answer): ReturnType<typeof problem> {
+  const { code, type, message } = json.error;
+  return { status, code: code ?? type, message };
+}
 
 /** What a path may name. */
 interface Ids {
@@ -129,7 +135,7 @@ describe("every route", () => {
     const without = await ask(method, address, {});
     const message = "This call needs an API key; send it as Authorization: Bearer <key>";
     if (method === "head") expect(without.status).toBe(401);
-    else expect(problem(without)).toEqual({ status: 401, code: "unauthorized", message });
+    else expect(refusal(without)).toEqual({ status: 401, code: "unauthorized", message });
     const inQuery = await ask(method, `${address}?api_key=${keys.own}`, {});
     expect(inQuery.status).toBe(401);
     expect(inQuery.headers.get("www-authenticate")).toBe("Bearer");
@@ -141,7 +147,7 @@ describe("every route", () => {
     const lacking = await ask(method, pathOf(path, ids), bearer(key));
     const message = `Your API key lacks the scope "${scope}"; it has: ${has}`;
     if (method === "head") expect(lacking.status).toBe(403);
-    else expect(problem(lacking)).toEqual({ status: 403, code: "forbidden", message });
+    else expect(refusal(lacking)).toEqual({ status: 403, code: "forbidden", message });
   });
 
   test.each(addressed)("$method $path answers somebody else's as unknown, to the letter", async ({ method, path }) => {

@@ -6,6 +6,7 @@ import { decideOutcome } from "./attempt/decideOutcome.ts";
 import { forgetPrompt } from "./attempt/forgetPrompt.ts";
 import { lendSecrets } from "./attempt/jobSecrets.ts";
 import { judgeFailure } from "./attempt/judgeFailure.ts";
+import { keepEntry } from "./attempt/keepEntry.ts";
 import { runAttempt } from "./attempt/runAttempt.ts";
 import { SharedResult } from "./attempt/shareResult.ts";
 import { stopClock } from "./attempt/stopClock.ts";
@@ -49,6 +50,8 @@ export async function carryOut(held: HeldJob, tools: Tools, surroundings: Surrou
     promptId: undefined,
     mayRun: false,
     submission: undefined,
+    stopRelay: undefined,
+    storedNames: new Map(),
     takeGpu: () => {
       gpu.start();
       surroundings.onGpuBusy();
@@ -69,6 +72,8 @@ export async function carryOut(held: HeldJob, tools: Tools, surroundings: Surrou
   run.leaveGpu();
   clock.close();
   tools.inputs.forgetJob(held.id);
+  if (outcome?.kind === "succeeded" || outcome?.kind === "failed") await keepEntry(run, tools);
+  run.stopRelay?.();
   run.secrets.forget();
   const ended =
     outcome !== undefined &&

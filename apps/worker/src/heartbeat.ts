@@ -43,6 +43,7 @@ export function startHeartbeat({ room, config, instance, activity, log }: Heartb
       gpu: { state: activity.gpu.state, busy_s: activity.gpu.seconds("rendering"), idle_s: idleSeconds(activity.gpu) },
       comfyui_version: facts?.version ?? null,
       fingerprint: facts?.fingerprint ?? null,
+      object_info: facts?.objectInfo.sha256 ?? null,
       device: facts?.device ?? null,
       models: config.COMFYUI_MODELS_DIR !== undefined,
       started_at: activity.startedAt,

@@ -1,6 +1,6 @@
 import { type ComfyUi, connectComfyUi } from "@comfyq/comfyui";
 import { toMoment } from "@comfyq/contract";
-import { type Claimer, openClaimer, publishClasses } from "@comfyq/queue";
+import { type Claimer, openClaimer } from "@comfyq/queue";
 import {
   createLogger,
   createSafeFetch,
@@ -33,6 +33,7 @@ import { startStageAhead } from "./inputs/stageAhead.ts";
 import { readCanary } from "./instance/canary.ts";
 import type { Instance } from "./instance/instance.ts";
 import { reasonOf } from "./instance/instanceHealth.ts";
+import { publishFacts } from "./instance/publishFacts.ts";
 import { createStallPatience } from "./instance/stallPatience.ts";
 import { watchInstance } from "./instance/watchInstance.ts";
 import { measureWork } from "./measure.ts";
@@ -156,9 +157,9 @@ async function startInstance(base: Base): Promise<Instance> {
     activity,
     log,
     canary: canary === undefined ? undefined : await readCanary(canary),
-    onLearned: ({ fingerprint, classes }) => {
+    onLearned: async (facts) => {
       supplies.inputs.forgetAll(); // it may have come back with an empty disk
-      return publishClasses(claimer.room, fingerprint, classes);
+      await publishFacts(claimer.room, facts);
     },
     onChange: () => void heartbeat?.beatNow().catch(() => {}), // the next regular beat tells the same
     signal: service.signal,

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { connectComfyUi } from "@comfyq/comfyui";
 import { type Simulator, type SimulatorOptions, startSimulator } from "@comfyq/comfyui-simulator";
 import { isTerminal, type JobFacts, NewJob, type NewJobBody, toMoment, type Workflow } from "@comfyq/contract";
-import { type Claimer, openClaimer, openProducer, type Producer, publishClasses } from "@comfyq/queue";
+import { type Claimer, openClaimer, openProducer, type Producer } from "@comfyq/queue";
 import { type PrivateRedis, startPrivateRedis } from "@comfyq/queue/testing";
 import { createLogger, createSafeFetch, createSecretBox } from "@comfyq/runtime";
 import { openStorage } from "@comfyq/storage";
@@ -19,6 +19,7 @@ import { readCredentialsFile } from "../src/inputs/credentialsFile.ts";
 import { createInputs } from "../src/inputs/inputs.ts";
 import { startStageAhead } from "../src/inputs/stageAhead.ts";
 import type { Instance } from "../src/instance/instance.ts";
+import { publishFacts } from "../src/instance/publishFacts.ts";
 import { createStallPatience } from "../src/instance/stallPatience.ts";
 import { watchInstance } from "../src/instance/watchInstance.ts";
 import { createTurnstile } from "../src/media/turnstile.ts";
@@ -167,9 +168,9 @@ async function openWorker(
     activity,
     log,
     canary: undefined,
-    onLearned: ({ fingerprint, classes }) => {
+    onLearned: (facts) => {
       inputs.forgetAll();
-      return publishClasses(claimer.room, fingerprint, classes);
+      return publishFacts(claimer.room, facts);
     },
     onChange: () => {},
     signal: stopping.signal,

@@ -1,5 +1,5 @@
+import { isObject } from "@comfyq/comfyui/wire";
 import type { SimulatorClock } from "./clock.ts";
-import { isObject } from "./engine/graph.ts";
 import type { QueuedPrompt } from "./engine/PromptQueue.ts";
 import type { HistoryFacts, HistoryFile } from "./HistoryFile.ts";
 

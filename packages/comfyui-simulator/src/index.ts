@@ -1,7 +1,8 @@
 /** A ComfyUI without a GPU, with faults on demand: see README.md and GOTCHAS.md. */
+
+export { PythonError } from "@comfyq/comfyui/wire";
 export type { SimulatorClock } from "./clock.ts";
 export type { NodeContext, ProgressBar } from "./engine/NodeContext.ts";
-export { PythonError } from "./engine/pythonValues.ts";
 export { FAULT_KINDS, type Fault, type FaultKind, STAGES, type Stage } from "./faults/Fault.ts";
 export type { PendingFault } from "./faults/FaultBoard.ts";
 export { BUNDLED_MODELS } from "./files/bundledModels.ts";

@@ -1,6 +1,6 @@
+import { pythonRepr } from "@comfyq/comfyui/wire";
 import { expect, test } from "vitest";
 import { Heap } from "../src/engine/Heap.ts";
-import { pythonRepr } from "../src/engine/pythonValues.ts";
 import { toJson } from "../src/server/toJson.ts";
 import { eventually, finished, listen, picture, post, readJson, run, start, submit } from "./setup.ts";
 import { steppedClock } from "./steppedClock.ts";

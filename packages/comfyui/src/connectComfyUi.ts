@@ -1,7 +1,7 @@
 import { cancelPrompt } from "./cancelPrompt.ts";
 import { Client } from "./client.ts";
 import { isComfyError } from "./errors.ts";
-import type { ComfyUi, ConnectOptions } from "./face.ts";
+import type { ComfyUi, ConnectOptions, OverheardFrame } from "./face.ts";
 import { type Call, errorOfStatus } from "./http.ts";
 import { readQueue } from "./lookUp.ts";
 import { readFinished, readHistory } from "./readHistory.ts";
@@ -30,6 +30,7 @@ export function connectComfyUi(options: ConnectOptions): ComfyUi {
     submit: (submission) => submitPrompt(submission, client),
     find: (promptId, { signal } = {}) => client.lookUp(promptId, signal),
     watch: (promptId, watching) => watchPrompt(promptId, watching, client),
+    overhear: (promptId, hear) => overhear(client, promptId, hear),
     cancel: (promptId, cancelling) => cancelPrompt(promptId, cancelling, client),
     upload: (upload) => uploadFile(upload, client),
     view: (file, options = {}) => viewFile(file, http, options),
@@ -59,6 +60,13 @@ export function connectComfyUi(options: ConnectOptions): ComfyUi {
 async function command({ http }: Client, call: Pick<Call, "path" | "json">): Promise<void> {
   const answer = await http.send({ method: "POST", ...call });
   if (answer.status !== 200) throw errorOfStatus(answer, `POST ${call.path}`);
+}
+
+function overhear({ router }: Client, promptId: string, hear: (frame: OverheardFrame) => void): () => void {
+  return router.overhear(promptId, (frame) => {
+    if (frame.type === "status" || frame.type === "gap") return;
+    hear(frame.type === "preview" || frame.type === "node_text" ? frame.bytes : frame);
+  });
 }
 
 /** `GET /prompt` is the cheapest question; a refused connection is death, a slow answer is only work (§3.1). */

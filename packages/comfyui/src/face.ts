@@ -4,6 +4,9 @@ import type { FileType, HistoryEntry, Job, NodeErrors, ObjectInfo, SystemStats, 
 /** `local`: a ComfyUI server. `cloud`: Comfy Cloud v1, or whatever speaks like it (§6.1). */
 export type Dialect = "local" | "cloud";
 
+/** One frame of a prompt: text, parsed, or the bytes of a binary one. */
+export type OverheardFrame = { readonly type: string; readonly data?: unknown } | Uint8Array;
+
 /** How to reach one ComfyUI. All limits have defaults that suit a real server. */
 export interface ConnectOptions {
   /** `http(s)://host[:port][/base]`. `localhost` is taken as 127.0.0.1. */
@@ -245,6 +248,12 @@ export interface ComfyUi {
    * `unreachable` | `busy` | `payment_required` | `rate_limited` | `unauthorized`; the signal's reason when aborted
    */
   watch(promptId: string, options: WatchOptions): Promise<Rendered>;
+  /**
+   * Hears every frame of one prompt as ComfyUI sent it, from its first one, until the way out is taken. `status` frames and
+   * those that name no prompt are left out.
+   * @returns the way out
+   */
+  overhear(promptId: string, hear: (frame: OverheardFrame) => void): () => void;
   /** Interrupts or dequeues until the queue no longer shows the prompt, again every second. Ends within 1 s of its deadline. */
   cancel(promptId: string, options: CancelOptions): Promise<Cancelled>;
   /** Streams one file to the server. Safe to repeat: equal contents keep their name. */

@@ -3,8 +3,15 @@ import { type BinaryFrame, decodeBinaryFrame, type KnownTextFrame, parseTextFram
 /** A frame of one prompt, or news that concern every prompt. */
 export type PromptFrame =
   | KnownTextFrame
-  | { readonly type: "preview"; readonly contentType: string; readonly image: Uint8Array; readonly nodeId?: string }
-  | { readonly type: "node_text"; readonly nodeId: string; readonly text: string }
+  | {
+      readonly type: "preview";
+      readonly contentType: string;
+      readonly image: Uint8Array;
+      readonly nodeId?: string;
+      /** The frame as it came. */
+      readonly bytes: Uint8Array;
+    }
+  | { readonly type: "node_text"; readonly nodeId: string; readonly text: string; readonly bytes: Uint8Array }
   /** The socket was lost or has come back: frames were missed, ask the server. */
   | { readonly type: "gap" };
 
@@ -17,6 +24,8 @@ export interface FrameRouter {
   onGap(): void;
   /** Hears one prompt, from its first frame: frames may precede the answer to the submission. Returns the way out. */
   listen(promptId: string, listener: FrameListener): () => void;
+  /** The same for who only looks on: nothing is kept back from `listen`. */
+  overhear(promptId: string, listener: FrameListener): () => void;
   /** The node that was at work when this prompt was last heard of. */
   lastNodeOf(promptId: string): string | undefined;
   /** How many `status` frames have come so far. */
@@ -28,6 +37,7 @@ const KEPT_FRAMES = 256;
 
 interface Mailbox {
   readonly listeners: Set<FrameListener>;
+  readonly onlookers: Set<FrameListener>;
   /** Frames that came while nobody listened, oldest first; without those that are only of the moment. */
   kept: PromptFrame[];
   lastNode: string | undefined;
@@ -72,7 +82,7 @@ class MailboxRouter implements FrameRouter {
 
   onBinary(bytes: Uint8Array): void {
     const frame = decodeBinaryFrame(bytes);
-    const known = fromBinary(frame);
+    const known = fromBinary(frame, bytes);
     const unaddressed = this.#isCloud ? undefined : this.#activePromptId;
     const promptId = frame.kind === "preview_with_metadata" ? frame.metadata.prompt_id : unaddressed;
     if (known && promptId !== undefined) this.#deliver(promptId, known);
@@ -91,6 +101,13 @@ class MailboxRouter implements FrameRouter {
     return () => mailbox.listeners.delete(listener);
   }
 
+  overhear(promptId: string, listener: FrameListener): () => void {
+    const mailbox = this.#mailboxOf(promptId);
+    mailbox.onlookers.add(listener);
+    for (const frame of mailbox.kept) listener(frame);
+    return () => mailbox.onlookers.delete(listener);
+  }
+
   #deliver(promptId: string, frame: PromptFrame): void {
     const mailbox = this.#mailboxOf(promptId);
     mailbox.lastNode = nodeAtWork(frame) ?? mailbox.lastNode;
@@ -102,21 +119,25 @@ class MailboxRouter implements FrameRouter {
   }
 
   #mailboxOf(promptId: string): Mailbox {
-    const mailbox = this.#mailboxes.get(promptId) ?? { listeners: new Set(), kept: [], lastNode: undefined };
+    const mailbox = this.#mailboxes.get(promptId) ?? newMailbox();
     this.#mailboxes.delete(promptId); // put last: the oldest unheard one goes first
     this.#mailboxes.set(promptId, mailbox);
     for (const [id, old] of this.#mailboxes) {
       if (this.#mailboxes.size <= REMEMBERED_PROMPTS) break;
-      if (old.listeners.size === 0 && id !== promptId) this.#mailboxes.delete(id);
+      if (old.listeners.size + old.onlookers.size === 0 && id !== promptId) this.#mailboxes.delete(id);
     }
     return mailbox;
   }
 }
 
+function newMailbox(): Mailbox {
+  return { listeners: new Set(), onlookers: new Set(), kept: [], lastNode: undefined };
+}
+
 function put(frame: PromptFrame, mailbox: Mailbox): void {
   const isWorthKeeping = frame.type !== "preview" && frame.type !== "status";
   if (mailbox.listeners.size === 0 && isWorthKeeping) mailbox.kept = [...mailbox.kept, frame].slice(-KEPT_FRAMES);
-  for (const listener of mailbox.listeners) listener(frame);
+  for (const listener of [...mailbox.onlookers, ...mailbox.listeners]) listener(frame);
 }
 
 function promptIdOf(frame: KnownTextFrame): string | undefined {
@@ -134,16 +155,22 @@ function nodeAtWork(frame: PromptFrame): string | undefined {
   return frame.type === "progress" ? (frame.data.node ?? undefined) : undefined;
 }
 
-function fromBinary(frame: BinaryFrame): PromptFrame | undefined {
+function fromBinary(frame: BinaryFrame, bytes: Uint8Array): PromptFrame | undefined {
   switch (frame.kind) {
     case "preview":
-      return { type: "preview", contentType: frame.contentType, image: frame.image };
+      return { type: "preview", contentType: frame.contentType, image: frame.image, bytes };
     case "preview_with_metadata": {
       const { image_type, display_node_id, node_id } = frame.metadata;
-      return { type: "preview", contentType: image_type, image: frame.image, nodeId: display_node_id ?? node_id };
+      return {
+        type: "preview",
+        contentType: image_type,
+        image: frame.image,
+        nodeId: display_node_id ?? node_id,
+        bytes,
+      };
     }
     case "text":
-      return { type: "node_text", nodeId: frame.nodeId, text: frame.text };
+      return { type: "node_text", nodeId: frame.nodeId, text: frame.text, bytes };
     case "unknown":
       return undefined;
   }

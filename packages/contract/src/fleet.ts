@@ -42,6 +42,8 @@ export const WorkerBeat = z
     comfyui_version: z.string().nullable(),
     /** sha256 of the sorted node classes; names the list kept for the submit check. */
     fingerprint: z.string().nullable(),
+    /** sha256 of all that its ComfyUI tells of its node classes; names the copy kept for ComfyUI's own API. */
+    object_info: z.string().nullish(),
     device: z.string().nullable(),
     models: z.boolean().nullish().meta({ description: "Can it put model files into its ComfyUI's models folder?" }),
     started_at: Moment,

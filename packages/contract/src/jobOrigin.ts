@@ -14,8 +14,22 @@ export type BatchOrigin = z.infer<typeof BatchOrigin>;
 export const ScheduleOrigin = z.object({ name: ScheduleName, tick_at: Moment });
 export type ScheduleOrigin = z.infer<typeof ScheduleOrigin>;
 
+/** What a client of ComfyUI's own API knows of the job that its prompt became. */
+export const PromptOrigin = z.object({
+  /** Priority as ComfyUI counts it; smaller runs first. */
+  number: z.number(),
+  /** Whose websocket hears of it; null: every one of the tenant's. */
+  client_id: z.string().nullable(),
+  /** The output nodes that run. */
+  outputs: z.array(z.string()),
+  /** There are others in the graph, which do not run: they were invalid, or not asked for. */
+  is_partial: z.boolean(),
+});
+export type PromptOrigin = z.infer<typeof PromptOrigin>;
+
 /** What made a job, where it was no request of its own. */
 export interface JobOrigin {
+  readonly prompt?: PromptOrigin | undefined;
   readonly batch?: BatchOrigin | undefined;
   readonly schedule?: ScheduleOrigin | undefined;
 }

@@ -1,7 +1,9 @@
 import { isTerminal, type JobEvent, type JobFacts } from "@comfyq/contract";
 import { nowMs } from "./clock.ts";
+import { JobEnvelope } from "./envelopes.ts";
 import { orUnavailable, QueueError } from "./errors.ts";
 import { appendEvent, noticeGrowth } from "./jobEvents.ts";
+import { noteEnded } from "./openJobs.ts";
 import { readJob } from "./readJob.ts";
 import type { QueueRoom } from "./room.ts";
 import { noteWish, type WithdrawReason, withdraw } from "./scripts.ts";
@@ -80,5 +82,8 @@ export async function withdrawJob(room: QueueRoom, job: WantedJob): Promise<bool
 export async function finishWithdrawal(room: QueueRoom, pool: string, jobId: string): Promise<void> {
   const bullJob = await room.jobs(pool).getJob(jobId);
   await bullJob?.remove();
+  const envelope = JobEnvelope.safeParse(bullJob?.data).data;
+  const isShown = (await room.redis.hexists(room.names.record(jobId), "expired_at_ms")) === 1;
+  if (envelope) await noteEnded(room, { tenant: envelope.tenant, jobId, isShown });
   await room.redis.srem(room.names.withdrawn, jobId);
 }

@@ -5,6 +5,7 @@ import {
   JobId,
   type JobOrigin,
   NewJob,
+  PromptOrigin,
   ScheduleOrigin,
   Tenant,
   Uuid,
@@ -74,12 +75,18 @@ export const RecordHead = NewJob.pick({
     subject: z.string().optional(),
     batch: BatchOrigin.optional(),
     schedule: ScheduleOrigin.optional(),
+    prompt: PromptOrigin.optional(),
   })
   .strip();
 export type RecordHead = z.infer<typeof RecordHead>;
 
 /** The large half: what only the worker, and `GET …/workflow`, needs. */
-export const RecordRequest = NewJob.pick({ workflow: true, inputs: true, files: true }).strip();
+export const RecordRequest = NewJob.pick({ workflow: true, inputs: true, files: true })
+  .extend({
+    /** What goes along with the graph, of a prompt that came in by ComfyUI's own API. */
+    extra_data: z.record(z.string(), z.unknown()).optional(),
+  })
+  .strip();
 export type RecordRequest = z.infer<typeof RecordRequest>;
 
 /** What a customer submitted, checked and with params applied, and who they are. */
@@ -101,6 +108,8 @@ export interface JobSubmission {
   readonly subject?: string | undefined;
   /** What made it; its end is then settled even when nobody asked for a webhook. */
   readonly origin?: JobOrigin | undefined;
+  /** What goes along with the graph, without secrets; of a prompt. */
+  readonly extraData?: Readonly<Record<string, unknown>> | undefined;
 }
 
 /** What is kept of the body that made a job. */

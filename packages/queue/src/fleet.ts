@@ -74,6 +74,16 @@ export async function publishClasses(room: QueueRoom, fingerprint: string, class
   await room.redis.set(room.names.classes(fingerprint), JSON.stringify(classes), "EX", room.settings.classesTtlSeconds);
 }
 
+/** Keeps what an instance told of its node classes, compressed, under its hash; alike instances share one copy. */
+export async function publishObjectInfo(room: QueueRoom, sha256: string, compressed: Buffer): Promise<void> {
+  await room.redis.set(room.names.objectInfo(sha256), compressed, "EX", room.settings.classesTtlSeconds);
+}
+
+/** What was published under this hash; undefined when it is not there. */
+export async function readObjectInfo(room: QueueRoom, sha256: string): Promise<Buffer | undefined> {
+  return (await room.redis.getBuffer(room.names.objectInfo(sha256))) ?? undefined;
+}
+
 /**
  * The node classes that at least one live instance of the pool knows; undefined when none has told us, and then nothing
  * can be said about a graph.

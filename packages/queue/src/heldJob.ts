@@ -2,6 +2,7 @@ import type { Attempt, JobEvent, Progress } from "@comfyq/contract";
 import type { CacheSeat } from "./cacheSeat.ts";
 import type { RecordHead, RecordRequest } from "./envelopes.ts";
 import type { Outcome } from "./outcome.ts";
+import type { PromptRelay } from "./relay.ts";
 
 /** Why a held job must be dropped: `HeldJob.signal.reason`. */
 export type DropReason = "canceled" | "lock_lost";
@@ -41,6 +42,10 @@ export interface HeldJob {
   report(progress: Progress): void;
   /** Shows an output, log or preview event. Never throws, never waits. */
   show(event: JobEvent): void;
+  /** Undefined for a job that did not come in by ComfyUI's own API. */
+  readonly relay: PromptRelay | undefined;
+  /** Keeps what ComfyUI's history says of the prompt, as text; nothing when the lock was lost. */
+  keepEntry(entry: string): Promise<void>;
   /**
    * Lets the job go. False when the lock was lost: nothing was changed and another holder will end it.
    * Waits for Redis as long as the lock may still be ours.

@@ -5,11 +5,12 @@ import { type Settlement, toBullPriority } from "./envelopes.ts";
 import type { HeldJob } from "./heldJob.ts";
 import { appendEvent, publishPreview } from "./jobEvents.ts";
 import { type Lock, whileOurs } from "./keepLock.ts";
-import { setPriority, writeJournal } from "./lockScripts.ts";
+import { setField, setPriority, writeJournal } from "./lockScripts.ts";
 import { newPage, type Page } from "./page.ts";
 import { orUnreadable } from "./papers.ts";
 import { askedEarly, orAborted, within } from "./persist.ts";
 import { progressField, readRequest } from "./record.ts";
+import { openRelay } from "./relay.ts";
 import type { QueueRoom } from "./room.ts";
 import { type Hold, settle } from "./settle.ts";
 import { throttle } from "./throttle.ts";
@@ -77,9 +78,10 @@ export async function holdJob(desk: Desk, hold: Hold, found: Taken): Promise<Hel
 function lend(
   hold: Hold,
   page: Page,
-  { drop, seat, workflow }: Taken & { readonly workflow: Workflow },
-): Pick<HeldJob, "report" | "show" | "end"> {
+  { drop, seat, workflow, record }: Taken & { readonly workflow: Workflow },
+): Pick<HeldJob, "report" | "show" | "end" | "relay" | "keepEntry"> {
   const { room, lock, epoch } = hold;
+  const { prompt, tenant } = { prompt: record.head.prompt, tenant: record.tenant };
   const progress = throttle(room.settings.progressEveryMs, (latest: Progress) =>
     writeProgress(room, lock, { epoch, latest }),
   );
@@ -94,6 +96,9 @@ function lend(
       if (event.event === "preview") return preview.push(event);
       if (lock.isOurs()) void appendEvent(room, lock.jobId, event).catch(() => {});
     },
+    relay: prompt && openRelay(room, { jobId: lock.jobId, tenant, prompt }),
+    keepEntry: async (entry) =>
+      void (await whileOurs(lock, () => setField(room, lock, { field: "entry", text: entry }))),
     end: async (outcome, gpuMs) => {
       try {
         await orAborted(lock.lost, progress.flush()).catch(() => {}); // lost: settle says so

@@ -32,16 +32,19 @@ export {
   TryLater,
 } from "./errands.ts";
 export { QueueError, type QueueErrorCode } from "./errors.ts";
-export { beat, leaveFleet, type PoolCounts, publishClasses } from "./fleet.ts";
+export { beat, leaveFleet, type PoolCounts, publishClasses, publishObjectInfo } from "./fleet.ts";
 export { type Berth, wake } from "./flights.ts";
 export { type EndedBatch, endedBatch, noteRowEnd } from "./followBatch.ts";
 export type { DropReason, HeldJob } from "./heldJob.ts";
 export { holdInstance, type InstanceClaim, releaseInstance } from "./instanceLease.ts";
 export { type JobSigning, readJobSigning } from "./jobSigning.ts";
 export type { ListPage, ListQuery } from "./listJobs.ts";
+export type { NewNote, Notes } from "./notes.ts";
 export type { Outcome } from "./outcome.ts";
 export type { WaitingJob } from "./peekJobs.ts";
 export { openProducer, type Producer } from "./producer.ts";
+export type { HeardNotice, PromptNotice } from "./promptNotices.ts";
+export type { PromptPapers, Prompts } from "./prompts.ts";
 export { readJob } from "./readJob.ts";
 export { redisNowMs } from "./redisClock.ts";
 export type { QueueRoom, RoomOptions } from "./room.ts";

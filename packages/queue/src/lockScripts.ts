@@ -48,9 +48,9 @@ return 1
 `;
 
 /** What a worker has learned of a job stands in its record. */
-const SET_SUBJECT = `
+const SET_FIELD = `
 if redis.call("GET", KEYS[1]) ~= ARGV[1] then return 0 end
-redis.call("HSET", KEYS[2], "subject", ARGV[2])
+redis.call("HSET", KEYS[2], ARGV[2], ARGV[3])
 return 1
 `;
 
@@ -112,7 +112,12 @@ export async function claimThis(
 }
 
 /** Notes what a worker that had fetched its inputs found the job to be about. @returns false when the lock is not ours */
-export async function setSubject(room: QueueRoom, lock: LockName, subject: string): Promise<boolean> {
+export function setSubject(room: QueueRoom, lock: LockName, subject: string): Promise<boolean> {
+  return setField(room, lock, { field: "subject", text: subject });
+}
+
+/** Writes a field of the job's record. @returns false when the lock is not ours */
+export async function setField(room: QueueRoom, lock: LockName, { field, text }: JournalEntry): Promise<boolean> {
   const keys = [lockKey(room, lock), room.names.record(lock.jobId)];
-  return (await room.redis.eval(SET_SUBJECT, keys.length, ...keys, lock.token, subject)) === 1;
+  return (await room.redis.eval(SET_FIELD, keys.length, ...keys, lock.token, field, text)) === 1;
 }

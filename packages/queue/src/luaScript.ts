@@ -7,14 +7,14 @@ interface LuaScript {
   readonly sha1: string;
 }
 
-function luaScript(text: string): LuaScript {
+export function luaScript(text: string): LuaScript {
   return { text, sha1: createHash("sha1").update(text).digest("hex") };
 }
 
 type ScriptArgument = string | number | Buffer;
 
 /** Runs a script; sends its text when this Redis does not know it (yet, or any more: a restart forgets scripts). */
-async function runScript(
+export async function runScript(
   redis: Redis,
   { text, sha1 }: LuaScript,
   keys: readonly string[],

@@ -41,6 +41,21 @@ export interface Names {
   spans(pool: string): string;
   /** Hash: how many jobs end there, counted with less and less weight. */
   pace(pool: string): string;
+  /** String: all that an instance told of its node classes, compressed, by its hash. */
+  objectInfo(sha256: string): string;
+  /** Sorted set by creation: a tenant's jobs that have not ended. One that has may stand here for a moment longer. */
+  openOrder(tenant: string): string;
+  /** Sorted set by their end: a tenant's jobs that have, as ComfyUI's history shows them; hidden ones are taken out. */
+  ended(tenant: string): string;
+  /** String: the newest number of a tenant's prompts. */
+  promptNumber(tenant: string): string;
+  /** Hash: what a tenant keeps with us on one shelf, by name; and its bytes together. */
+  notes(tenant: string, shelf: string): string;
+  notesSize(tenant: string, shelf: string): string;
+  /** Channel: changes of a tenant's queue; and frames of prompts that name no client. */
+  prompts(tenant: string): string;
+  /** Channel: frames for one client of a tenant. */
+  frames(tenant: string, clientId: string): string;
   /** Hash: which worker owns this ComfyUI; gone when it has not said so for a while. */
   instance(key: string): string;
   /** Hash: class_type → the longest silence seen of it. */
@@ -133,6 +148,14 @@ export function namesUnder(prefix: string): Names {
     usage: (tenant) => at("usage", tenant),
     spans: (pool) => at("spans", pool),
     pace: (pool) => at("pace", pool),
+    objectInfo: (sha256) => at("object-info", sha256),
+    openOrder: (tenant) => at("open-order", tenant),
+    ended: (tenant) => at("ended", tenant),
+    promptNumber: (tenant) => at("prompt-number", tenant),
+    notes: (tenant, shelf) => at("notes", tenant, shelf),
+    notesSize: (tenant, shelf) => at("notes-size", tenant, shelf),
+    prompts: (tenant) => at("prompts", tenant),
+    frames: (tenant, clientId) => at("frames", tenant, clientId),
     instance: (key) => at("instance", key),
     silences: (pool) => at("silences", pool),
     assets: at("assets"),

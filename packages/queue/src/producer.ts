@@ -10,6 +10,8 @@ import type { JobSubmission, KeptBody, Submittable } from "./envelopes.ts";
 import { orUnavailable } from "./errors.ts";
 import { knownClasses, listWorkers, type PoolCounts, poolCounts } from "./fleet.ts";
 import { type ListPage, type ListQuery, listJobs } from "./listJobs.ts";
+import { type Notes, openNotes } from "./notes.ts";
+import { openPrompts, type Prompts } from "./prompts.ts";
 import { readJob } from "./readJob.ts";
 import { readJournal, readKeptBody, readRequest, readSubmitted } from "./record.ts";
 import { openRoom, type RoomOptions } from "./room.ts";
@@ -58,6 +60,9 @@ export interface Producer {
   readonly webhooks: Webhooks;
   /** Schedules of this tenant; all of them answer undefined, or false, for a name that it does not have. */
   readonly schedules: Schedules;
+  /** The same jobs, for who speaks ComfyUI's own API. */
+  readonly prompts: Prompts;
+  readonly notes: Notes;
   facts(): Promise<RedisFacts>;
   boardQueues(): Promise<readonly Queue[]>;
   close(): Promise<void>;
@@ -67,6 +72,7 @@ export interface Producer {
 export async function openProducer(options: RoomOptions): Promise<Producer> {
   const room = await openRoom(options, "producer");
   const watcher = openWatcher(room, options.redisUrl);
+  const prompts = openPrompts(room, options.redisUrl);
   const owned = async <T>(tenant: string, jobId: string, read: () => Promise<T>): Promise<T | undefined> =>
     (await readJob(room, tenant, jobId)) && read();
   return {
@@ -104,10 +110,13 @@ export async function openProducer(options: RoomOptions): Promise<Producer> {
     share: (job) => orUnavailable("a result was looked for", shareQueued(room, job)),
     webhooks: openWebhooks(room),
     schedules: openSchedules(room),
+    prompts,
+    notes: openNotes(room),
     facts: () => orUnavailable("Redis was asked what it is", redisFacts(room.redis, nowMs())),
     boardQueues: () => orUnavailable("queues were listed", boardQueues(room)),
     close: async () => {
       watcher.close();
+      prompts.close();
       await room.close();
     },
   };

@@ -104,9 +104,11 @@ export async function readSubmitted(redis: Redis, names: Names, jobId: string): 
     webhookHeaders: sealedHeaders,
     batch: _batch,
     schedule: _tick,
+    prompt: _prompt,
     ...head
   } = record.head;
-  const job = NewJob.parse({ ...head, ...papers.request, pool: record.pool });
+  const { extra_data: _extra, ...request } = papers.request;
+  const job = NewJob.parse({ ...head, ...request, pool: record.pool });
   return { job, sealedSecrets: papers.sealedSecrets, sealedHeaders };
 }
 
@@ -120,9 +122,9 @@ export function headOf({ job, subject, origin, sealedHeaders }: Omit<JobSubmissi
   const wish = cache === undefined || cache === "off" ? { cache: undefined, subject: undefined } : { cache, subject };
   const nodesTotal = Object.keys(job.workflow).length;
   const bringsModels = Object.keys(job.files).some((destination) => destination.startsWith(MODEL_DESTINATION));
-  const { batch, schedule } = origin ?? {};
+  const { batch, schedule, prompt } = origin ?? {};
   const told = { webhook: job.webhook && openHalf(job.webhook), webhookHeaders: sealedHeaders };
-  return { metadata, tags, ...limits, ...told, output, ...wish, nodesTotal, bringsModels, batch, schedule };
+  return { metadata, tags, ...limits, ...told, output, ...wish, nodesTotal, bringsModels, batch, schedule, prompt };
 }
 
 /** Headers are secrets: those that nobody sealed do not come in here, whoever forgot it. */
@@ -131,8 +133,9 @@ function openHalf({ url, events, format, metadata }: WebhookRequest): RecordHead
 }
 
 /** The other half, which only the worker needs. */
-export function requestOf({ workflow, inputs, files }: NewJob): RecordRequest {
-  return { workflow, inputs, files };
+export function requestOf({ job, extraData }: Pick<JobSubmission, "job" | "extraData">): RecordRequest {
+  const { workflow, inputs, files } = job;
+  return { workflow, inputs, files, ...(extraData && { extra_data: { ...extraData } }) };
 }
 
 /** Every try so far, oldest first, and the newest progress. */

@@ -4,6 +4,7 @@ import { type JobEnvelope, type JobSubmission, type RecordHead, type Settlement,
 import { orUnavailable, QueueError } from "./errors.ts";
 import { guessEndSeconds } from "./guessEnd.ts";
 import { GREW } from "./jobEvents.ts";
+import { submittedNotice } from "./promptNotices.ts";
 import { toFacts } from "./readJob.ts";
 import { headOf, requestOf } from "./record.ts";
 import type { QueueRoom } from "./room.ts";
@@ -88,12 +89,13 @@ function papersOf(room: QueueRoom, submission: JobSubmission, head: RecordHead):
     canonicalSha256: submission.canonicalSha256,
     shape: shapeOf(job.workflow),
     head: JSON.stringify(head),
-    request: submission.original ?? JSON.stringify(requestOf(job)),
+    request: submission.original ?? JSON.stringify(requestOf(submission)),
     sealedSecrets,
     assets: assetIdsOf(job),
     firstEvent: FIRST_EVENT,
     notice: NOTICE,
     batch,
+    promptNotice: head.prompt && JSON.stringify(submittedNotice(id, head.prompt)),
     bull: { data: JSON.stringify(envelope), opts, timestampMs, delayMs, priority },
     settlement: mustSettle(submission) ? settlementOf(room, id, tenant) : undefined,
   };

@@ -32,6 +32,7 @@ const KEYS = [
   "settlementEvents",
   "assets",
   "assetJobs",
+  "openOrder",
 ] as const;
 
 /** What the script calls its values. The assets that the job names follow. */
@@ -65,6 +66,8 @@ const VALUES = [
   "batchId",
   "shape",
   "row",
+  "promptNotices",
+  "promptNotice",
 ] as const;
 
 /**
@@ -128,6 +131,7 @@ if not old[1] then
   if #assets > 0 then call("HSET", recordKey, "assets", table.concat(assets, " ")) end
   for _, asset in ipairs(assets) do call("HINCRBY", assetJobsKey, asset, 1) end
   for i = FIRST_KEY, #KEYS do call("ZADD", KEYS[i], after(0), id) end
+  call("ZADD", openOrderKey, after(0), id)
 end
 
 timestamp, delay, priority = tonumber(timestamp), tonumber(delay), tonumber(priority)
@@ -180,6 +184,8 @@ if not isChild then
   call("EXPIRE", eventsKey, eventsTtl)
   call("PUBLISH", watch, notice)
 end
+-- Before any worker can have it, so that who listens hears of it first.
+if promptNotices ~= "" then call("PUBLISH", promptNotices, call("ZCARD", openOrderKey) .. " " .. promptNotice) end
 local spans = call("HMGET", spansKey, shape, "*")
 return {old[1] and "completed" or "new", call("HGET", recordKey, "created_at_ms"), position, spans[1], spans[2],
   call("ZCOUNT", poolWorkersKey, after(-beatTtlMs), "+inf"), call("LLEN", activeKey)}

@@ -62,6 +62,7 @@ async function forget(
     .eval(RELEASE_RECORD, 3, names.record(jobId), names.assets, names.assetJobs)
     .zrem(names.retention, jobId)
     .zrem(names.expiring, jobId);
+  if (record) pipeline.zrem(names.ended(record.tenant), jobId).zrem(names.openOrder(record.tenant), jobId);
   for (const tag of record ? [undefined, ...record.head.tags] : [])
     if (record) pipeline.zrem(names.index(record.tenant, tag), jobId);
   await pipeline.exec();

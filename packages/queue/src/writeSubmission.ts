@@ -29,6 +29,8 @@ export interface SubmissionPapers {
   readonly assets: readonly string[];
   readonly firstEvent: string;
   readonly notice: string;
+  /** Tells the tenant's websockets; only of a prompt. */
+  readonly promptNotice: string | undefined;
   readonly bull: BullPaper & { readonly timestampMs: number; readonly delayMs: number; readonly priority: number };
   /** The batch that it is a child of. */
   readonly batch: BatchOrigin | undefined;
@@ -76,7 +78,7 @@ function assetIdIn(member: string): string {
 
 function keysOf(
   { names }: QueueRoom,
-  { jobId, pool, bull, batch }: SubmissionPapers,
+  { jobId, pool, tenant, bull, batch }: SubmissionPapers,
 ): Readonly<Record<(typeof SUBMIT.keys)[number], string>> {
   const queue = `${names.bull(names.jobsQueue(pool), "")}`;
   const settlements = `${names.bull(names.settlementsQueue, "")}`;
@@ -110,6 +112,7 @@ function keysOf(
     settlementEvents: `${settlements}events`,
     assets: names.assets,
     assetJobs: names.assetJobs,
+    openOrder: names.openOrder(tenant),
   };
 }
 
@@ -148,5 +151,7 @@ function valuesOf(
     shape: papers.shape,
     batchId: papers.batch?.id ?? "",
     row: papers.batch?.row ?? "",
+    promptNotices: papers.promptNotice === undefined ? "" : names.prompts(papers.tenant),
+    promptNotice: papers.promptNotice ?? "",
   };
 }

@@ -1,6 +1,6 @@
+import type { IncomingMessage } from "node:http";
 import { DEFAULT_TENANT, SCOPES, type Scope } from "@comfyq/contract";
 import { sha256Hex } from "@comfyq/runtime";
-import type { Request } from "express";
 import { ApiError } from "../errors.ts";
 import { createFailureLimit } from "./failureLimit.ts";
 import { isExpired, type KeyRing } from "./keyRing.ts";
@@ -18,8 +18,11 @@ const EVERYBODY: Caller = { tenant: DEFAULT_TENANT, scopes: SCOPES };
 const REMEMBERED_KEYS = 1_000;
 
 export interface Authenticator {
-  /** @throws ApiError `unauthorized` | `too_many_requests` */
-  authenticate(req: Request): Promise<Caller>;
+  /**
+   * @param shown the key, for a call that cannot have headers of its own
+   * @throws ApiError `unauthorized` | `too_many_requests`
+   */
+  authenticate(req: IncomingMessage, shown?: string): Promise<Caller>;
 }
 
 /** Tells callers by the keys of the ring; slows down whoever guesses. */
@@ -27,10 +30,9 @@ export function createAuthenticator(keys: KeyRing): Authenticator {
   const limit = createFailureLimit();
   const welcome = new Set<string>();
   return {
-    authenticate: async (req) => {
+    authenticate: async (req, shown = shownKey(req)) => {
       await keys.refresh();
       if (!keys.isRequired()) return EVERYBODY;
-      const shown = shownKey(req);
       if (shown === undefined) throw unauthorized("This call needs an API key; send it as Authorization: Bearer <key>");
       const address = req.socket.remoteAddress ?? "";
       const waitSeconds = limit.secondsToWait(address);
@@ -58,9 +60,9 @@ export function demandScope(caller: Caller, scope: Scope): void {
 }
 
 /** The key in the headers. A query is never looked at: it would end up in logs and histories. */
-export function shownKey(req: Request): string | undefined {
-  const [, bearer] = /^Bearer +(\S+)$/i.exec(req.get("authorization") ?? "") ?? [];
-  return bearer ?? req.get("x-api-key");
+export function shownKey({ headers }: IncomingMessage): string | undefined {
+  const [, bearer] = /^Bearer +(\S+)$/i.exec(headers.authorization ?? "") ?? [];
+  return bearer ?? [headers["x-api-key"]].flat()[0];
 }
 
 function unauthorized(message: string): ApiError {

@@ -1,3 +1,4 @@
+import type { IncomingMessage } from "node:http";
 import type { NextFunction, Request, Response } from "express";
 import { ApiError, quoted } from "../errors.ts";
 
@@ -8,10 +9,10 @@ export function isLoopbackHost(host: string): boolean {
 }
 
 /** True when a page of another origin sends this: a browser always says so for requests that may change something. */
-export function isCrossOrigin(req: Request): boolean {
-  const origin = req.get("origin");
-  if (origin !== undefined) return URL.parse(origin)?.host !== req.get("host");
-  const site = req.get("sec-fetch-site");
+export function isCrossOrigin({ headers }: IncomingMessage): boolean {
+  const { origin } = headers;
+  if (origin !== undefined) return URL.parse(origin)?.host !== headers.host;
+  const site = headers["sec-fetch-site"];
   return site !== undefined && site !== "same-origin" && site !== "none";
 }
 
@@ -22,24 +23,29 @@ export function isCrossOrigin(req: Request): boolean {
  * @param isOpen does the API ask for no key at this moment?
  */
 export function localGuard(isOpen: () => boolean, publicUrl: string | undefined) {
-  const publicHost = publicUrl === undefined ? undefined : new URL(publicUrl).host;
   return (req: Request, _res: Response, next: NextFunction): void => {
-    if (!isOpen()) {
-      next();
-      return;
+    if (isOpen()) {
+      refuseForeignHost(req, publicUrl);
+      if (req.method !== "GET" && req.method !== "HEAD") refuseForeignPage(req);
     }
-    const host = req.get("host") ?? "";
-    const name = URL.parse(`http://${host}`)?.hostname ?? "";
-    if (host !== publicHost && !isLoopbackHost(name))
-      throw new ApiError(
-        "forbidden",
-        `Without API keys only this machine is served, and ${quoted(host)} is not one of its names; make a key, or set COMFYQ_PUBLIC_URL`,
-      );
-    if (req.method !== "GET" && req.method !== "HEAD" && isCrossOrigin(req))
-      throw new ApiError(
-        "forbidden",
-        "Without API keys web pages of another origin may change nothing here; make a key",
-      );
     next();
   };
+}
+
+/** @throws ApiError `forbidden` when the request came by a name that is not this machine's */
+export function refuseForeignHost({ headers }: IncomingMessage, publicUrl: string | undefined): void {
+  const publicHost = publicUrl === undefined ? undefined : new URL(publicUrl).host;
+  const { host = "" } = headers;
+  const name = URL.parse(`http://${host}`)?.hostname ?? "";
+  if (host === publicHost || isLoopbackHost(name)) return;
+  throw new ApiError(
+    "forbidden",
+    `Without API keys only this machine is served, and ${quoted(host)} is not one of its names; make a key, or set COMFYQ_PUBLIC_URL`,
+  );
+}
+
+/** @throws ApiError `forbidden` when a page of another origin sends it */
+export function refuseForeignPage(req: IncomingMessage): void {
+  if (!isCrossOrigin(req)) return;
+  throw new ApiError("forbidden", "Without API keys web pages of another origin may change nothing here; make a key");
 }

@@ -10,6 +10,14 @@ export async function readBody(req: Request, maxBytes: number): Promise<Buffer> 
   const type = req.get("content-type");
   if (type !== undefined && !/^application\/(?:[\w.+-]+\+)?json\b/i.test(type))
     throw new ApiError("unsupported_media_type", "This call takes JSON; send it with Content-Type: application/json");
+  return readAnyBody(req, maxBytes);
+}
+
+/**
+ * Reads a body's bytes, whatever they are said to be: for calls that a page of another origin cannot make anyway.
+ * @throws ApiError `unsupported_media_type` when they are compressed | `payload_too_large`
+ */
+export async function readAnyBody(req: Request, maxBytes: number): Promise<Buffer> {
   if (!/^(?:identity)?$/i.test(req.get("content-encoding") ?? ""))
     throw new ApiError("unsupported_media_type", "Compressed bodies are not taken; send it without Content-Encoding");
   if (Number(req.get("content-length") ?? 0) > maxBytes) throw tooLarge(maxBytes);

@@ -1,3 +1,4 @@
+import { comfyUiRoutes } from "../facade/comfyui/comfyUiRoutes.ts";
 import { icuRoutes } from "../facade/icu/icuRoutes.ts";
 import { v2Routes } from "../facade/v2/v2Routes.ts";
 import type { Rooms } from "../rooms.ts";
@@ -45,6 +46,7 @@ export function allRoutes(rooms: Rooms): readonly Route[] {
     ...webhookRoutes(rooms),
     doctorRoute(rooms),
     serveLinkRoute(rooms),
+    ...comfyUiRoutes(rooms),
     ...probeRoutes(rooms),
     ...v2Routes(rooms, seats),
     ...icuRoutes(rooms),

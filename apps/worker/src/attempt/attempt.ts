@@ -22,6 +22,10 @@ export interface AttemptRun {
   mayRun: boolean;
   /** Settles when ComfyUI has taken or refused the prompt; undefined before it was sent. Never rejects. */
   submission: Promise<void> | undefined;
+  /** Ends the showing of its frames to who listens by ComfyUI's own API; undefined when there is none. */
+  stopRelay: (() => void) | undefined;
+  /** How its files are named in the store: `<type>/<subfolder>/<filename>` as ComfyUI said → name. */
+  readonly storedNames: Map<string, string>;
   /** ComfyUI has the prompt. */
   takeGpu(): void;
   /** So many bytes are rendered and wait for the store. */

@@ -9,6 +9,8 @@ export interface LentSecrets {
   open(): JobSecrets;
   /** The failure without any value that was opened: a node may repeat in its error what it was given. */
   scrub(failure: JobFailure): JobFailure;
+  /** A text without any value that was opened. */
+  scrubText(text: string): string;
   /** Forgets what was opened. */
   forget(): void;
 }
@@ -24,6 +26,7 @@ export function lendSecrets(job: Pick<HeldJob, "tenant" | "sealedSecrets">, box:
       return opened;
     },
     scrub: (failure) => (opened ? withoutValues(failure, Object.values(opened).flatMap(partsOf)) : failure),
+    scrubText: (text) => (opened ? String(scrubbed(text, Object.values(opened).flatMap(partsOf))) : text),
     forget: () => {
       for (const show of unhide.splice(0)) show();
       opened = undefined;

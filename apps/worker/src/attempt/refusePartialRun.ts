@@ -13,16 +13,23 @@ export function refusePartialRun(nodeErrors: NodeErrors): void {
   if (nodes.length > 0) throw refusal(nodes, { faults: plainFaults(nodeErrors) });
 }
 
+/** What was to run: all outputs of the graph, or only some. */
+interface AskedOutputs {
+  readonly workflow: Workflow;
+  readonly only?: readonly string[] | undefined;
+}
+
 /**
  * The same for a prompt whose answer was lost: history tells which outputs were to run.
  * @param classes what the instance knows; nodes of unknown classes are not asked for
  * @throws JobError `workflow_rejected`
  */
-export function refusePartialOutputs({ entry }: Rendered, workflow: Workflow, classes: NodeClasses | undefined): void {
+export function refusePartialOutputs({ entry }: Rendered, asked: AskedOutputs, classes: NodeClasses | undefined): void {
   const ran = HistoryPrompt.safeParse(entry.prompt).data?.[4];
   if (!ran || !classes) return; // Comfy Cloud does not tell, nor does a history that somebody cleared
-  const dropped = Object.entries(workflow).filter(
-    ([id, { class_type }]) => classes[class_type] === true && !ran.includes(id),
+  const isAsked = (id: string) => asked.only?.includes(id) ?? true;
+  const dropped = Object.entries(asked.workflow).filter(
+    ([id, { class_type }]) => classes[class_type] === true && isAsked(id) && !ran.includes(id),
   );
   if (dropped.length > 0)
     throw refusal(

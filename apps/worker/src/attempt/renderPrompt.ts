@@ -39,7 +39,8 @@ export async function renderPrompt(run: AttemptRun, promptId: string, tools: Too
   run.mayRun = false;
   tools.instance.noteRendered();
   patience.keep();
-  refusePartialOutputs(rendered, job.request.workflow, tools.instance.facts()?.classes);
+  const only = job.head.prompt?.is_partial ? job.head.prompt.outputs : undefined;
+  refusePartialOutputs(rendered, { workflow: job.request.workflow, only }, tools.instance.facts()?.classes);
   await failPoint("rendered", historyOf(run));
   job.report(finished(Object.keys(job.request.workflow).length));
   return rendered;

@@ -7,6 +7,7 @@ import type { Tools } from "../tools.ts";
 import { type AttemptRun, assertOurs, historyOf } from "./attempt.ts";
 import { comfySecretsOf } from "./jobSecrets.ts";
 import { refusePartialRun } from "./refusePartialRun.ts";
+import { relayFrames } from "./relayFrames.ts";
 import { stopEarlier } from "./stopEarlier.ts";
 
 /**
@@ -38,6 +39,7 @@ async function rejoin(run: AttemptRun, promptId: string, tools: Tools): Promise<
   const { job } = run;
   run.promptId = promptId;
   run.mayRun = true;
+  relayFrames(run, promptId, tools);
   await job.journal({ prompt_id: promptId, stage: "submitted" });
   noteHistory("rejoined", historyOf(run));
   tools.log.info({ jobId: job.id, attempt: job.epoch, promptId }, "rejoined a prompt that was left");
@@ -77,7 +79,7 @@ async function extraDataFor({ job, secrets }: AttemptRun, { comfyui, log }: Tool
     const message = "this ComfyUI shows a job's comfy.org keys in /queue; 0.3.67 or newer does not";
     if (!hidesKeys) log.warn({ jobId: job.id, version }, message);
   }
-  return { ...keys, comfyq: { job_id: job.id, epoch: job.epoch } };
+  return { ...job.request.extra_data, ...keys, comfyq: { job_id: job.id, epoch: job.epoch } };
 }
 
 interface Prompt {
@@ -88,7 +90,10 @@ interface Prompt {
 
 /** Without the run's signal: a request that is cut off may still be obeyed, and a stop must know what it has to stop. */
 async function send(run: AttemptRun, { promptId, workflow, extraData }: Prompt, tools: Tools): Promise<Submitted> {
-  const sending = tools.comfyui.submit({ promptId, workflow, extraData });
+  relayFrames(run, promptId, tools);
+  const { prompt: origin } = run.job.head;
+  const wanted = origin?.is_partial ? { onlyOutputs: origin.outputs } : {};
+  const sending = tools.comfyui.submit({ promptId, workflow, extraData, ...wanted });
   run.promptId = promptId;
   run.mayRun = true;
   run.submission = sending.then(

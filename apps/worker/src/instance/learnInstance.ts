@@ -10,6 +10,8 @@ export interface InstanceFacts {
   /** sha256 of its version and of what its node classes take and give: on alike instances the same graph gives the same. */
   readonly fingerprint: string;
   readonly classes: NodeClasses;
+  /** All that it tells of its node classes, and the hash of that. */
+  readonly objectInfo: { readonly json: string; readonly sha256: string };
   /** Comfy Cloud is many machines behind one address. */
   readonly isCloud: boolean;
 }
@@ -20,7 +22,9 @@ export async function learnInstance(comfyui: ComfyUi): Promise<InstanceFacts> {
   const classes = NodeClasses.parse(
     Object.fromEntries(Object.entries(objectInfo).map(([name, node]) => [name, node.output_node ?? false])),
   );
+  const json = JSON.stringify(objectInfo);
   return {
+    objectInfo: { json, sha256: sha256Hex(json) },
     version: features.version ?? null,
     device: stats.devices[0]?.name ?? null,
     fingerprint: fingerprintOf(features.version ?? null, objectInfo),

@@ -1,5 +1,5 @@
+import { PythonError } from "@comfyq/comfyui/wire";
 import type { Graph, GraphNode } from "./graph.ts";
-import { PythonError } from "./pythonValues.ts";
 
 /**
  * The graph of one prompt together with the nodes that expanding nodes add while it runs

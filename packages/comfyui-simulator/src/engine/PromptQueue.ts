@@ -1,6 +1,6 @@
+import { PythonError } from "@comfyq/comfyui/wire";
 import type { Graph } from "./graph.ts";
 import { Heap } from "./Heap.ts";
-import { PythonError } from "./pythonValues.ts";
 
 /** One accepted prompt. */
 export interface QueuedPrompt {

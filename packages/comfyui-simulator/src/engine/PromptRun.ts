@@ -1,3 +1,4 @@
+import { PythonError } from "@comfyq/comfyui/wire";
 import type { Stage } from "../faults/Fault.ts";
 import type { Occasion } from "../faults/FaultBoard.ts";
 import type { NodeClass, NodeResult } from "../nodes/NodeClass.ts";
@@ -10,7 +11,6 @@ import { Interrupted } from "./Interrupt.ts";
 import type { Life } from "./Life.ts";
 import { ProgressState } from "./ProgressState.ts";
 import { type QueuedPrompt, toTuple } from "./PromptQueue.ts";
-import { PythonError } from "./pythonValues.ts";
 import { CacheKeys, type NodeOutcome, type NodeUi, type PromptCache } from "./ResultCache.ts";
 import { type RunResult, runNode } from "./runNode.ts";
 

@@ -1,6 +1,5 @@
-import { asPythonError } from "../validation/GraphValidator.ts";
+import { asPythonError, PythonError } from "@comfyq/comfyui/wire";
 import type { PromptRun } from "./PromptRun.ts";
-import { PythonError } from "./pythonValues.ts";
 import { formatInputs } from "./resolveInputs.ts";
 
 /** A node that ended a prompt, and why. */

@@ -1,4 +1,4 @@
-import { isObject } from "../engine/graph.ts";
+import { isObject } from "@comfyq/comfyui/wire";
 import { SimulatorError } from "../SimulatorError.ts";
 import { FAULT_KINDS, type Fault, HTTP_FAULTS, LASTING_FAULTS, STAGED_FAULTS, STAGES } from "./Fault.ts";
 

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, rmSync, statSync } from "node:fs";
 import { basename, extname, join, normalize, resolve, sep } from "node:path";
-import { PythonError, pythonRepr } from "../engine/pythonValues.ts";
+import { PythonError, pythonRepr } from "@comfyq/comfyui/wire";
 import { LEGACY_KINDS, MODEL_EXTENSIONS, MODEL_KINDS } from "./bundledModels.ts";
 
 /** The three kinds of folder that files are served from. `temp` is wiped when ComfyUI starts. */

@@ -1,6 +1,6 @@
 import { open, rm, stat, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { PythonError } from "../engine/pythonValues.ts";
+import { PythonError } from "@comfyq/comfyui/wire";
 import type { FaultBoard } from "../faults/FaultBoard.ts";
 import { type Folders, type SavePlace, savePlace } from "./Folders.ts";
 

@@ -1,9 +1,7 @@
+import type { InputDeclaration } from "@comfyq/comfyui/wire";
 import type { Graph } from "../engine/graph.ts";
 import type { NodeContext } from "../engine/NodeContext.ts";
 import type { Folders } from "../files/Folders.ts";
-
-/** `[type, config]` as `object_info` shows it: the type is a name, or the options of a combo. */
-export type InputDeclaration = readonly [type: string | readonly unknown[], config?: Readonly<Record<string, unknown>>];
 
 /** What a node class takes, in the order in which the frontend shows it. */
 export interface InputTable {

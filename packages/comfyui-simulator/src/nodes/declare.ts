@@ -1,4 +1,4 @@
-import type { InputDeclaration } from "./NodeClass.ts";
+import type { InputDeclaration } from "@comfyq/comfyui/wire";
 
 /** Largest width and height a node takes, in pixels (nodes.py MAX_RESOLUTION). Pictures larger than 4096 are drawn as 4096. */
 export const MAX_RESOLUTION = 16384;

@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
+import { type InputDeclaration, PythonError, pythonRepr } from "@comfyq/comfyui/wire";
 import type { NodeContext } from "../engine/NodeContext.ts";
-import { PythonError, pythonRepr } from "../engine/pythonValues.ts";
 import type { Folders } from "../files/Folders.ts";
 import { encodeAnimatedPng, encodePng } from "../pictures/encodePng.ts";
 import { encodeAnimatedWebp } from "../pictures/encodeWebp.ts";
@@ -9,7 +9,7 @@ import type { Picture } from "../pictures/Picture.ts";
 import { readPicture } from "../pictures/readPicture.ts";
 import { channelOf, withoutAlpha } from "../pictures/transform.ts";
 import { boolean, combo, float, int, link, string } from "./declare.ts";
-import type { InputDeclaration, NodeClass, NodeInputs, NodeResult } from "./NodeClass.ts";
+import type { NodeClass, NodeInputs, NodeResult } from "./NodeClass.ts";
 import { images, type Masks, numberOf, take, textOf } from "./values.ts";
 
 /** Inputs that ComfyUI fills in for nodes that save. */

@@ -1,6 +1,7 @@
+import type { InputDeclaration } from "@comfyq/comfyui/wire";
 import type { Folders } from "../files/Folders.ts";
 import { combo, float, link, newCombo } from "./declare.ts";
-import type { InputDeclaration, NodeClass, NodeInputs } from "./NodeClass.ts";
+import type { NodeClass, NodeInputs } from "./NodeClass.ts";
 import { type Model, take, textOf } from "./values.ts";
 
 const files = (folders: Folders, kind: string): InputDeclaration => combo(folders.modelNames(kind) ?? []);

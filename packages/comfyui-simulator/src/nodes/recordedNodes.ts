@@ -1,10 +1,10 @@
+import { type InputDeclaration, PythonError } from "@comfyq/comfyui/wire";
 import { outOfMemory } from "../engine/failures.ts";
-import { PythonError } from "../engine/pythonValues.ts";
 import { paintSolid } from "../pictures/paint.ts";
 import { combo, float, int, link, string } from "./declare.ts";
 import { checkInputFile, savePictures, temporaryPrefix } from "./imageFileNodes.ts";
 import { colourOf } from "./imageNodes.ts";
-import { ExecutionBlocker, type InputDeclaration, type NodeClass } from "./NodeClass.ts";
+import { ExecutionBlocker, type NodeClass } from "./NodeClass.ts";
 import { images, numberOf, textOf } from "./values.ts";
 
 const IMAGES: InputDeclaration = link("IMAGE", {});

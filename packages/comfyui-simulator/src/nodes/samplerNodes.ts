@@ -1,3 +1,4 @@
+import type { InputDeclaration } from "@comfyq/comfyui/wire";
 import type { NodeContext } from "../engine/NodeContext.ts";
 import { encodeSafetensors } from "../media/encodeSafetensors.ts";
 import type { Picture } from "../pictures/Picture.ts";
@@ -5,7 +6,7 @@ import { paintScene } from "../pictures/paint.ts";
 import { textFor } from "./conditioningNodes.ts";
 import { float, int, link, newCombo, SEED, string } from "./declare.ts";
 import { metadataOf, SAVE_HIDDEN } from "./imageFileNodes.ts";
-import type { InputDeclaration, NodeClass, NodeInputs, NodeResult } from "./NodeClass.ts";
+import type { NodeClass, NodeInputs, NodeResult } from "./NodeClass.ts";
 import { images, type Latent, numberOf, take, textOf } from "./values.ts";
 
 /** More than twenty: a wrong one is reported by the list's length only (reference/comfyui-protocol.md §1.1). */

@@ -1,9 +1,9 @@
+import { type InputDeclaration, PythonError } from "@comfyq/comfyui/wire";
 import { outOfMemory } from "../engine/failures.ts";
-import { PythonError } from "../engine/pythonValues.ts";
 import { noisyPng } from "../pictures/noisyPng.ts";
 import { paintScene, paintSolid } from "../pictures/paint.ts";
 import { boolean, combo, float, int, link, string } from "./declare.ts";
-import { ExecutionBlocker, type InputDeclaration, type NodeClass } from "./NodeClass.ts";
+import { ExecutionBlocker, type NodeClass } from "./NodeClass.ts";
 import { images, numberOf, textOf } from "./values.ts";
 
 const ANYTHING: InputDeclaration = link("*");

@@ -1,4 +1,4 @@
-import { pythonStr } from "../engine/pythonValues.ts";
+import { pythonStr } from "@comfyq/comfyui/wire";
 import { boolean, combo, float, int, link, string } from "./declare.ts";
 import type { NodeClass } from "./NodeClass.ts";
 import { describeValue, textOf } from "./values.ts";

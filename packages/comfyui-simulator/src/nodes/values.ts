@@ -1,5 +1,4 @@
-import { isObject } from "../engine/graph.ts";
-import { PythonError, pythonRepr } from "../engine/pythonValues.ts";
+import { isObject, PythonError, pythonRepr } from "@comfyq/comfyui/wire";
 import type { Sound } from "../media/encodeFlac.ts";
 import type { Film } from "../media/encodeMp4.ts";
 import type { Picture } from "../pictures/Picture.ts";

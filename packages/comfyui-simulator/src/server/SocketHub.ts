@@ -1,8 +1,6 @@
-import { type BinaryFrame, encodeBinaryFrame } from "@comfyq/comfyui/wire";
+import { type BinaryFrame, encodeBinaryFrame, isObject, PythonError } from "@comfyq/comfyui/wire";
 import { WebSocket } from "ws";
 import type { FrameSink } from "../engine/EngineParts.ts";
-import { isObject } from "../engine/graph.ts";
-import { PythonError } from "../engine/pythonValues.ts";
 import { toJson } from "./toJson.ts";
 
 /** One open websocket. */

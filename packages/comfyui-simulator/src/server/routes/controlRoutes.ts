@@ -1,4 +1,4 @@
-import { isObject } from "../../engine/graph.ts";
+import { isObject } from "@comfyq/comfyui/wire";
 import { FAULT_KINDS } from "../../faults/Fault.ts";
 import { parseFault } from "../../faults/parseFault.ts";
 import type { Simulation } from "../../Simulation.ts";

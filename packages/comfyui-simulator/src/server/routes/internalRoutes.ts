@@ -1,5 +1,5 @@
 import { readdirSync } from "node:fs";
-import { isObject } from "../../engine/graph.ts";
+import { isObject } from "@comfyq/comfyui/wire";
 import { FILE_TYPES } from "../../files/Folders.ts";
 import { empty, json } from "../Reply.ts";
 import type { Route } from "../Router.ts";

@@ -1,9 +1,16 @@
 import { randomUUID } from "node:crypto";
-import { isObject } from "../../engine/graph.ts";
-import { PythonError, pythonFloat, pythonStr } from "../../engine/pythonValues.ts";
+import {
+  customValidationFailed,
+  isObject,
+  type PromptVerdict,
+  PythonError,
+  promptFault,
+  pythonFloat,
+  pythonStr,
+  validatePrompt,
+} from "@comfyq/comfyui/wire";
+import { validatedClass } from "../../nodes/validatedClass.ts";
 import type { Simulation } from "../../Simulation.ts";
-import { type PromptVerdict, validatePrompt } from "../../validation/validatePrompt.ts";
-import { customValidationFailed, promptFault } from "../../validation/validationFaults.ts";
 import type { ApiRequest } from "../ApiRequest.ts";
 import { json, type Reply } from "../Reply.ts";
 import type { Route } from "../Router.ts";
@@ -69,8 +76,7 @@ function judge(fields: Record<string, unknown>, { parts }: Simulation): PromptVe
   const { nodes, folders, profile } = parts;
   const targets = fields["partial_execution_targets"];
   return validatePrompt(fields["prompt"], Array.isArray(targets) ? targets : null, {
-    nodes,
-    folders,
+    classOf: (name) => validatedClass(nodes.get(name), folders),
     reportsCycles: profile.reportsCycles,
     namesMissingNodes: profile.namesMissingNodes,
   });

@@ -1,6 +1,5 @@
-import { isObject } from "../../engine/graph.ts";
+import { isObject, PythonError, pythonInt } from "@comfyq/comfyui/wire";
 import { toTuple } from "../../engine/PromptQueue.ts";
-import { PythonError, pythonInt } from "../../engine/pythonValues.ts";
 import type { ApiRequest } from "../ApiRequest.ts";
 import { empty, json } from "../Reply.ts";
 import type { Route } from "../Router.ts";

@@ -1,6 +1,6 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { isObject } from "../../engine/graph.ts";
+import { isObject } from "@comfyq/comfyui/wire";
 import { isInside } from "../../files/Folders.ts";
 import type { Simulation } from "../../Simulation.ts";
 import { bytes, empty, json } from "../Reply.ts";

@@ -1,7 +1,7 @@
 import { existsSync, statSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { basename, join } from "node:path";
-import { PythonError } from "../../engine/pythonValues.ts";
+import { PythonError } from "@comfyq/comfyui/wire";
 import { FILE_TYPES, isInside, splitAnnotation } from "../../files/Folders.ts";
 import { encodeJpeg } from "../../pictures/encodeJpeg.ts";
 import { encodePng } from "../../pictures/encodePng.ts";

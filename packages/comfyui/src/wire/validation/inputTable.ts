@@ -1,6 +1,3 @@
-import type { Folders } from "../files/Folders.ts";
-import type { InputDeclaration, NodeClass } from "../nodes/NodeClass.ts";
-
 /** One declared input with its category. */
 export interface DeclaredInput {
   readonly name: string;
@@ -9,12 +6,20 @@ export interface DeclaredInput {
   readonly isRequired: boolean;
 }
 
+/** `[type, config]` as `object_info` shows it: the type is a name, or the options of a combo. */
+export type InputDeclaration = readonly [type: string | readonly unknown[], config?: Readonly<Record<string, unknown>>];
+
+/** What a class declares, as `object_info` has it. */
+interface DeclaredInputs {
+  readonly required?: Readonly<Record<string, InputDeclaration>> | undefined;
+  readonly optional?: Readonly<Record<string, InputDeclaration>> | undefined;
+}
+
 /**
  * Everything a class declares except hidden inputs, by name in alphabetical order: ComfyUI walks a set, so that the
  * order of its errors is arbitrary.
  */
-export function declaredInputs(nodeClass: NodeClass, folders: Folders): readonly DeclaredInput[] {
-  const { required = {}, optional = {} } = nodeClass.inputs(folders);
+export function declaredInputs({ required = {}, optional = {} }: DeclaredInputs): readonly DeclaredInput[] {
   const all = [...Object.entries(optional).map(toDeclared(false)), ...Object.entries(required).map(toDeclared(true))];
   return all.sort((one, other) => (one.name < other.name ? -1 : 1));
 }

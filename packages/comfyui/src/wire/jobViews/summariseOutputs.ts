@@ -1,6 +1,8 @@
 import { extname } from "node:path";
-import { isObject } from "./graph.ts";
-import type { HistoryRecord } from "./History.ts";
+import { isObject } from "../validation/pythonValues.ts";
+
+/** What nodes returned: node id → UI key → items. */
+export type ListedOutputs = Readonly<Record<string, Readonly<Record<string, readonly unknown[]>>>>;
 
 /** What the jobs API says of a prompt's outputs. */
 export interface OutputsSummary {
@@ -20,7 +22,7 @@ const TEXTS = [".txt", ".md", ".json"];
 const LONGEST_TEXT = 1024;
 
 /** Counts outputs and chooses the one to show: saved media, other media, saved text, shown text (jobs.py). */
-export function summariseOutputs(outputs: HistoryRecord["outputs"]): OutputsSummary {
+export function summariseOutputs(outputs: ListedOutputs): OutputsSummary {
   const items = Object.entries(outputs).flatMap(([nodeId, byKey]) =>
     Object.entries(byKey)
       .filter(([key]) => key !== "animated")

@@ -1,4 +1,7 @@
-import { isObject } from "./graph.ts";
+/** Whether a parsed JSON value is an object (not null, not an array). */
+export function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
 
 /** A Python exception: `type` is the class path as ComfyUI reports it (`ValueError`, `torch.OutOfMemoryError`). */
 export class PythonError extends Error {

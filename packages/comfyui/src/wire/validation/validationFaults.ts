@@ -1,6 +1,6 @@
-import type { PromptFault } from "@comfyq/comfyui/wire";
-import { type PythonError, pythonRepr, pythonStr } from "../engine/pythonValues.ts";
+import type { PromptFault } from "../prompt.ts";
 import type { DeclaredInput } from "./inputTable.ts";
+import { type PythonError, pythonRepr, pythonStr } from "./pythonValues.ts";
 
 /*
  * The error objects of `POST /prompt` (reference/comfyui-protocol.md §1.1; execution.py validate_inputs). Types and

@@ -1,10 +1,6 @@
-import type { PromptFault } from "@comfyq/comfyui/wire";
-import { isObject } from "../engine/graph.ts";
-import { PythonError, pythonBool, pythonFloat, pythonInt, pythonRepr, pythonStr } from "../engine/pythonValues.ts";
-import type { Folders } from "../files/Folders.ts";
-import type { NodeClass } from "../nodes/NodeClass.ts";
-import type { NodeRegistry } from "../nodes/NodeRegistry.ts";
-import { type DeclaredInput, declaredInputs, optionsOf } from "./inputTable.ts";
+import type { PromptFault } from "../prompt.ts";
+import { type DeclaredInput, optionsOf } from "./inputTable.ts";
+import { isObject, PythonError, pythonBool, pythonFloat, pythonInt, pythonRepr, pythonStr } from "./pythonValues.ts";
 import * as faults from "./validationFaults.ts";
 
 /** What is known of one node: whether it can run, and its own errors (none when only an ancestor is at fault). */
@@ -13,10 +9,28 @@ export interface Verdict {
   readonly reasons: readonly PromptFault[];
 }
 
+/** What a validator needs to know of a node class. */
+export interface ValidatedClass {
+  readonly name: string;
+  /** See `declaredInputs`. */
+  readonly inputs: readonly DeclaredInput[];
+  /** The type of each slot. */
+  readonly outputs: readonly string[];
+  readonly isOutput: boolean;
+  /** Checks constants in its own way; range and list checks are skipped for the inputs named here. */
+  readonly validation?:
+    | {
+        readonly inputs: readonly string[];
+        /** true, or what is wrong. */
+        readonly check: (inputs: Readonly<Record<string, unknown>>) => true | string;
+      }
+    | undefined;
+}
+
 /** What a validator needs to know of the server. */
 export interface ValidationRules {
-  readonly nodes: NodeRegistry;
-  readonly folders: Folders;
+  /** undefined: there is no such class. */
+  readonly classOf: (name: string) => ValidatedClass | undefined;
   /** Static cycles are reported (0.19.3); before, they only make the nodes invalid. */
   readonly reportsCycles: boolean;
 }
@@ -48,7 +62,7 @@ export class GraphValidator {
     const nodeClass = this.#classOf(nodeId);
     const reasons: PromptFault[] = [];
     let isValid = true;
-    for (const input of declaredInputs(nodeClass, this.#rules.folders)) {
+    for (const input of nodeClass.inputs) {
       const found = this.#checkInput({ nodeId, nodeClass, input, inputs });
       if (found === "invalid ancestor") isValid = false;
       else if (found) reasons.push(found);
@@ -92,13 +106,13 @@ export class GraphValidator {
     }
   }
 
-  #customFaults(nodeClass: NodeClass, inputs: Record<string, unknown>): PromptFault[] {
+  #customFaults(nodeClass: ValidatedClass, inputs: Record<string, unknown>): PromptFault[] {
     const { validation } = nodeClass;
     if (!validation) return [];
     const constants = validation.inputs.filter((name) => Object.hasOwn(inputs, name) && !Array.isArray(inputs[name]));
     if (constants.length === 0) return [];
     const values = Object.fromEntries(constants.map((name) => [name, inputs[name]]));
-    const answer = validation.check(values, this.#rules.folders);
+    const answer = validation.check(values);
     return answer === true ? [] : constants.map((name) => faults.customValidationFailed(name, answer));
   }
 
@@ -119,9 +133,9 @@ export class GraphValidator {
     return node;
   }
 
-  #classOf(nodeId: unknown): NodeClass {
+  #classOf(nodeId: unknown): ValidatedClass {
     const classType = pythonStr(this.#node(nodeId)["class_type"]);
-    const nodeClass = this.#rules.nodes.get(classType);
+    const nodeClass = this.#rules.classOf(classType);
     if (!nodeClass) throw new PythonError("KeyError", pythonRepr(classType));
     return nodeClass;
   }
@@ -129,7 +143,7 @@ export class GraphValidator {
 
 interface Place {
   readonly nodeId: string;
-  readonly nodeClass: NodeClass;
+  readonly nodeClass: ValidatedClass;
   readonly input: DeclaredInput;
   readonly inputs: Record<string, unknown>;
 }

@@ -1,21 +1,23 @@
-import type { NodeErrors, PromptFault } from "@comfyq/comfyui/wire";
-import { type Graph, isObject } from "../engine/graph.ts";
-import { PythonError, pythonStr } from "../engine/pythonValues.ts";
+import type { NodeErrors, PromptFault } from "../prompt.ts";
 import { asPythonError, GraphValidator, type ValidationRules, type Verdict } from "./GraphValidator.ts";
+import { isObject, PythonError, pythonStr } from "./pythonValues.ts";
 import { exceptionDuringValidation, promptFault } from "./validationFaults.ts";
+
+/** A graph whose nodes are objects of known classes. */
+type ValidGraph = Record<string, { readonly class_type: string; readonly inputs: Record<string, unknown> }>;
 
 /** What `POST /prompt` finds out about a graph. `nodeErrors` may be filled even when it is accepted. */
 export type PromptVerdict =
   | {
       readonly isValid: true;
-      readonly graph: Graph;
+      readonly graph: ValidGraph;
       readonly outputs: readonly string[];
       readonly nodeErrors: NodeErrors;
     }
   | { readonly isValid: false; readonly error: PromptFault; readonly nodeErrors: NodeErrors };
 
 /** {@link ValidationRules}, and how an unknown class is reported. */
-export interface PromptRules extends ValidationRules {
+interface PromptRules extends ValidationRules {
   /** `missing_node_type` (0.11.1) instead of `invalid_prompt`. */
   readonly namesMissingNodes: boolean;
 }
@@ -31,7 +33,7 @@ export function validatePrompt(graph: unknown, targets: readonly unknown[] | nul
   for (const [nodeId, node] of Object.entries(graph)) {
     const unknownClass = findUnknownClass(nodeId, node, rules);
     if (unknownClass) return { isValid: false, error: unknownClass, nodeErrors: {} };
-    const nodeClass = isObject(node) ? rules.nodes.get(pythonStr(node["class_type"])) : undefined;
+    const nodeClass = isObject(node) ? rules.classOf(pythonStr(node["class_type"])) : undefined;
     if (nodeClass?.isOutput && (targets === null || targets.includes(nodeId))) outputs.push(nodeId);
   }
   if (outputs.length === 0) {
@@ -54,7 +56,7 @@ function findUnknownClass(nodeId: string, node: unknown, rules: PromptRules): Pr
     const extra = { node_id: nodeId, class_type: null, node_title: title ?? null };
     return promptFault(type, message, { details, extra_info: rules.namesMissingNodes ? extra : {} });
   }
-  if (rules.nodes.get(pythonStr(classType))) return undefined;
+  if (rules.classOf(pythonStr(classType))) return undefined;
   const name = title ?? pythonStr(classType);
   const message = rules.namesMissingNodes
     ? `Node '${name}' not found. The custom node may not be installed.`
@@ -78,7 +80,7 @@ function judgeOutputs(graph: Record<string, unknown>, outputs: readonly string[]
     collectErrors(nodeErrors, output, { validator, graph });
   }
   // The graph's nodes are objects with a known class: findUnknownClass has looked at each of them.
-  if (good.length > 0) return { isValid: true, graph: graph as Graph, outputs: good, nodeErrors };
+  if (good.length > 0) return { isValid: true, graph: graph as ValidGraph, outputs: good, nodeErrors };
   const message = "Prompt outputs failed validation";
   const error = promptFault("prompt_outputs_failed_validation", message, { details: texts.join("\n") });
   return { isValid: false, error, nodeErrors };

@@ -1,0 +1,23 @@
+import type { Rooms } from "../../rooms.ts";
+import type { Route } from "../../route.ts";
+import { createFleetObjectInfo } from "./fleetObjectInfo.ts";
+import { historyRoutes } from "./history.ts";
+import { interruptRoutes } from "./interrupt.ts";
+import { jobRoutes } from "./jobs.ts";
+import { promptRoutes } from "./prompt.ts";
+import { queueRoutes } from "./queue.ts";
+import { createUploadShelf } from "./uploadShelf.ts";
+import { viewRoutes } from "./view.ts";
+
+/** ComfyUI's own API, at the root and under `/api`: the fleet looks like one ComfyUI. */
+export function comfyUiRoutes(rooms: Rooms): readonly Route[] {
+  const tools = { objectInfo: createFleetObjectInfo(rooms), uploads: createUploadShelf(rooms) };
+  return [
+    ...promptRoutes(rooms, tools),
+    ...queueRoutes(rooms),
+    ...interruptRoutes(rooms),
+    ...historyRoutes(rooms),
+    ...jobRoutes(rooms),
+    ...viewRoutes(rooms, tools),
+  ];
+}
