@@ -28,6 +28,8 @@ export class TenantSockets {
   readonly #prompts = new Map<string, AwaitedPrompt>();
   readonly #unlisten = new Map<string | undefined, () => void>();
   #openJobs = 0;
+  /** Notices so far: what was read of the queue before the newest one is old. */
+  #heardCount = 0;
   #tail: Promise<void> = Promise.resolve();
 
   constructor(rooms: Rooms, tenant: string) {
@@ -74,9 +76,11 @@ export class TenantSockets {
   /** Looks for what was not heard: jobs of other doors, and ends whose notice was lost. */
   async look(): Promise<void> {
     const { prompts } = this.#rooms.producer;
+    const heardBefore = this.#heardCount;
     const openJobs = await prompts.countOpen(this.#tenant);
     const open = this.#prompts.size > 0 ? await prompts.open(this.#tenant, MOST_LOOKED_AT) : [];
     await this.#inOrder(async () => {
+      if (heardBefore !== this.#heardCount) return; // the next look sees more
       if (openJobs !== this.#openJobs) this.#tellStatus(openJobs);
       if (open.length >= MOST_LOOKED_AT) return;
       const ids = new Set(open.map(({ id }) => id));
@@ -87,7 +91,10 @@ export class TenantSockets {
   async #listen(clientId: string | undefined): Promise<void> {
     if (this.#unlisten.has(clientId)) return;
     this.#unlisten.set(clientId, () => {});
-    const hear = (heard: HeardNotice) => void this.#inOrder(() => this.#hear(heard, clientId));
+    const hear = (heard: HeardNotice) => {
+      this.#heardCount += 1;
+      void this.#inOrder(() => this.#hear(heard, clientId));
+    };
     this.#unlisten.set(clientId, await this.#rooms.producer.prompts.listen(this.#tenant, clientId, hear));
   }
 
