@@ -21,7 +21,7 @@ export interface Notes {
   /** Those of these names that are there. */
   some(tenant: string, shelf: string, names: readonly string[]): Promise<Readonly<Record<string, string>>>;
   all(tenant: string, shelf: string): Promise<Readonly<Record<string, string>>>;
-  /** @throws QueueError `full` when the shelf is */
+  /** @throws QueueError `conflict` when the shelf is */
   put(tenant: string, shelf: string, note: NewNote): Promise<void>;
   /** @returns false when there was none */
   remove(tenant: string, shelf: string, name: string): Promise<boolean>;
@@ -63,7 +63,7 @@ export function openNotes({ redis, names }: QueueRoom): Notes {
       const isPut = await orUnavailable("a note was kept", runScript(redis, PUT, keysOf(tenant, shelf), values));
       if (isPut !== 1)
         throw new QueueError(
-          "full",
+          "conflict",
           `No more fits: at most ${limits.notes} of them, and ${limits.bytes} bytes; remove some`,
         );
     },

@@ -1,5 +1,6 @@
 import type { Rooms } from "../../rooms.ts";
 import type { Route } from "../../route.ts";
+import { fleetFactRoutes } from "./fleetFacts.ts";
 import { createFleetObjectInfo } from "./fleetObjectInfo.ts";
 import { historyRoutes } from "./history.ts";
 import { interruptRoutes } from "./interrupt.ts";
@@ -7,6 +8,8 @@ import { jobRoutes } from "./jobs.ts";
 import { promptRoutes } from "./prompt.ts";
 import { queueRoutes } from "./queue.ts";
 import { createUploadShelf } from "./uploadShelf.ts";
+import { uploadRoutes } from "./uploads.ts";
+import { userDataRoutes } from "./userData.ts";
 import { viewRoutes } from "./view.ts";
 
 /** ComfyUI's own API, at the root and under `/api`: the fleet looks like one ComfyUI. */
@@ -19,5 +22,8 @@ export function comfyUiRoutes(rooms: Rooms): readonly Route[] {
     ...historyRoutes(rooms),
     ...jobRoutes(rooms),
     ...viewRoutes(rooms, tools),
+    ...uploadRoutes(rooms, tools),
+    ...fleetFactRoutes(rooms, tools),
+    ...userDataRoutes(rooms),
   ];
 }

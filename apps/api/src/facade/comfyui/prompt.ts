@@ -61,13 +61,15 @@ async function submitPrompt(rooms: Rooms, call: Call, { objectInfo, uploads }: P
     priority: placed.priority,
   });
   const id = read.promptId ?? newId();
+  // A client may choose any id, also one that is another tenant's: the same body does not make it theirs.
+  const bodySha256 = sha256Hex(`${tenant}:${sha256Hex(bytes)}`);
   const { outputs, isPartial, nodeErrors } = judged;
   const prompt = { number: placed.number, client_id: read.clientId, outputs: [...outputs], is_partial: isPartial };
   await queueJob(rooms, tenant, {
     id,
     job,
-    bodySha256: sha256Hex(bytes),
-    canonicalSha256: sha256Hex(bytes),
+    bodySha256,
+    canonicalSha256: bodySha256,
     sealedSecrets: read.secrets && rooms.secretBox.seal(JSON.stringify(read.secrets), tenant),
     origin: { prompt },
     extraData: { ...read.extraData, create_time: nowMs() },

@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type { IncomingMessage, Server } from "node:http";
 import type { Duplex } from "node:stream";
+import { sleep } from "@comfyq/runtime";
 import { WebSocketServer } from "ws";
 import { type Authenticator, type Caller, demandScope, shownKey } from "../../../auth/authenticate.ts";
 import { refuseForeignHost, refuseForeignPage } from "../../../auth/loopback.ts";
@@ -15,6 +16,8 @@ const MOST_INBOUND_BYTES = 4_194_304;
 const LONGEST_CLIENT_ID = 256;
 /** Told to clients when the API stops. */
 const GOING_AWAY = 1001;
+/** Who does not answer the farewell by then is cut off. */
+const FAREWELL_MS = 1_000;
 
 /**
  * Takes websockets at `/ws` and `/api/ws`. The key comes in a header, or as `?token=`, as Comfy Cloud's clients send it: a browser can
@@ -39,6 +42,10 @@ export function openSocketDoor(server: Server, rooms: Rooms, door: Authenticator
   });
   rooms.closing.addEventListener("abort", () => {
     for (const socket of sockets.clients) socket.close(GOING_AWAY, "the server stops");
+    const cut = () => {
+      for (const socket of sockets.clients) socket.terminate();
+    };
+    void sleep(FAREWELL_MS).then(cut);
   });
 }
 
