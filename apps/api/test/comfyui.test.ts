@@ -141,6 +141,10 @@ test("two tenants with one client id hear only of their own prompts", async () =
   const made = ["execution_start", "execution_cached", "execution_success"];
   expect(types).toEqual(["status", "status", ...made, "status", "executing"]);
   expect((await get(`/history/${id}`)).json).toHaveProperty(id); // ready when the end marker comes
+  const pong = new Promise((resolve) => theirs.socket.once("pong", resolve));
+  theirs.socket.ping();
+  await pong;
+  expect(theirs.frames.length).toBe(before); // not even how many jobs another tenant has
   const other = await prompt({}, foreign);
   await vi.waitFor(() => expect(theirs.frames.length).toBeGreaterThan(before), 5_000);
   expect(theirs.frames.join()).not.toContain(id);
