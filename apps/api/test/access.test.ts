@@ -1,8 +1,10 @@
+import { randomUUID } from "node:crypto";
 import { mkdtemp, rm, utimes, writeFile } from "node:fs/promises";
 import { request } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { SCOPES, type Scope } from "@comfyq/contract";
+import { SCOPES, type Scope, type WebhookEvent } from "@comfyq/contract";
+import { openClaimer, queueDelivery } from "@comfyq/queue";
 import { type PrivateRedis, startPrivateRedis } from "@comfyq/queue/testing";
 import { createLogger, readEnv } from "@comfyq/runtime";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
@@ -30,6 +32,8 @@ afterAll(async () => {
 const ROUTES = allRoutes({ settings: { COMFYQ_DATA_DIR: "." } } as Rooms).filter(({ scope }) => scope !== "open");
 const UNKNOWN = "01a2015c-011f-7a09-a25c-000000000000";
 
+const PREFIX = "access";
+
 /** The same of whatever door: some call the code a type. */
 function refusal({ status, json }: Answer): ReturnType<typeof problem> {
   const { code, type, message } = json.error;
@@ -44,6 +48,7 @@ interface Ids {
   readonly endpoint: string;
   readonly schedule: string;
   readonly batch: string;
+  readonly delivery: string;
 }
 
 describe("every route", () => {
@@ -60,7 +65,7 @@ describe("every route", () => {
     ]);
     const names = ["own", "foreign", ...SCOPES.map((scope) => `without ${scope}`)];
     keys = Object.fromEntries(names.map((name, at) => [name, texts[at]])) as typeof keys; // the names of its type
-    api = await setup({ redis, dataDir });
+    api = await setup({ redis, dataDir, env: { COMFYQ_PREFIX: PREFIX } });
     ids = {
       job: await endedJob(),
       asset: await newAsset(),
@@ -68,6 +73,7 @@ describe("every route", () => {
       endpoint: await newEndpoint(),
       schedule: await newSchedule(),
       batch: await newBatch(),
+      delivery: await newDelivery(),
     };
   });
   afterAll(() => api[Symbol.asyncDispose]());
@@ -100,6 +106,20 @@ describe("every route", () => {
     return json.id;
   }
 
+  async function newDelivery(): Promise<string> {
+    const claimer = await openClaimer({
+      redisUrl: redis.url,
+      prefix: PREFIX,
+      pool: "default",
+      workerId: "teller",
+      instance: "i",
+    });
+    const event = { v: 1, id: randomUUID(), type: "job.failed", data: { job: { id: UNKNOWN } } } as WebhookEvent; // enough to queue
+    await queueDelivery(claimer.room, event, { tenant: "own", url: "http://127.0.0.1/", endpointId: null });
+    await claimer.close();
+    return event.id;
+  }
+
   /** Named like a job, so that answers about it can be compared like those. */
   async function newSchedule(): Promise<string> {
     const name = UNKNOWN.replace(/0+$/, String(Math.random()).slice(2, 14).padEnd(12, "1"));
@@ -120,6 +140,7 @@ describe("every route", () => {
       "/api/v2/assets": wanted.asset,
       "/v1/webhooks": wanted.endpoint,
       "/v1/batches": wanted.batch,
+      "/v1/deliveries": wanted.delivery,
     };
     const [, id = wanted.job] = Object.entries(kinds).find(([start]) => path.startsWith(start)) ?? [];
     const hash = `blake3:${"0".repeat(64)}`;
@@ -161,6 +182,7 @@ describe("every route", () => {
         endpoint: UNKNOWN,
         schedule: UNKNOWN,
         batch: UNKNOWN,
+        delivery: UNKNOWN,
       }),
       bearer(keys.own),
     );

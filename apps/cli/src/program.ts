@@ -16,6 +16,7 @@ import { settingsHelp, settingsMarkdown } from "./up/describeSettings.ts";
 import { ensureRedisServer } from "./up/ensureRedisServer.ts";
 import { runRoom } from "./up/runRoom.ts";
 import { up } from "./up/up.ts";
+import { addDeliveryCommands, addWebhookCommands } from "./webhookCommands.ts";
 
 /** Gets the exit code of the command that ran. */
 export type Finish = (code: ExitCode) => void;
@@ -34,6 +35,8 @@ export function createProgram(finish: Finish): Command {
   addRetryCommand(program, finish);
   addBatchCommands(program, finish);
   addScheduleCommands(program, finish);
+  addWebhookCommands(program, finish);
+  addDeliveryCommands(program, finish);
   addKeyCommands(program, finish);
   return program;
 }

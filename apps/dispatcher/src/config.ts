@@ -32,6 +32,13 @@ const DispatcherEnv = z.object({
     .max(60)
     .default(15)
     .describe("Longest wait for a receiver's answer"),
+  COMFYQ_WEBHOOKS_PER_HOST: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .max(64)
+    .default(4)
+    .describe("Webhooks sent to one host at once, over all dispatchers; the others wait in line"),
   COMFYQ_HEALTH_HOST: z.string().default("127.0.0.1").describe("Address of /livez, /readyz and /metrics"),
   COMFYQ_HEALTH_PORT: z.coerce.number().int().min(0).max(65_535).default(0).describe("Their port; 0 takes a free one"),
 });

@@ -1,9 +1,10 @@
-import { type Delivery, type DueDelivery, GiveUp, TryLater } from "@comfyq/queue";
-import { failPoint, type Logger, nowMs, type SafeFetch, SafeFetchError, stripUrl } from "@comfyq/runtime";
-import { retryAfterMs } from "./retryAfter.ts";
+import type { Delivery, TryOrder, TryReport } from "@comfyq/queue";
+import { failPoint, type Logger, nowMs, type SafeFetch, stripUrl } from "@comfyq/runtime";
+import { judgePost } from "./judgePost.ts";
+import { postEvent } from "./postEvent.ts";
 import { type Receiver, signatureOf } from "./signing.ts";
 
-interface DeliverTools {
+export interface DeliverTools {
   readonly post: SafeFetch;
   /** Looks the receiver of this delivery up. */
   readonly receiver: (delivery: Delivery) => Promise<Receiver>;
@@ -13,64 +14,40 @@ interface DeliverTools {
 /**
  * Sends one event once, signed as Standard Webhooks 1.0 says: `webhook-id`, `webhook-timestamp` (of this try) and
  * `webhook-signature` over `id.timestamp.body`.
- * @throws GiveUp when trying again is useless (410, an address we may not reach); TryLater when the receiver says when;
- * Error for another try as the schedule has it
+ * @returns what came of it, and whether it is to be tried again
  */
 export async function deliver(
-  { delivery, eventId, tryNumber }: DueDelivery,
+  { delivery, order }: { readonly delivery: Delivery; readonly order: TryOrder },
   { post, receiver, log }: DeliverTools,
-): Promise<void> {
-  const to = await receiver(delivery);
-  if (to.kind === "gone") throw new GiveUp(to.why);
+): Promise<TryReport> {
+  const { eventId, number } = order;
+  const { type, jobId, body } = delivery;
+  await failPoint("delivery_opened", { event: eventId, type, job: jobId });
+  const to = await receiver(delivery).catch((error: unknown) => {
+    log.error({ jobId, eventId, type, cause: error }, "a webhook's receiver could not be looked up; it is tried again");
+    throw error;
+  });
+  if (to.kind === "gone") return nobodyThere(to.why);
   const at = new Date(nowMs());
-  const facts = { jobId: delivery.jobId, eventId, type: delivery.type, url: stripUrl(to.url), try: tryNumber };
   const headers = {
     ...to.headers,
     "content-type": "application/json",
     "webhook-id": eventId,
     "webhook-timestamp": String(Math.floor(at.getTime() / 1_000)),
-    "webhook-signature": signatureOf(to.secrets, { eventId, at, body: delivery.body }),
+    "webhook-signature": signatureOf(to.secrets, { eventId, at, body }),
   };
-  const { status, retryAfter } = await send({ url: to.url, body: delivery.body, headers, post }, (code) =>
-    log.warn({ ...facts, code }, "webhook did not arrive"),
-  );
-  if (status >= 200 && status < 300) {
-    await failPoint("delivered", { event: eventId, type: delivery.type, job: delivery.jobId });
-    log.info({ ...facts, status }, "webhook delivered");
-    return;
-  }
-  log.warn({ ...facts, status }, "webhook not accepted");
-  if (status === 410) throw new GiveUp(`${facts.url} answered 410 Gone; it wants no more events`);
-  const afterMs = retryAfterMs(retryAfter, nowMs());
-  if (afterMs !== undefined) throw new TryLater(`${facts.url} answered ${status} and when to come back`, afterMs);
-  throw new Error(`${facts.url} answered ${status}; tried again later`);
+  const shownUrl = stripUrl(to.url);
+  const result = await postEvent({ url: to.url, body, headers, post });
+  const report = judgePost(result, { nowMs: nowMs(), shownUrl, hide: (text) => to.hide(text) });
+  const { status, code, latencyMs } = report;
+  if (code === "delivered") await failPoint("delivered", { event: eventId, type, job: jobId });
+  const facts = { jobId, eventId, type, url: shownUrl, try: number, status, code, durationMs: latencyMs };
+  if (code === "delivered") log.info(facts, "webhook delivered");
+  else log.warn(facts, status === null ? "webhook did not arrive" : "webhook not accepted");
+  return report;
 }
 
-interface Post {
-  readonly url: string;
-  readonly body: string;
-  readonly headers: Readonly<Record<string, string>>;
-  readonly post: SafeFetch;
-}
-
-interface Verdict {
-  readonly status: number;
-  readonly retryAfter: string | undefined;
-}
-
-async function send({ url, body, headers, post }: Post, onLost: (code: string) => void): Promise<Verdict> {
-  try {
-    // No limit on the answer's size: however long it says it is, nothing of it is read, and its status counts.
-    const request = { method: "POST", headers, body, redirects: 0, maxBytes: Number.POSITIVE_INFINITY };
-    const answer = await post(url, request);
-    answer.body.on("error", () => {}); // a cut body is no failure
-    answer.body.destroy();
-    return { status: answer.status, retryAfter: answer.headers["retry-after"] };
-  } catch (error) {
-    if (!(error instanceof SafeFetchError)) throw error;
-    onLost(error.code);
-    if (error.code === "address_refused" || error.code === "bad_url") throw new GiveUp(error.message, { cause: error });
-    if (error.code === "redirect_refused") throw new Error(`${stripUrl(url)} redirects; a receiver must answer itself`);
-    throw error;
-  }
+function nobodyThere(message: string): TryReport {
+  const nothing = { status: null, answer: null, latencyMs: 0, isAnswered: false };
+  return { ...nothing, code: "endpoint_disabled", message, verdict: { kind: "give_up" } };
 }

@@ -1,9 +1,20 @@
 import type { ErrandName } from "@comfyq/contract";
-import { openErrands, type QueueRoom, sweepAssets, sweepBatches, sweepExpired, sweepRetention } from "@comfyq/queue";
+import {
+  type GateLimits,
+  openErrands,
+  type QueueRoom,
+  sweepAssets,
+  sweepBatches,
+  sweepDeliveries,
+  sweepExpired,
+  sweepRetention,
+  tendGates,
+} from "@comfyq/queue";
 import {
   createLogger,
   createSafeFetch,
   createSecretBox,
+  failPoint,
   type Logger,
   type Metrics,
   newId,
@@ -22,12 +33,14 @@ import { announce } from "./announce.ts";
 import { answer } from "./answer/answer.ts";
 import { type DispatcherConfig, readConfig, secretsKey, webhookMaster } from "./config.ts";
 import { deliver } from "./deliver.ts";
+import { createDeliveryTally } from "./measureDeliveries.ts";
 import { receiverOf } from "./signing.ts";
 import { removeAsset, sweepStore } from "./sweepFiles.ts";
 import { careForBatches, followBatch } from "./tellBatch.ts";
 import { followSchedule } from "./tick/followSchedule.ts";
 import { runTick } from "./tick/runTick.ts";
 import { createTickMeter } from "./tick/tickMeter.ts";
+import { watchEndpoint } from "./watchEndpoint.ts";
 
 const STOP_WITHIN_MS = 20_000;
 
@@ -48,6 +61,8 @@ async function start(service: Service, config: DispatcherConfig, log: Logger): P
   const sweeper = { store, assetRetentionMs, publicUrl: config.COMFYQ_PUBLIC_URL };
   const tally = { hits: 0 };
   const meter = createTickMeter();
+  const deliveries = createDeliveryTally();
+  const gates = { perHost: config.COMFYQ_WEBHOOKS_PER_HOST, leaseMs: timeoutMs + LEASE_RESERVE_MS };
   const answering = { store, name: `dispatcher:${newId()}`, log, tally };
   const errands = await openErrands({
     redisUrl: config.REDIS_URL,
@@ -56,6 +71,8 @@ async function start(service: Service, config: DispatcherConfig, log: Logger): P
     allowUnsafeRedis: config.COMFYQ_ALLOW_UNSAFE_REDIS,
     timeScale,
     breaks,
+    gates,
+    sender: answering.name,
     onTrouble: (cause) => log.warn({ cause }, "the queue is in trouble"),
     run: {
       settlement: async (settlement, room) => {
@@ -64,10 +81,20 @@ async function start(service: Service, config: DispatcherConfig, log: Logger): P
         await followSchedule(room, settlement);
       },
       answer: (notice, room) => answer(notice, room, answering),
-      delivery: (due, room) => deliver(due, { post, log, receiver: (one) => receiverOf(room, keys, one) }),
+      delivery: async (delivery, order, room) => {
+        const report = await deliver(
+          { delivery, order },
+          { post, log, receiver: (one) => receiverOf(room, keys, one) },
+        );
+        await watchEndpoint(room, { delivery, order, report }, { log, onDisabled: deliveries.noteDisabled });
+        deliveries.note(report);
+        return report;
+      },
+      deliveryNoted: ({ type, jobId }, { eventId }) =>
+        failPoint("delivery_noted", { event: eventId, type, job: jobId }),
       tick: (schedule, room) => runTick(room, schedule, { log, meter }),
       errand: async (name, room) => {
-        const swept = await runErrand(name, room, { ...sweeper, signal: service.signal });
+        const swept = await runErrand(name, room, { ...sweeper, gates, signal: service.signal });
         if (swept > 0) log.info({ errand: name, swept }, "swept");
       },
     },
@@ -81,6 +108,7 @@ async function start(service: Service, config: DispatcherConfig, log: Logger): P
       measureCache(metrics, tally);
       measureTold(metrics, errands.room.told);
       meter.measure(metrics);
+      deliveries.register(metrics, errands.room);
     },
   });
   printReady(config.COMFYQ_PRINT_READY, { ready: "dispatcher", health: health.url });
@@ -105,26 +133,30 @@ function measureTold(metrics: Metrics, told: ReadonlyMap<string, number>): void 
 }
 
 const DAY_MS = 24 * 3_600_000;
+/** A slot at a host's gate outlives the longest try by this much: looking up its receiver and noting its end take time, too. */
+const LEASE_RESERVE_MS = 15_000;
 
 interface Sweeper {
   readonly store: Storage;
   readonly assetRetentionMs: number;
   readonly publicUrl: string;
   readonly signal: AbortSignal;
+  readonly gates: GateLimits;
 }
 
-/** @returns how many jobs, batches, assets or half-written objects were removed, or looked after */
+/** @returns how many jobs, batches, deliveries, assets or half-written objects were removed, or looked after */
 async function runErrand(name: ErrandName, room: QueueRoom, sweeper: Sweeper): Promise<number> {
-  const { store, assetRetentionMs } = sweeper;
+  const { store, assetRetentionMs, gates } = sweeper;
   switch (name) {
     case "sweep_expired":
       return sweepExpired(room);
     case "sweep_retention": {
       const jobs = await sweepRetention(room, async (prefix) => void (await store.removePrefix(prefix)));
+      await tendGates(room, gates);
       const batches = await sweepBatches(room);
-      return (
-        jobs + batches + (await sweepAssets(room, assetRetentionMs, (tenant, id) => removeAsset(store, tenant, id)))
-      );
+      const deliveries = await sweepDeliveries(room);
+      const assets = await sweepAssets(room, assetRetentionMs, (tenant, id) => removeAsset(store, tenant, id));
+      return jobs + batches + deliveries + assets;
     }
     case "sweep_storage":
       return sweepStore(room, store);

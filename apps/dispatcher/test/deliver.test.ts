@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type RequestListener } from "node:http";
 import type { AddressInfo } from "node:net";
-import type { Delivery } from "@comfyq/queue";
+import type { Delivery, TryReport } from "@comfyq/queue";
 import { createLogger, createSafeFetch, tenantWebhookSecret } from "@comfyq/runtime";
 import { Webhook } from "standardwebhooks";
 import { expect, onTestFinished, test } from "vitest";
@@ -35,12 +35,13 @@ async function receiver(answer: RequestListener): Promise<{ readonly url: string
   return { url: `http://127.0.0.1:${port}/hook`, seen };
 }
 
-function send(url: string, { timeoutMs = 5_000, allowHosts = ["127.0.0.1:*"] } = {}): Promise<void> {
+function send(url: string, { timeoutMs = 5_000, allowHosts = ["127.0.0.1:*"] } = {}): Promise<TryReport> {
   const post = createSafeFetch({ allowHosts, timeoutMs, idleTimeoutMs: timeoutMs, maxBytes: 65_536 });
   const named = { tenant: "acme", jobId: "0", type: "job.succeeded", endpointId: null } as const;
   const delivery: Delivery = { v: 1, ...named, url, body: '{"a":1}' };
   const receiver = async () => openReceiver({ url, secrets: [tenantWebhookSecret(MASTER, "acme")], headers: {} });
-  return deliver({ delivery, eventId: "event-1", tryNumber: 1 }, { post, receiver, log });
+  const order = { eventId: "event-1", deliveryId: "event-1", number: 1 };
+  return deliver({ delivery, order }, { post, receiver, log });
 }
 
 test("a receiver gets the bytes, signed so that the official library accepts them for this tenant only", async () => {
@@ -57,39 +58,70 @@ test("a receiver gets the bytes, signed so that the official library accepts the
 
 test("a receiver in trouble is tried again later", async () => {
   const { url } = await receiver((_request, response) => response.writeHead(503).end());
-  await expect(send(url)).rejects.toThrow("answered 503");
-  await expect(send(url)).rejects.not.toMatchObject({ name: "GiveUp" });
+  expect(await send(url)).toMatchObject({
+    status: 503,
+    code: "not_accepted",
+    verdict: { kind: "again", afterMs: 0 },
+    message: expect.stringContaining("answered 503"),
+  });
 });
 
 test("410 Gone ends the trying", async () => {
   const { url } = await receiver((_request, response) => response.writeHead(410).end());
-  await expect(send(url)).rejects.toMatchObject({ name: "GiveUp" });
+  expect(await send(url)).toMatchObject({ code: "gone", verdict: { kind: "give_up" } });
 });
 
-test("a redirect is not followed, wherever it leads", async () => {
-  const inside = await receiver((_request, response) => response.writeHead(204).end());
-  const { url } = await receiver((_request, response) => response.writeHead(307, { location: inside.url }).end());
-  await expect(send(url)).rejects.toThrow("redirects");
-  expect(inside.seen).toEqual([]);
-});
+test.each([301, 302, 303, 307, 308])(
+  "a redirect (%i) is not followed, wherever it leads, and says so",
+  async (status) => {
+    const inside = await receiver((_request, response) => response.writeHead(204).end());
+    const { url } = await receiver((_request, response) => response.writeHead(status, { location: inside.url }).end());
+    expect(await send(url)).toMatchObject({
+      status,
+      code: "redirect_refused",
+      verdict: { kind: "again" },
+      message: expect.stringContaining(`answered ${status}, a redirect`),
+    });
+    expect(inside.seen).toEqual([]);
+  },
+);
 
 test("a private address that no operator opened is refused for good, and never connected to", async () => {
   const { url, seen } = await receiver((_request, response) => response.writeHead(204).end());
-  await expect(send(url, { allowHosts: [] })).rejects.toMatchObject({ name: "GiveUp" });
-  await expect(send(url, { allowHosts: [] })).rejects.toThrow("COMFYQ_ALLOW_HOSTS");
+  const report = await send(url, { allowHosts: [] });
+  expect(report).toMatchObject({ code: "address_refused", status: null, verdict: { kind: "give_up" } });
+  expect(report.message).toContain("COMFYQ_ALLOW_HOSTS");
   expect(seen).toEqual([]);
 });
 
 test("a receiver that never answers is hung up on, and so is one whose headers drip without end", async () => {
   const silent = await receiver(() => {});
-  const late = { code: expect.stringMatching(/timed_out|idle/) };
-  await expect(send(silent.url, { timeoutMs: 200 })).rejects.toMatchObject(late);
+  const late = { code: expect.stringMatching(/timed_out|idle/), verdict: { kind: "again" }, isAnswered: false };
+  expect(await send(silent.url, { timeoutMs: 200 })).toMatchObject(late);
   const dripping = await receiver((_request, response) => {
     response.socket?.write("HTTP/1.1 204 No Content\r\n");
     const drip = setInterval(() => response.socket?.write("X-Slow: a\r\n"), 20);
     response.on("close", () => clearInterval(drip));
   });
-  await expect(send(dripping.url, { timeoutMs: 300 })).rejects.toMatchObject(late);
+  expect(await send(dripping.url, { timeoutMs: 300 })).toMatchObject(late);
+});
+
+test("a receiver whose answer drips without end is cut soon after its head, and its status counts", async () => {
+  const cut = Promise.withResolvers<void>();
+  const dripping = await receiver((_request, response) => {
+    response.writeHead(200);
+    const drip = setInterval(() => response.write("."), 20);
+    response.on("close", () => {
+      clearInterval(drip);
+      cut.resolve();
+    });
+  });
+  expect(await send(dripping.url, { timeoutMs: 60_000 })).toMatchObject({
+    status: 200,
+    verdict: { kind: "delivered" },
+    answer: expect.stringMatching(/^\.+$/),
+  });
+  await cut.promise;
 });
 
 /** Bytes that its receiver handed to the network before the sender hung up. */
@@ -116,9 +148,18 @@ test("what a receiver answers beside its status is not listened to: neither 10 G
   expect(await bytesTaken({ "content-encoding": "gzip" })).toBeLessThan(aFewSocketBuffers);
 });
 
+test("of an answer the first 512 bytes are kept, as text without control characters or secrets", async () => {
+  const secret = tenantWebhookSecret(MASTER, "acme");
+  const answer = `\u001b[31mno\u0000\r\n\tgood: ${secret} https://a.example/?key=word ${"\u00fc".repeat(9_000)}`;
+  const { url } = await receiver((_request, response) => response.writeHead(500).end(answer));
+  const { answer: kept } = await send(url);
+  expect(kept).toMatch(/^\[31mno good: \[hidden\] https:\/\/a\.example\/\?key=\* \u00fc+$/);
+  expect(Buffer.byteLength(kept ?? "")).toBeLessThanOrEqual(512);
+});
+
 test("a receiver that hangs up before it has answered is tried again later", async () => {
   const { url, seen } = await receiver((request) => void request.socket.destroy());
-  await expect(send(url)).rejects.toMatchObject({ name: "SafeFetchError" });
+  expect(await send(url)).toMatchObject({ code: "unreachable", status: null, verdict: { kind: "again" } });
   expect(seen).toHaveLength(1);
 });
 
@@ -127,11 +168,11 @@ test("a receiver that says when to come back is tried again then", async () => {
     const { url } = await receiver((_request, response) =>
       response.writeHead(status, { "retry-after": retryAfter }).end(),
     );
-    return send(url).catch((error: unknown) => error);
+    return (await send(url)).verdict;
   };
-  expect(await answering(429, "120")).toMatchObject({ name: "TryLater", afterMs: 120_000 });
-  expect(await answering(503, "soon")).toMatchObject({ name: "Error" });
-  expect(await answering(410, "120")).toMatchObject({ name: "GiveUp" });
+  expect(await answering(429, "120")).toEqual({ kind: "again", afterMs: 120_000 });
+  expect(await answering(503, "soon")).toEqual({ kind: "again", afterMs: 0 });
+  expect(await answering(410, "120")).toEqual({ kind: "give_up" });
 });
 
 test.each([

@@ -20,7 +20,13 @@ const keys = {
 const redis = await startPrivateRedis();
 const producer: Producer = await openProducer({ redisUrl: redis.url });
 const idle = async () => {};
-const run = { settlement: idle, delivery: idle, answer: idle, errand: idle, tick: idle };
+const run = {
+  settlement: idle,
+  delivery: () => Promise.reject(new Error("nothing is sent here")),
+  answer: idle,
+  errand: idle,
+  tick: idle,
+};
 const errands = await openErrands({ redisUrl: redis.url, run });
 afterAll(async () => {
   await Promise.all([producer.close(), errands.close()]);

@@ -5,7 +5,8 @@ import type { Measured } from "../harness/report.ts";
 import { median, medianRatio, rounded } from "../harness/statistics.ts";
 import { openRawBull } from "../rig/raw.ts";
 import { openRig, type Rig } from "../rig/rig.ts";
-import { occupy, payload } from "./enqueue.ts";
+import { tenKilobytes } from "../rig/tenKilobytes.ts";
+import { occupy } from "./enqueue.ts";
 
 const ROWS = 100;
 
@@ -20,7 +21,7 @@ interface Taken {
 async function submit({ system }: Rig, rows: number): Promise<Taken> {
   const startedAtMs = performance.now();
   const values = Array.from({ length: rows }, (_, row) => ({ "last.inputs.filename_prefix": `row${row}` }));
-  const body = JSON.stringify({ ...payload(), rows: values });
+  const body = JSON.stringify({ ...tenKilobytes(), rows: values });
   const headers = { "content-type": "application/json" };
   const answer = await fetch(`${system.url}/v1/batches`, { method: "POST", headers, body });
   if (answer.status !== 201) throw new Error(`the batch was answered ${answer.status}: ${await answer.text()}`);
@@ -46,7 +47,7 @@ async function run({ isQuick }: Effort): Promise<Measured> {
   await occupy(rig);
   await using raw = await openRawBull(rig.system.redis.url, { hasWorker: false });
   const [pairs, count, many] = isQuick ? [1, 1, 300] : [5, 8, 10_000];
-  const payloads = Array.from({ length: ROWS }, () => payload());
+  const payloads = Array.from({ length: ROWS }, () => tenKilobytes());
   await perSecond(count, () => submit(rig, ROWS)); // code that has not run yet is slow
   const measured = await interleave(
     pairs,

@@ -9,24 +9,10 @@ import type { Measured } from "../harness/report.ts";
 import { median, medianRatio, rounded, spread } from "../harness/statistics.ts";
 import { cpuMs } from "../rig/cpu.ts";
 import { type HttpLine, openLine } from "../rig/httpLine.ts";
+import { CLIENTS, perSecond } from "../rig/perSecond.ts";
 import { openRawBull, type RawBull } from "../rig/raw.ts";
 import { openRig, type Rig } from "../rig/rig.ts";
-
-const CLIENTS = 64;
-const PAYLOAD_BYTES = 10_000;
-
-/** A graph of about 10 KB as JSON, with links between its nodes. */
-export function payload(): { readonly workflow: Readonly<Record<string, unknown>> } {
-  const workflow: Record<string, unknown> = {
-    "1": { class_type: "EmptyImage", inputs: { width: 64, height: 64, batch_size: 1, color: 0 } },
-  };
-  for (let at = 2; JSON.stringify(workflow).length < PAYLOAD_BYTES; at += 1) {
-    const text = `node ${at} of a graph that somebody drew, `.repeat(3);
-    workflow[at] = { class_type: "SimSleep", inputs: { ms: 0, steps: 0, input: [String(at - 1), 0], value: text } };
-  }
-  workflow["last"] = { class_type: "SaveImage", inputs: { images: ["1", 0], filename_prefix: "bench" } };
-  return { workflow };
-}
+import { tenKilobytes } from "../rig/tenKilobytes.ts";
 
 /** From now on every caller needs the key that is returned. */
 async function lockDoor({ system }: Rig): Promise<string> {
@@ -54,20 +40,6 @@ export async function occupy({ system }: Rig): Promise<void> {
     },
   });
   await system.until(id, ({ stage }) => stage === "rendering");
-}
-
-/** So many calls by 64 who each wait for their own answer. @returns calls per second */
-async function perSecond(calls: number, call: (client: number) => Promise<unknown>): Promise<number> {
-  const startedAtMs = performance.now();
-  let left = calls;
-  const client = async (_: unknown, number: number) => {
-    while (left > 0) {
-      left -= 1;
-      await call(number);
-    }
-  };
-  await Promise.all(Array.from({ length: CLIENTS }, client));
-  return (calls * 1_000) / (performance.now() - startedAtMs);
 }
 
 /** What each process spent on one call, in µs of CPU: a machine that is busy with other things stretches time, not this. */
@@ -98,7 +70,7 @@ interface Callers {
 }
 
 async function measure({ rig, lines, headers, raw }: Callers, pairs: number, calls: number) {
-  const body = payload();
+  const body = tenKilobytes();
   const text = JSON.stringify(body);
   const latenciesMs: number[] = [];
   const post = async (client: number) => {

@@ -1,5 +1,6 @@
 import type { Bench } from "../harness/bench.ts";
 import { batch } from "./batch.ts";
+import { deliveryRate } from "./deliveryRate.ts";
 import { enqueue } from "./enqueue.ts";
 import { fourGpus, gpuBusy, gpuBusyShort } from "./gpuBusy.ts";
 import { ioBound } from "./ioBound.ts";
@@ -8,6 +9,8 @@ import { memory } from "./memory.ts";
 import { pickup } from "./pickup.ts";
 import { retryCost } from "./retryCost.ts";
 import { slowWebhook } from "./slowWebhook.ts";
+import { webhookEnqueue } from "./webhookEnqueue.ts";
+import { webhookLatency } from "./webhookLatency.ts";
 
 /** Every benchmark, in the order in which they run. */
 export const BENCHES: readonly Bench[] = [
@@ -22,4 +25,7 @@ export const BENCHES: readonly Bench[] = [
   slowWebhook,
   memory,
   retryCost,
+  webhookLatency,
+  deliveryRate,
+  webhookEnqueue,
 ];

@@ -7,6 +7,7 @@ export * from "./cacheMode.ts";
 export * from "./canonicalJson.ts";
 export * from "./cron.ts";
 export * from "./dataUri.ts";
+export * from "./delivery.ts";
 export * from "./doctor.ts";
 export * from "./errandName.ts";
 export * from "./fillTemplate.ts";

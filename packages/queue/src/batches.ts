@@ -4,10 +4,10 @@ import { CANCEL_BATCH, RETRY_ROWS, ROW_LETTERS } from "./batchScripts.ts";
 import { type Care, careForBatch, neglectedBatches } from "./careForBatch.ts";
 import { type BatchSubmission, commitBatch, keyReused } from "./commitBatch.ts";
 import { orUnavailable, QueueError } from "./errors.ts";
-import { cursorAt, parseCursor, placesAfter } from "./listJobs.ts";
 import { runNamed } from "./luaScript.ts";
 import { readJob } from "./readJob.ts";
 import type { QueueRoom } from "./room.ts";
+import { cursorAt, parseCursor, placesAfter } from "./timeline.ts";
 
 /** One row, and the newest job that was made of it. */
 export interface BatchRowFacts {
@@ -118,9 +118,9 @@ async function list(
   { tenant, limit, cursor }: Parameters<BatchDesk["list"]>[0],
 ): ReturnType<BatchDesk["list"]> {
   const stretch = { index: room.names.batchIndex(tenant), from: "-inf", to: "+inf" };
-  const after = cursor === undefined ? undefined : parseCursor(cursor);
+  const after = parseCursor(cursor);
   const places = await placesAfter(room, stretch, { after, count: limit });
-  const records = await Promise.all(places.map(({ jobId }) => readBatchRecord(room, tenant, jobId)));
+  const records = await Promise.all(places.map(({ id }) => readBatchRecord(room, tenant, id)));
   const batches = await Promise.all(
     records.filter((found) => found !== undefined).map((found) => toBatchFacts(room, found)),
   );

@@ -1,4 +1,7 @@
 import { icuRunOf, jobOf, type WebhookEvent, type WebhookFormat } from "@comfyq/contract";
+import { nowMs } from "./clock.ts";
+import { headOf } from "./deliveryHead.ts";
+import { deliveryWaits } from "./deliveryWaits.ts";
 import type { Delivery } from "./envelopes.ts";
 import type { QueueRoom } from "./room.ts";
 import { uuidWithin } from "./uuidWithin.ts";
@@ -27,8 +30,9 @@ export function deliveryId(eventId: string, endpointId: string | null): string {
 }
 
 /**
- * Queues one event for one recipient. `deliveryId` is the BullJob's id, so queueing it twice is queueing it once: a crash
- * in the dispatcher, or a second attempt of a job that tells `job.started` again, changes nothing.
+ * Queues one event for one recipient, and enters it into the lists it is found by. `deliveryId` is the BullJob's id, so queueing
+ * it twice is queueing it once: a crash in the dispatcher, or a second attempt of a job that tells `job.started` again, changes
+ * nothing.
  */
 export async function queueDelivery(room: QueueRoom, event: WebhookEvent, to: Recipient): Promise<void> {
   const { tenant, url, endpointId, sealedHeaders } = to;
@@ -43,13 +47,17 @@ export async function queueDelivery(room: QueueRoom, event: WebhookEvent, to: Re
     endpointId,
     ...(sealedHeaders !== undefined && { headers: sealedHeaders }),
   };
+  const id = deliveryId(event.id, endpointId);
+  const atMs = nowMs();
+  await enlist(room, { id, atMs, delivery });
   await room.deliveries.add(event.type, delivery, {
-    jobId: deliveryId(event.id, endpointId),
-    attempts: room.settings.deliveryBackoffMs.length + 1,
+    jobId: id,
+    timestamp: atMs,
+    attempts: deliveryWaits(event.type, room.settings).length + 1,
     backoff: { type: "custom" },
     stackTraceLimit: 1,
-    removeOnComplete: { age: room.retentionMs / 1_000 },
-    removeOnFail: { age: (4 * room.retentionMs) / 1_000 },
+    removeOnComplete: false, // sweepDeliveries forgets it together with its log
+    removeOnFail: false,
   });
 }
 
@@ -58,4 +66,24 @@ function bodyOf(event: WebhookEvent, { format, metadata }: Recipient): unknown {
   const job = jobOf(event);
   if (format === "comfyicu" && job) return icuRunOf(job);
   return metadata === undefined ? event : { ...event, metadata };
+}
+
+interface Enlisted {
+  readonly id: string;
+  readonly atMs: number;
+  readonly delivery: Delivery;
+}
+
+/** Before it is queued: what a crash leaves in a list without a BullJob is shown to nobody, and swept. */
+async function enlist({ redis, names, retentionMs }: QueueRoom, { id, atMs, delivery }: Enlisted): Promise<void> {
+  const { tenant, jobId, endpointId } = delivery;
+  const pipeline = redis
+    .pipeline()
+    .hsetnx(names.delivery(id), "created", atMs)
+    .hset(names.delivery(id), headOf(delivery))
+    .zadd(names.deliveryIndex(tenant), "NX", atMs, id)
+    .zadd(names.deliveryRetention, "NX", atMs + retentionMs, id);
+  if (jobId) pipeline.zadd(names.deliveryIndex(tenant, `job:${jobId}`), "NX", atMs, id);
+  if (endpointId) pipeline.zadd(names.deliveryIndex(tenant, `endpoint:${endpointId}`), "NX", atMs, id);
+  for (const [error] of (await pipeline.exec()) ?? []) if (error) throw error;
 }

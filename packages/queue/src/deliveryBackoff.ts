@@ -2,7 +2,7 @@
 const LONGEST_ASKED_MS = 24 * 3_600_000;
 
 /** What decides about a wait. */
-interface BackoffFacts {
+export interface BackoffFacts {
   /** The schedule: the wait after the first try, after the second … */
   readonly waitsMs: readonly number[];
   /** What the receiver asked for (Retry-After); 0 when it did not. */

@@ -1,46 +1,24 @@
-import { type ErrandName, ErrandTick } from "@comfyq/contract";
-import { type Job as BullJob, UnrecoverableError, Worker } from "bullmq";
-import { deliveryBackoff } from "./deliveryBackoff.ts";
-import { Answer, Delivery, Settlement } from "./envelopes.ts";
+import { type ErrandName, ErrandTick, WebhookEventType } from "@comfyq/contract";
+import { type Job as BullJob, Worker } from "bullmq";
+import { type AttemptTools, askedMsOf, attemptDelivery, type TryOrder, type TryReport } from "./attemptDelivery.ts";
+import { type BackoffFacts, deliveryBackoff } from "./deliveryBackoff.ts";
+import { deliveryWaits } from "./deliveryWaits.ts";
+import { Answer, type Delivery, Settlement } from "./envelopes.ts";
+import type { GateLimits } from "./gate.ts";
 import { openRoom, type QueueRoom, type RoomOptions } from "./room.ts";
 import { dropAlarm, TickAlarm } from "./schedules/alarms.ts";
 import { startBell } from "./schedules/bell.ts";
 import { nextAlarm } from "./schedules/nextAlarm.ts";
 import { readSchedule, type ScheduleRef } from "./schedules/scheduleState.ts";
 
-/** A delivery that must not be tried again (410 Gone, refused address). */
-export class GiveUp extends Error {
-  constructor(message: string, options?: ErrorOptions) {
-    super(message, options);
-    this.name = "GiveUp";
-  }
-}
-
-/** A delivery that its receiver wants no earlier than `afterMs` from now (Retry-After). */
-export class TryLater extends Error {
-  readonly afterMs: number;
-  constructor(message: string, afterMs: number) {
-    super(message);
-    this.name = "TryLater";
-    this.afterMs = afterMs;
-  }
-}
-
-/** A delivery that is to be sent now. */
-export interface DueDelivery {
-  readonly delivery: Delivery;
-  /** The `webhook-id`: the same on every try. */
-  readonly eventId: string;
-  /** From 1. */
-  readonly tryNumber: number;
-}
-
 /** What the dispatcher does. Each may run twice for the same thing after a crash, so each must bear it. */
 export interface ErrandRunner {
   /** The job has ended: tell whoever is to be told. */
   settlement(settlement: Settlement, room: QueueRoom): Promise<void>;
-  /** Send one event; throw to try again later, `TryLater` to say when, `GiveUp` to stop. */
-  delivery(due: DueDelivery, room: QueueRoom): Promise<void>;
+  /** Send one event once, and say what came of it. */
+  delivery(delivery: Delivery, order: TryOrder, room: QueueRoom): Promise<TryReport>;
+  /** What came of it stands in the log. */
+  deliveryNoted?(delivery: Delivery, order: TryOrder): Promise<void>;
   /** A result may be there for a job; throw to try again in a moment. */
   answer(answer: Answer, room: QueueRoom): Promise<void>;
   errand(name: ErrandName, room: QueueRoom): Promise<void>;
@@ -57,15 +35,33 @@ export interface Errands {
 export interface ErrandsOptions extends RoomOptions {
   readonly run: ErrandRunner;
   readonly onTrouble?: (error: Error) => void;
+  /** How many deliveries one host gets at once, and how long one try can take; all dispatchers must say the same. */
+  readonly gates?: GateLimits | undefined;
+  /** How this process is called in the log of a delivery's tries. */
+  readonly sender?: string | undefined;
 }
+
+/** Longer than any try: a receiver has 15 s, and a process that dies is noticed later than that. */
+const DEFAULT_LEASE_MS = 30_000;
 
 /** Runs settlements, deliveries and ticks, any number of processes beside each other. */
 export async function openErrands(options: ErrandsOptions): Promise<Errands> {
   const room = await openRoom(options, "worker");
   const { run, onTrouble } = options;
   const { names, settings } = room;
-  const work = (queue: string, concurrency: number, step: (job: BullJob) => Promise<void>): Worker => {
-    const worker = new Worker(queue, step, {
+  const limits = options.gates ?? { perHost: settings.deliveriesPerHost, leaseMs: DEFAULT_LEASE_MS };
+  const delivering: AttemptTools = {
+    send: (delivery, order, at) => run.delivery(delivery, order, at),
+    onNoted: (delivery, order) => run.deliveryNoted?.(delivery, order) ?? Promise.resolve(),
+    limits,
+    sender: options.sender ?? "",
+  };
+  const work = (
+    queue: string,
+    concurrency: number,
+    step: (job: BullJob, token: string) => Promise<unknown>,
+  ): Worker => {
+    const worker = new Worker(queue, (job, token = "") => step(job, token), {
       connection: room.redis,
       prefix: names.prefix,
       concurrency,
@@ -75,7 +71,8 @@ export async function openErrands(options: ErrandsOptions): Promise<Errands> {
       drainDelay: settings.drainDelaySeconds,
       settings: {
         repeatStrategy: nextAlarm,
-        backoffStrategy: (triesMade, _type, error) => deliveryBackoff(triesMade, backoffFacts(room, error)),
+        backoffStrategy: (triesMade, _type, error, job) =>
+          deliveryBackoff(triesMade, backoffFacts(room, job?.name, error)),
       },
     });
     worker.on("error", (error) => onTrouble?.(error));
@@ -85,7 +82,9 @@ export async function openErrands(options: ErrandsOptions): Promise<Errands> {
     work(names.settlementsQueue, settings.settlementConcurrency, (job) =>
       run.settlement(Settlement.parse(job.data), room),
     ),
-    work(names.deliveriesQueue, settings.deliveryConcurrency, (job) => deliver(run, room, job)),
+    work(names.deliveriesQueue, settings.deliveryConcurrency, (bullJob, token) =>
+      attemptDelivery(room, delivering, { bullJob, token }),
+    ),
     work(names.answersQueue, settings.answerConcurrency, (job) => run.answer(Answer.parse(job.data), room)),
     work(names.ticksQueue, settings.tickConcurrency, (job) => tick(room, run, job)),
     work(names.schedulesQueue, 1, (job) => run.errand(ErrandTick.parse(job.data).errand, room)),
@@ -111,20 +110,9 @@ async function tick(room: QueueRoom, run: ErrandRunner, { data, repeatJobKey }: 
   else await run.tick(ref, room);
 }
 
-async function deliver(run: ErrandRunner, room: QueueRoom, job: BullJob): Promise<void> {
-  try {
-    const delivery = Delivery.parse(job.data);
-    const eventId = delivery.eventId ?? String(job.id);
-    await run.delivery({ delivery, eventId, tryNumber: job.attemptsMade + 1 }, room);
-  } catch (error) {
-    if (error instanceof GiveUp) throw new UnrecoverableError(error.message);
-    throw error;
-  }
-}
-
-function backoffFacts({ settings }: QueueRoom, error: unknown): Parameters<typeof deliveryBackoff>[1] {
-  const askedMs = error instanceof TryLater ? error.afterMs : 0;
-  return { waitsMs: settings.deliveryBackoffMs, askedMs, dice: Math.random() };
+function backoffFacts({ settings }: QueueRoom, name: string | undefined, error: unknown): BackoffFacts {
+  const waitsMs = deliveryWaits(WebhookEventType.catch("job.failed").parse(name), settings);
+  return { waitsMs, askedMs: askedMsOf(error), dice: Math.random() };
 }
 
 /** The house's own schedules, as BullMQ job schedulers: one tick at a time, however many dispatchers run. */

@@ -1,5 +1,6 @@
 export { type Answerable, claimAnswerable } from "./answers.ts";
 export { adoptAssets, type RemoveAsset, sweepAssets } from "./assetUses.ts";
+export type { TryOrder, TryReport, TryVerdict } from "./attemptDelivery.ts";
 export type { BatchDesk, BatchRowFacts } from "./batches.ts";
 export { BatchHead, RowValues } from "./batchRecord.ts";
 export { type CacheLimits, dropEntry, readEntry } from "./cacheEntries.ts";
@@ -9,8 +10,10 @@ export { type Claimer, type ClaimerOptions, type ClaimOptions, openClaimer } fro
 export type { BatchSubmission } from "./commitBatch.ts";
 export type { RedisFacts } from "./connection.ts";
 export { deliveryId, queueDelivery, type Recipient } from "./deliveries.ts";
+export { deliveryBacklog } from "./deliveryBacklog.ts";
 export type { BeforeEnding, NotTaken } from "./desk.ts";
 export type { EndpointFacts } from "./endpointFacts.ts";
+export { noteAccepted, noteHookGone, noteRefused } from "./endpointFailures.ts";
 export { disableEndpoint, readEndpoint } from "./endpoints.ts";
 export type {
   Answer,
@@ -22,22 +25,16 @@ export type {
   Settlement,
   Submittable,
 } from "./envelopes.ts";
-export {
-  type DueDelivery,
-  type ErrandRunner,
-  type Errands,
-  type ErrandsOptions,
-  GiveUp,
-  openErrands,
-  TryLater,
-} from "./errands.ts";
+export { type ErrandRunner, type Errands, type ErrandsOptions, openErrands } from "./errands.ts";
 export { QueueError, type QueueErrorCode } from "./errors.ts";
 export { beat, leaveFleet, type PoolCounts, publishClasses, publishObjectInfo } from "./fleet.ts";
 export { type Berth, wake } from "./flights.ts";
 export { type EndedBatch, endedBatch, noteRowEnd } from "./followBatch.ts";
+export { type GateLimits, tendGates } from "./gate.ts";
 export type { DropReason, HeldJob } from "./heldJob.ts";
 export { holdInstance, type InstanceClaim, releaseInstance } from "./instanceLease.ts";
 export { type JobSigning, readJobSigning } from "./jobSigning.ts";
+export type { DeliveryQuery } from "./listDeliveries.ts";
 export type { ListPage, ListQuery } from "./listJobs.ts";
 export type { NewNote, Notes } from "./notes.ts";
 export type { Outcome } from "./outcome.ts";
@@ -46,6 +43,7 @@ export { openProducer, type Producer } from "./producer.ts";
 export type { HeardNotice, PromptNotice } from "./promptNotices.ts";
 export type { PromptPapers, Prompts } from "./prompts.ts";
 export { readJob } from "./readJob.ts";
+export type { RedeliverQuery } from "./redeliver.ts";
 export { redisNowMs } from "./redisClock.ts";
 export type { QueueRoom, RoomOptions } from "./room.ts";
 export { rotateSecrets } from "./rotateSecrets.ts";
@@ -79,6 +77,7 @@ export { type NodeSilence, type NodeSilences, noteSilences, readSilences } from 
 export type { Standing } from "./standing.ts";
 export { type Submitted, submitJob } from "./submitJob.ts";
 export { sweepBatches } from "./sweepBatches.ts";
+export { sweepDeliveries } from "./sweepDeliveries.ts";
 export { type RemoveFiles, sweepExpired, sweepRetention } from "./sweeping.ts";
 export { type Audience, type NamedWebhook, readWebhook, tell } from "./tell.ts";
 export type { WatchedEvent, WatchQuery } from "./watchJob.ts";

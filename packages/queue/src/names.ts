@@ -114,6 +114,20 @@ export interface Names {
   scheduleTickIndex(id: string): string;
   /** Set: jobs of a schedule that are not known to have ended. */
   scheduleOpen(id: string): string;
+  /** Hash: where a delivery goes, and its tries. */
+  delivery(id: string): string;
+  /** Sorted set by creation: a tenant's deliveries; all, those that failed, or those of one job or endpoint. */
+  deliveryIndex(tenant: string, part?: "failed" | `job:${string}` | `endpoint:${string}`): string;
+  /** Sorted set by the moment to look again: which deliveries may be swept. */
+  readonly deliveryRetention: string;
+  /** Sorted sets `<host>:active` (by the end of the lease) and `<host>:line` (by arrival): deliveries under way, and waiting. */
+  gate(host: string): string;
+  /** Set: hosts with a line. With a part: hosts by until when they count as swift or slow, and what the others share. */
+  gates(part?: "swift" | "slow" | "cautious" | "cautious-line"): string;
+  /** String: the webhook of this job answered 410 Gone. */
+  hookGone(jobId: string): string;
+  /** Hash: for how long an endpoint has accepted nothing. */
+  endpointFailures(endpointId: string): string;
 }
 
 export const DEFAULT_PREFIX = "comfyq";
@@ -185,5 +199,12 @@ export function namesUnder(prefix: string): Names {
     scheduleTicks: (id) => at("schedule-ticks", id),
     scheduleTickIndex: (id) => at("schedule-tick-index", id),
     scheduleOpen: (id) => at("schedule-open", id),
+    delivery: (id) => at("delivery", id),
+    deliveryIndex: (tenant, part) => (part === undefined ? at("sent", tenant) : at("sent", tenant, part)),
+    deliveryRetention: at("delivery-retention"),
+    gate: (host) => at("gate", host),
+    gates: (part) => (part === undefined ? at("gates") : at("gates", part)),
+    hookGone: (jobId) => at("hook-gone", jobId),
+    endpointFailures: (endpointId) => at("endpoint-failures", endpointId),
   };
 }

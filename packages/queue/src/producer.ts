@@ -1,4 +1,4 @@
-import type { Attempt, JobFacts, NodeClasses, WorkerBeat, Workflow } from "@comfyq/contract";
+import type { Attempt, Delivery, DeliveryDetail, JobFacts, NodeClasses, WorkerBeat, Workflow } from "@comfyq/contract";
 import type { Queue } from "bullmq";
 import { assetRemoved, condemnAsset, type Touch, touchAssets, untouchAssets } from "./assetUses.ts";
 import { type BatchDesk, openBatchDesk } from "./batches.ts";
@@ -9,11 +9,14 @@ import { type RedisFacts, redisFacts } from "./connection.ts";
 import type { JobSubmission, KeptBody, Submittable } from "./envelopes.ts";
 import { orUnavailable } from "./errors.ts";
 import { knownClasses, listWorkers, type PoolCounts, poolCounts } from "./fleet.ts";
+import { type DeliveryQuery, listDeliveries } from "./listDeliveries.ts";
 import { type ListPage, type ListQuery, listJobs } from "./listJobs.ts";
 import { type Notes, openNotes } from "./notes.ts";
 import { openPrompts, type Prompts } from "./prompts.ts";
+import { readDelivery } from "./readDelivery.ts";
 import { readJob } from "./readJob.ts";
 import { readJournal, readKeptBody, readRequest, readSubmitted } from "./record.ts";
+import { type RedeliverQuery, redeliver, redeliverFailed } from "./redeliver.ts";
 import { openRoom, type RoomOptions } from "./room.ts";
 import { openSchedules, type Schedules } from "./schedules/openSchedules.ts";
 import { type SharedJob, shareQueued } from "./shareQueued.ts";
@@ -63,6 +66,12 @@ export interface Producer {
   /** The same jobs, for who speaks ComfyUI's own API. */
   readonly prompts: Prompts;
   readonly notes: Notes;
+  /** Webhook events on their way, newest first. */
+  listDeliveries(query: DeliveryQuery): ReturnType<typeof listDeliveries>;
+  /** @returns undefined for an unknown id and for another tenant's alike, as `redeliver` does */
+  readDelivery(tenant: string, id: string): Promise<DeliveryDetail | undefined>;
+  redeliver(tenant: string, id: string): Promise<Delivery | undefined>;
+  redeliverFailed(query: RedeliverQuery): ReturnType<typeof redeliverFailed>;
   facts(): Promise<RedisFacts>;
   boardQueues(): Promise<readonly Queue[]>;
   close(): Promise<void>;
@@ -112,6 +121,10 @@ export async function openProducer(options: RoomOptions): Promise<Producer> {
     schedules: openSchedules(room),
     prompts,
     notes: openNotes(room),
+    listDeliveries: (query) => listDeliveries(room, query),
+    readDelivery: (tenant, id) => readDelivery(room, tenant, id),
+    redeliver: (tenant, id) => redeliver(room, tenant, id),
+    redeliverFailed: (query) => redeliverFailed(room, query),
     facts: () => orUnavailable("Redis was asked what it is", redisFacts(room.redis, nowMs())),
     boardQueues: () => orUnavailable("queues were listed", boardQueues(room)),
     close: async () => {

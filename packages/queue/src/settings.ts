@@ -80,7 +80,33 @@ const REAL = {
   ageingMs: 600_000,
   /** Waits between tries of one delivery (Standard Webhooks' example: 10 tries in 75 h 35 min). */
   deliveryBackoffMs: [5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400].map((seconds) => seconds * 1_000),
-  deliveryConcurrency: 8,
+  /** Progress is soon out of date, and an output is told again at the job's end. */
+  progressBackoffMs: [1_000, 5_000],
+  outputBackoffMs: [5_000, 30_000, 120_000],
+  /** Older than this they are dropped. */
+  staleProgressMs: 60_000,
+  staleOutputMs: 600_000,
+  /** Deliveries under way in one dispatcher; nearly all they do is wait. */
+  deliveryConcurrency: 64,
+  /** Deliveries to one host at once, over all dispatchers. */
+  deliveriesPerHost: 4,
+  /** Deliveries at once, over all dispatchers, to hosts that did not answer swiftly the last time. */
+  cautiousSlots: 32,
+  /** An answer within this is a swift one. */
+  swiftAnswerMs: 5_000,
+  /** For how long it is remembered how a host answered. */
+  paceMemoryMs: 24 * 3_600_000,
+  /** Who stands in a host's line is called; it looks by itself this late at the latest. */
+  longestLineMs: 3_600_000,
+  deliveryTriesKept: 50,
+  /** Deliveries that are kept at all; beyond them the oldest that have ended go. */
+  deliveriesKept: 200_000,
+  /** Failed deliveries are kept this many times longer than others: somebody may want them sent again. */
+  failedKeptTimes: 4,
+  /** An endpoint is disabled when nothing arrived for so long, after this many failures over at least this span. */
+  endpointPatienceMs: 5 * 24 * 3_600_000,
+  endpointFailures: 5,
+  endpointFailuresSpanMs: 12 * 3_600_000,
   settlementConcurrency: 8,
   ticksKept: 50,
   tickConcurrency: 8,
@@ -134,11 +160,21 @@ const SCALED = [
   "tickGraceMs",
   "tickRecheckMs",
   "tickPatienceMs",
+  "staleProgressMs",
+  "staleOutputMs",
+  "swiftAnswerMs",
+  "longestLineMs",
 ] as const satisfies readonly (keyof Settings)[];
 
 /** @param timeScale 1 is the real pace; 0.2 makes every lease, scan and wait a fifth as long */
 export function scaleSettings(timeScale: number): Settings {
-  const settings = { ...REAL, deliveryBackoffMs: REAL.deliveryBackoffMs.map((ms) => ms * timeScale) };
+  const scaled = (waits: readonly number[]) => waits.map((ms) => ms * timeScale);
+  const settings = {
+    ...REAL,
+    deliveryBackoffMs: scaled(REAL.deliveryBackoffMs),
+    progressBackoffMs: scaled(REAL.progressBackoffMs),
+    outputBackoffMs: scaled(REAL.outputBackoffMs),
+  };
   for (const name of SCALED) settings[name] *= timeScale;
   return settings;
 }

@@ -4,6 +4,7 @@ import { expect, test, vi } from "vitest";
 import { claimAnswerable } from "../src/answers.ts";
 import type { HeldJob } from "../src/heldJob.ts";
 import { type Answer, type Claimer, dropEntry, openErrands, type QueueRoom, readEntry } from "../src/index.ts";
+import { accepted } from "./sending.ts";
 import { beatAs, claimAmong, claimOne, endLock, GRAPH, manifestFor, type Setup, setup } from "./setup.ts";
 
 vi.setConfig({ testTimeout: 30_000 });
@@ -53,7 +54,7 @@ async function listen({ redis }: Setup) {
     ...FAST,
     run: {
       settlement: async () => {},
-      delivery: async () => {},
+      delivery: async () => accepted,
       errand: async () => {},
       tick: async () => {},
       answer: async (answer) => void heard.push(answer),

@@ -11,6 +11,7 @@ import {
   queueDelivery,
   sweepRetention,
 } from "../src/index.ts";
+import { accepted } from "./sending.ts";
 import { claimOne, GRAPH, manifestFor, setup } from "./setup.ts";
 
 const redisFor = (url: string) => ({ redisUrl: url });
@@ -152,7 +153,10 @@ test("the end of a job is told once, however it ended, and an event is queued on
     run: {
       settlement: async ({ jobId, what }) => void ended.push(`${jobId} ${what}`),
       answer: async () => {},
-      delivery: async ({ eventId }) => void delivered.push(eventId),
+      delivery: async (_delivery, { eventId }) => {
+        delivered.push(eventId);
+        return accepted;
+      },
       errand: async () => {},
       tick: async () => {},
     },

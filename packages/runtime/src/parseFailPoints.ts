@@ -24,7 +24,9 @@ export const FAIL_POINTS = {
   announced: "K11b", // webhook queued, the settlement not acknowledged
   row_noted: "K11d", // the end of a row is noted in its batch, nobody is told
   batch_told: "K11e", // the end of a batch is queued for all who are told
+  delivery_opened: "K11f", // the try is noted, nothing is sent
   delivered: "K12", // webhook sent, delivery not recorded
+  delivery_noted: "K12a", // what came of the try is noted, BullMQ does not know
   tick_due: "K13a", // a schedule's moment is due, nothing is decided
   tick_decided: "K13b", // its moment is decided, its job not made
   tick_canceled: "K13c", // jobs that make way for it were canceled

@@ -15,8 +15,8 @@ const PATIENCE_MS = 10_000;
 const LOOK_EVERY_MS = 200;
 /** Keys of BullMQ's queues, lists and schedules, whatever the number of jobs. */
 const FIXED_KEYS = 120;
-/** Record, journal, events, BullJob, settlement, delivery, places in lists. */
-const KEYS_PER_JOB = 8;
+/** Record, journal, events, BullJob, settlement, delivery and its log, places in lists. */
+const KEYS_PER_JOB = 10;
 
 /** Somebody who had to be asked was just being started again. */
 const NOT_NOW: readonly Baseline[] = [{ what: "processes that could not be asked", found: 1, allowed: 0 }];

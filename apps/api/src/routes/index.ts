@@ -8,6 +8,7 @@ import { assetRoutes } from "./assets.ts";
 import { assetUploadRoutes } from "./assetUploads.ts";
 import { batchRoutes } from "./batches.ts";
 import { cancelJobRoute } from "./cancelJob.ts";
+import { deliveryRoutes } from "./deliveries.ts";
 import { doctorRoute } from "./doctor.ts";
 import { fleetRoutes } from "./fleet.ts";
 import { listJobsRoute } from "./listJobs.ts";
@@ -44,6 +45,7 @@ export function allRoutes(rooms: Rooms): readonly Route[] {
     ...fleetRoutes(rooms),
     ...webhookSecretRoutes(rooms), // before those that take any id
     ...webhookRoutes(rooms),
+    ...deliveryRoutes(rooms),
     doctorRoute(rooms),
     serveLinkRoute(rooms),
     ...comfyUiRoutes(rooms),

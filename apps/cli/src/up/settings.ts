@@ -176,6 +176,7 @@ const GROUPS = {
       .max(60)
       .default(15)
       .describe("Seconds a webhook's receiver may take to answer"),
+    COMFYQ_WEBHOOKS_PER_HOST: count.min(1).max(64).default(4).describe("Webhooks sent to one host at once"),
     COMFYQ_LINK_TTL_S: count.min(10).max(604_800).default(3_600).describe("Seconds a link to a file works"),
     COMFYQ_MAX_BODY_BYTES: bytes.default(10_000_000).describe("Largest body of a request with a job"),
     COMFYQ_MAX_ASSET_BYTES: bytes.default(1_073_741_824).describe("Largest file that can be uploaded"),

@@ -1,0 +1,105 @@
+import { expect, test, vi } from "vitest";
+import { comeBackIfCalled, enterGate, type Guest, leaveGate } from "../src/gate.ts";
+import type { Delivery } from "../src/index.ts";
+import { accepted, type Send, sending } from "./sending.ts";
+
+const patience = { timeout: 20_000, interval: 20 };
+
+/** A receiver per host: `hang` never answers until it is freed. */
+function receivers() {
+  const freed = Promise.withResolvers<void>();
+  const under = new Map<string, number>();
+  const seen: Delivery[] = [];
+  let most = 0;
+  const send: Send = async (delivery) => {
+    const { host } = new URL(delivery.url);
+    seen.push(delivery);
+    const now = (under.get(host) ?? 0) + 1;
+    under.set(host, now);
+    most = Math.max(most, now);
+    if (host.startsWith("hang")) await freed.promise;
+    else await new Promise(setImmediate);
+    under.set(host, (under.get(host) ?? 0) - 1);
+    return { ...accepted, latencyMs: host.startsWith("hang") ? 15_000 : 1 };
+  };
+  const to = (start: string) => seen.filter(({ url }) => new URL(url).host.startsWith(start));
+  return { send, to, most: () => most, beforeClose: () => freed.resolve() };
+}
+
+test("a host that nobody has met yet waits for one try of those that hang, and no longer", async () => {
+  const { send, to, beforeClose } = receivers();
+  const { queue } = await sending(send, { beforeClose });
+  await Promise.all(Array.from({ length: 300 }, (_, at) => queue({ url: `http://hang-${at % 100}.example/` })));
+  await vi.waitFor(() => expect(to("hang").length).toBeGreaterThan(0), patience);
+  await queue({ url: "http://good.example/" });
+  await queue({ url: "http://good.example/" });
+  await vi.waitFor(() => expect(to("hang")).toHaveLength(32), patience);
+  beforeClose();
+  await vi.waitFor(() => expect(to("good")).toHaveLength(2), patience);
+});
+
+test("a host that answered swiftly is served at once while 100 others hang", async () => {
+  const { send, to, beforeClose } = receivers();
+  const { queue } = await sending(send, { beforeClose });
+  await queue({ url: "http://good.example/" });
+  await vi.waitFor(() => expect(to("good")).toHaveLength(1), patience);
+  await Promise.all(Array.from({ length: 300 }, (_, at) => queue({ url: `http://hang-${at % 100}.example/` })));
+  await vi.waitFor(() => expect(to("hang").length).toBeGreaterThanOrEqual(32), patience);
+  await Promise.all(Array.from({ length: 50 }, () => queue({ url: "http://good.example/" })));
+  await vi.waitFor(() => expect(to("good")).toHaveLength(51), patience);
+  expect(to("hang")).toHaveLength(32); // the slots that strangers and the slow share
+});
+
+/** Nobody in a line looks by itself for longer than a test lasts: whoever is not called is not sent. */
+const gates = { perHost: 4, leaseMs: 600_000 };
+
+test("one host gets four at once, oldest first; each is looked at twice and not again and again", async () => {
+  const COUNT = 200;
+  const { send, to, most, beforeClose: free } = receivers();
+  const { queue, errands } = await sending(send, { timeScale: 1, gates, beforeClose: free });
+  const url = "http://hang.example/";
+  await errands.room.redis.zadd("comfyq:gates:slow", Date.now() + 600_000, "hang.example"); // it is known, and has four slots
+  const ids: string[] = [];
+  for (let at = 0; at < COUNT; at += 1) ids.push(await queue({ url }));
+  const line = () => errands.room.redis.zcard("comfyq:gate:hang.example:line");
+  await vi.waitFor(async () => expect(await line()).toBe(COUNT - 4), patience);
+  expect(to("hang")).toHaveLength(4);
+  free();
+  await vi.waitFor(async () => expect(await errands.room.deliveries.getCompletedCount()).toBe(COUNT), patience);
+  expect(most()).toBe(4);
+  const places = to("hang").map(({ eventId }) => ids.indexOf(eventId ?? ""));
+  for (const [at, place] of places.entries()) expect(Math.abs(place - at)).toBeLessThan(COUNT / 4); // nearly in their order
+  const jobs = await Promise.all(ids.map((id) => errands.room.deliveries.getJob(id)));
+  for (const job of jobs) expect(job?.attemptsStarted).toBeLessThanOrEqual(2);
+  for (const job of jobs) expect(job?.attemptsMade).toBe(1); // to wait in line used up no try
+  expect(await errands.room.redis.keys("comfyq:gate:*")).toEqual([]);
+});
+
+test("dispatchers share one host's slots", async () => {
+  const { send, to, most } = receivers();
+  const { queue, open } = await sending(send, { gates });
+  await open(send, { gates });
+  await open(send, { gates });
+  await queue({ url: "http://good.example/" });
+  await Promise.all(Array.from({ length: 60 }, () => queue({ url: "http://good.example/" })));
+  await vi.waitFor(() => expect(to("good")).toHaveLength(61), patience);
+  expect(most()).toBeLessThanOrEqual(4);
+});
+
+test("what is called in the moment between being refused and being put off comes back at once", async () => {
+  const { queue, errands } = await sending(async () => accepted);
+  const { room } = errands;
+  await room.deliveries.pause(); // the dispatcher leaves it to the test
+  const [first, second] = [await queue(), await queue()];
+  const limits = { perHost: 1, leaseMs: 600_000 };
+  const guest = (id: string): Guest => ({ id, tenant: "acme", host: "a.example" });
+  expect(await enterGate(room, guest(first), { limits, opened: "{}" })).toMatchObject({ kind: "try" });
+  expect(await enterGate(room, guest(second), { limits, opened: "{}" })).toEqual({ kind: "line", place: 0 });
+  const leaving = { number: 1, closed: "{}", pace: "swift", failedMadeAtMs: undefined } as const;
+  await leaveGate(room, guest(first), { limits, leaving }); // calls the second, which is not yet put off
+  await room.redis.lrem("comfyq:deliveries:wait", 0, second);
+  await room.redis.zadd("comfyq:deliveries:delayed", (Date.now() + 600_000) * 0x1000, second);
+  await comeBackIfCalled(room, guest(second), limits);
+  expect(await room.deliveries.getDelayedCount()).toBe(0);
+  expect(await room.redis.lrange("comfyq:deliveries:wait", -1, -1)).toEqual([second]); // next of all
+});
