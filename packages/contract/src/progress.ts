@@ -1,6 +1,7 @@
 import * as z from "zod";
 import { JobFailure } from "./jobErrors.ts";
 import { JobStage, JobStatus } from "./jobStatus.ts";
+import { OutputType } from "./output.ts";
 
 /** How far a running job is; every snapshot is complete (Comfy API v2's Progress). */
 export const Progress = z
@@ -17,6 +18,14 @@ export const Progress = z
   .meta({ id: "Progress" });
 export type Progress = z.infer<typeof Progress>;
 
+/** A result that is in the store, of a job that has not ended yet. */
+export const ShownOutput = z.object({
+  node_id: z.string(),
+  name: z.string(),
+  type: OutputType,
+  size_bytes: z.int().nullable(),
+});
+
 /** What a job's event stream carries, in order. The SSE event name is `event`, its data is `data`. */
 export const JobEvent = z.discriminatedUnion("event", [
   z.object({
@@ -30,7 +39,7 @@ export const JobEvent = z.discriminatedUnion("event", [
   }),
   z.object({
     event: z.literal("output"),
-    data: z.object({ node_id: z.string(), name: z.string(), type: z.string(), size_bytes: z.int().nullable() }),
+    data: ShownOutput,
   }),
   z.object({ event: z.literal("log"), data: z.object({ message: z.string() }) }),
 ]);

@@ -4,7 +4,7 @@ import { Moment, PoolName, Uuid } from "./ids.ts";
 import { Job } from "./job.ts";
 import { ScheduleName } from "./jobOrigin.ts";
 import type { TerminalStatus } from "./jobStatus.ts";
-import { Output } from "./output.ts";
+import { ShownOutput } from "./progress.ts";
 import { WebhookHeaders, WebhookMetadata, WebhookUrl } from "./webhookHeaders.ts";
 
 /** What happens to one job. `progress` and `output` come only to those who name them. */
@@ -72,7 +72,10 @@ const JobEventBody = z.object({
 const JobOutputBody = z.object({
   ...envelope,
   type: z.literal("job.output"),
-  data: z.object({ job: Job, output: Output.meta({ description: "What the node has just made" }) }),
+  data: z.object({
+    job: Job,
+    output: ShownOutput.meta({ description: "What was stored just now; it can be fetched when the job has succeeded" }),
+  }),
 });
 
 const BatchCompletedBody = z.object({

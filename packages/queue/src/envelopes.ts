@@ -7,6 +7,7 @@ import {
   NewJob,
   PromptOrigin,
   ScheduleOrigin,
+  ShownOutput,
   Tenant,
   Uuid,
   WebhookEventType,
@@ -18,16 +19,24 @@ import * as z from "zod";
 export const JobEnvelope = z.object({ v: z.literal(1), tenant: Tenant, batch: BatchOrigin.optional() });
 export type JobEnvelope = z.infer<typeof JobEnvelope>;
 
+const aboutJob = { v: z.literal(1), tenant: Tenant, jobId: JobId };
+
 /**
  * Something to tell about a job. `ended` is the parent of the job's flow: freed once, when the job ends in whatever way.
- * `started` is queued by the holder when somebody asked for it.
+ * `queued` is queued with the job; the others by its holder. All of them only when somebody asked.
  */
-export const Settlement = z.object({
-  v: z.literal(1),
-  tenant: Tenant,
-  jobId: JobId,
-  what: z.enum(["started", "ended"]),
-});
+export const Settlement = z.discriminatedUnion("what", [
+  z.object({ ...aboutJob, what: z.literal("queued") }),
+  z.object({ ...aboutJob, what: z.literal("started") }),
+  z.object({ ...aboutJob, what: z.literal("progress"), epoch: z.int(), sequence: z.int(), atMs: z.number() }),
+  z.object({ ...aboutJob, what: z.literal("output"), epoch: z.int(), atMs: z.number(), output: ShownOutput }),
+  z.object({
+    ...aboutJob,
+    what: z.literal("ended"),
+    /** The pool whose busy period it may have ended; only when an endpoint wants to hear of that. */
+    busy: z.string().optional(),
+  }),
+]);
 export type Settlement = z.infer<typeof Settlement>;
 
 /** One webhook event to one URL. `body` is made once, so every try sends the same bytes. */

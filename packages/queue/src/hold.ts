@@ -1,7 +1,8 @@
 import { type JobEvent, jobFailure, type Progress, type Workflow } from "@comfyq/contract";
 import type { OpenSeat } from "./cacheSeat.ts";
+import { nowMs } from "./clock.ts";
 import type { Desk, Drop, Found } from "./desk.ts";
-import { type Settlement, toBullPriority } from "./envelopes.ts";
+import { toBullPriority } from "./envelopes.ts";
 import type { HeldJob } from "./heldJob.ts";
 import { appendEvent, publishPreview } from "./jobEvents.ts";
 import { type Lock, whileOurs } from "./keepLock.ts";
@@ -13,6 +14,7 @@ import { progressField, readRequest } from "./record.ts";
 import { openRelay } from "./relay.ts";
 import type { QueueRoom } from "./room.ts";
 import { type Hold, settle } from "./settle.ts";
+import { type Tellings, tellingsOf, wantedTypes } from "./tellings.ts";
 import { throttle } from "./throttle.ts";
 
 interface Taken extends Found {
@@ -42,11 +44,13 @@ export async function holdJob(desk: Desk, hold: Hold, found: Taken): Promise<Hel
   const opened = page.write({});
   // In this order on one connection, so that the page stands when the graph arrives.
   const request = askedEarly(() => orUnreadable(() => readRequest(room.redis, room.names, lock.jobId)));
+  const wanted = askedEarly(() => wantedTypes(room, record.tenant));
   await opened;
   // It was declined before and stood outside of its priority.
   if (bullJob.priority === 0)
     await whileOurs(lock, () => setPriority(room, lock, toBullPriority(record.head.priority)));
   const papers = await whileOurs(lock, request);
+  const ofEndpoints = await whileOurs(lock, wanted);
   if ("unreadable" in papers || !papers.found) {
     const why = "unreadable" in papers ? papers.unreadable : "its record is gone";
     const error = jobFailure("internal", `This job cannot be started: ${why}; submit it again`);
@@ -55,8 +59,15 @@ export async function holdJob(desk: Desk, hold: Hold, found: Taken): Promise<Hel
       await tellSeat(room, found.seat?.settled(outcome, undefined));
     return undefined;
   }
-  if (record.head.webhook?.events.includes("job.started"))
-    await whileOurs(lock, () => queueStarted(room, record.tenant, lock.jobId));
+  const tellings = tellingsOf(room, {
+    tenant: record.tenant,
+    jobId: lock.jobId,
+    epoch,
+    wanted: new Set([...ofEndpoints, ...(record.head.webhook?.events ?? [])]),
+    isOurs: () => lock.isOurs(),
+    nowMs,
+  });
+  await whileOurs(lock, () => tellings.started());
   return {
     id: lock.jobId,
     tenant: record.tenant,
@@ -70,7 +81,7 @@ export async function holdJob(desk: Desk, hold: Hold, found: Taken): Promise<Hel
     isOurs: () => lock.isOurs(),
     journal: page.write,
     cache: found.seat,
-    ...lend(hold, page, { ...found, workflow: papers.found.request.workflow }),
+    ...lend(hold, page, { ...found, tellings, workflow: papers.found.request.workflow }),
   };
 }
 
@@ -78,7 +89,7 @@ export async function holdJob(desk: Desk, hold: Hold, found: Taken): Promise<Hel
 function lend(
   hold: Hold,
   page: Page,
-  { drop, seat, workflow, record }: Taken & { readonly workflow: Workflow },
+  { drop, seat, workflow, record, tellings }: Taken & { readonly workflow: Workflow; readonly tellings: Tellings },
 ): Pick<HeldJob, "report" | "show" | "end" | "relay" | "keepEntry"> {
   const { room, lock, epoch } = hold;
   const { prompt, tenant } = { prompt: record.head.prompt, tenant: record.tenant };
@@ -90,18 +101,22 @@ function lend(
   });
   return {
     report: (latest) => {
-      if (lock.isOurs()) progress.push(latest);
+      if (!lock.isOurs()) return;
+      progress.push(latest);
+      tellings.progressed();
     },
     show: (event) => {
       if (event.event === "preview") return preview.push(event);
       if (lock.isOurs()) void appendEvent(room, lock.jobId, event).catch(() => {});
+      tellings.stored(event);
     },
     relay: prompt && openRelay(room, { jobId: lock.jobId, tenant, prompt }),
     keepEntry: async (entry) =>
       void (await whileOurs(lock, () => setField(room, lock, { field: "entry", text: entry }))),
     end: async (outcome, gpuMs) => {
       try {
-        await orAborted(lock.lost, progress.flush()).catch(() => {}); // lost: settle says so
+        // Lost: settle says so.
+        await orAborted(lock.lost, Promise.all([progress.flush(), tellings.close()])).catch(() => {});
         const isEnded = await settle(hold, outcome, { writeEnd: page.write, gpuMs });
         if (isEnded) await tellSeat(room, seat?.settled(outcome, workflow));
         return isEnded;
@@ -116,18 +131,6 @@ function lend(
 /** Whoever waits for the result looks for itself by and by, should this fail. */
 async function tellSeat(room: QueueRoom, telling: Promise<void> | undefined): Promise<void> {
   if (telling) await within(room.settings.commandTimeoutMs, telling).catch(() => {});
-}
-
-/** Named after the job, so that a second attempt does not tell it twice while the first telling waits. */
-async function queueStarted(room: QueueRoom, tenant: string, jobId: string): Promise<void> {
-  const settlement: Settlement = { v: 1, tenant, jobId, what: "started" };
-  const opts = {
-    jobId: `${jobId}-started`,
-    removeOnComplete: true,
-    attempts: 10,
-    backoff: { type: "fixed", delay: 5_000 },
-  };
-  await room.settlements.add("started", settlement, opts);
 }
 
 /** A ghost is silent: its progress would be shown beside that of the next attempt. */

@@ -32,6 +32,7 @@ export { type Berth, wake } from "./flights.ts";
 export { type EndedBatch, endedBatch, noteRowEnd } from "./followBatch.ts";
 export { type GateLimits, tendGates } from "./gate.ts";
 export type { DropReason, HeldJob } from "./heldJob.ts";
+export { type BusyPeriod, forgetIdle, leaveBusy } from "./idle.ts";
 export { holdInstance, type InstanceClaim, releaseInstance } from "./instanceLease.ts";
 export { type JobSigning, readJobSigning } from "./jobSigning.ts";
 export type { DeliveryQuery } from "./listDeliveries.ts";

@@ -100,6 +100,10 @@ export interface Names {
   endpoints(tenant: string): string;
   /** Set: the types of event that its enabled endpoints want. */
   wanted(tenant: string): string;
+  /** Set: ids of its jobs in a pool that have not ended, since an endpoint wants to hear when there are none. */
+  busy(tenant: string, pool: string): string;
+  /** Hash: how often `busy` became empty, and which end is to be told for it. */
+  idle(tenant: string, pool: string): string;
   /** Hash: which secrets its webhooks of jobs are signed with. */
   signing(tenant: string): string;
   /** Hash: one schedule, and how far it has come. */
@@ -192,6 +196,8 @@ export function namesUnder(prefix: string): Names {
     crowd: (pool, bullPriority) => at("crowd", pool, String(bullPriority)),
     endpoints: (tenant) => at("endpoints", tenant),
     wanted: (tenant) => at("wanted", tenant),
+    busy: (tenant, pool) => at("busy", tenant, pool),
+    idle: (tenant, pool) => at("idle", tenant, pool),
     signing: (tenant) => at("signing", tenant),
     schedule: (tenant, name) => at("schedule", tenant, name),
     scheduleNames: (tenant) => at("schedule-names", tenant),

@@ -35,6 +35,8 @@ const REAL = {
   careForBatchesEveryMs: 1_000,
   progressEveryMs: 250,
   previewEveryMs: 500,
+  /** One job's progress is told to webhooks this often at most. */
+  tellProgressEveryMs: 5_000,
   /** Entries kept of one job's event stream; a resuming client misses nothing within these. */
   eventStreamLength: 500,
   /** Since the last event. */
@@ -144,6 +146,7 @@ const SCALED = [
   "batchLeaseMs",
   "careForBatchesEveryMs",
   "watchPollMs",
+  "tellProgressEveryMs",
   "beatEveryMs",
   "beatTtlMs",
   "instanceLeaseMs",

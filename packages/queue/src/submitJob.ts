@@ -1,6 +1,6 @@
 import { assetIdsOf, type JobEvent, type JobFacts } from "@comfyq/contract";
 import { nowMs } from "./clock.ts";
-import { type JobEnvelope, type JobSubmission, type RecordHead, type Settlement, toBullPriority } from "./envelopes.ts";
+import { type JobEnvelope, type JobSubmission, type RecordHead, toBullPriority } from "./envelopes.ts";
 import { orUnavailable, QueueError } from "./errors.ts";
 import { guessEndSeconds } from "./guessEnd.ts";
 import { GREW } from "./jobEvents.ts";
@@ -8,6 +8,7 @@ import { submittedNotice } from "./promptNotices.ts";
 import { toFacts } from "./readJob.ts";
 import { headOf, requestOf } from "./record.ts";
 import type { QueueRoom } from "./room.ts";
+import { queuedNoticeOf, settlementOf } from "./settlementPapers.ts";
 import { shapeOf } from "./shapeOf.ts";
 import { type SubmissionPapers, type Written, writeSubmission } from "./writeSubmission.ts";
 
@@ -78,7 +79,7 @@ function papersOf(room: QueueRoom, submission: JobSubmission, head: RecordHead):
   const timestampMs = nowMs();
   const delayMs = job.run_at === undefined ? 0 : Math.max(0, Date.parse(job.run_at) - timestampMs);
   const priority = toBullPriority(job.priority);
-  const opts = bullOptions(room, { id, priority, delayMs, hasParent: mustSettle(submission) });
+  const opts = bullOptions({ id, priority, delayMs });
   return {
     jobId: id,
     tenant,
@@ -97,11 +98,12 @@ function papersOf(room: QueueRoom, submission: JobSubmission, head: RecordHead):
     batch,
     promptNotice: head.prompt && JSON.stringify(submittedNotice(id, head.prompt)),
     bull: { data: JSON.stringify(envelope), opts, timestampMs, delayMs, priority },
-    settlement: mustSettle(submission) ? settlementOf(room, id, tenant) : undefined,
+    settlement: { ...settlementOf(room, { id, tenant }), isDue: mustSettle(submission) },
+    queued: { ...queuedNoticeOf({ id, tenant }), isDue: job.webhook?.events.includes("job.queued") ?? false },
   };
 }
 
-/** Must anybody hear of its end? */
+/** Must anybody hear of its end, beside the tenant's endpoints? */
 function mustSettle({ job, origin }: JobSubmission): boolean {
   return job.webhook !== undefined || origin?.batch !== undefined || origin?.schedule !== undefined;
 }
@@ -110,11 +112,10 @@ interface BullWish {
   readonly id: string;
   readonly priority: number;
   readonly delayMs: number;
-  readonly hasParent: boolean;
 }
 
-/** Options as BullMQ writes them; `idof` is its word for ignoreDependencyOnFailure. */
-function bullOptions({ names }: QueueRoom, { id, priority, delayMs, hasParent }: BullWish): string {
+/** Options as BullMQ writes them. */
+function bullOptions({ id, priority, delayMs }: BullWish): string {
   return JSON.stringify({
     jobId: id,
     priority,
@@ -123,17 +124,5 @@ function bullOptions({ names }: QueueRoom, { id, priority, delayMs, hasParent }:
     stackTraceLimit: 0,
     removeOnComplete: false, // retention is swept (sweeping.ts), with the files
     removeOnFail: false,
-    ...(hasParent && { idof: true, parent: { id, queue: `${names.prefix}:${names.settlementsQueue}` } }),
   });
-}
-
-/** The outbox: the telling is queued in the same step as the job, as its flow parent, and freed once when the job ends. */
-function settlementOf({ names }: QueueRoom, id: string, tenant: string): SubmissionPapers["settlement"] {
-  const data: Settlement = { v: 1, tenant, jobId: id, what: "ended" };
-  const backoff = { type: "fixed", delay: 5_000 };
-  return {
-    data: JSON.stringify(data),
-    opts: JSON.stringify({ jobId: id, attempts: 1_000_000, backoff, stackTraceLimit: 1 }),
-    parent: JSON.stringify({ id, queueKey: `${names.prefix}:${names.settlementsQueue}`, idof: true }),
-  };
 }

@@ -33,6 +33,12 @@ const KEYS = [
   "assets",
   "assetJobs",
   "openOrder",
+  "wanted",
+  "busy",
+  "queuedNotice",
+  "settlementsWait",
+  "settlementsActive",
+  "settlementsMarker",
 ] as const;
 
 /** What the script calls its values. The assets that the job names follow. */
@@ -59,9 +65,14 @@ const VALUES = [
   "priority",
   "bullEventsLength",
   "beatTtlMs",
+  "mustSettle",
+  "tellQueued",
+  "childOpts",
   "settlementData",
   "settlementOpts",
   "settlementParent",
+  "queuedData",
+  "queuedOpts",
   "canonicalSha256",
   "batchId",
   "shape",
@@ -72,11 +83,12 @@ const VALUES = [
 
 /**
  * Everything that a submission writes, in one step and one round trip: record, lists, BullJob, the settlement that waits for
- * its end when somebody must be told, and the first event. Refuses when the pool is full, in the same step, so racing requests
+ * its end when somebody must be told, word of its being queued when somebody wants that, and the first event. What the tenant's
+ * endpoints want is asked here, so that no job falls between an endpoint's making and its own. Refuses when the pool is full, in the same step, so racing requests
  * cannot overshoot, and when an asset that the job names is not there any more. `created_at_ms` is Redis's moment: hosts whose
  * clocks differ then agree on when a job expires.
  *
- * The BullJob is written as BullMQ's addPrioritizedJob, addDelayedJob and addParentJob write it (6.7.0); a test compares all
+ * The BullJob is written as BullMQ's addPrioritizedJob, addDelayedJob, addParentJob and addStandardJob write it (6.7.0); a test compares all
  * keys with what BullMQ itself makes of the same job. Only its place inside its level is ours (turns.ts).
  */
 export const SUBMIT = namedScript(
@@ -84,7 +96,6 @@ export const SUBMIT = namedScript(
   `
 local call = redis.call
 ${TAKE_TURN}
-local withParent = settlementData ~= ""
 local old = call("HMGET", recordKey, "body_sha256", "cancel_requested_at_ms", "expired_at_ms")
 if old[1] then
   if old[1] ~= bodySha256 then return {"reused"} end
@@ -134,6 +145,15 @@ if not old[1] then
   call("ZADD", openOrderKey, after(0), id)
 end
 
+local wants = call("SMISMEMBER", wantedKey, "job.queued", "queue.idle", "job.succeeded", "job.failed", "job.canceled",
+  "job.expired")
+local withParent = mustSettle ~= "" or wants[2] + wants[3] + wants[4] + wants[5] + wants[6] > 0
+if withParent then bullOpts = string.sub(bullOpts, 1, -2) .. "," .. string.sub(childOpts, 2) end
+if wants[2] == 1 then
+  call("SADD", busyKey, id)
+  settlementData = string.sub(settlementData, 1, -2) .. ',"busy":"' .. pool .. '"}'
+end
+
 timestamp, delay, priority = tonumber(timestamp), tonumber(delay), tonumber(priority)
 local function longest(metaKey)
   local most = call("HGET", metaKey, "opts.maxLenEvents")
@@ -142,6 +162,10 @@ local function longest(metaKey)
     call("HSET", metaKey, "opts.maxLenEvents", most)
   end
   return most
+end
+local function isHeldUp(metaKey, activeKey)
+  local limits = call("HMGET", metaKey, "paused", "concurrency")
+  return limits[1] or (limits[2] and call("LLEN", activeKey) >= tonumber(limits[2]))
 end
 if withParent then
   call("INCR", settlementCounterKey)
@@ -153,6 +177,17 @@ if withParent then
   call("XADD", settlementEventsKey, "MAXLEN", "~", most, "*", "event", "waiting-children", "jobId", id)
   call("SADD", settlementDependenciesKey, jobKey)
   call("HSET", jobKey, "parentKey", settlementKey, "parent", settlementParent)
+end
+if (tellQueued ~= "" or wants[1] == 1) and call("EXISTS", queuedNoticeKey) == 0 then
+  local noticeId = id .. "-queued"
+  call("INCR", settlementCounterKey)
+  local most = longest(settlementMetaKey)
+  call("HSET", queuedNoticeKey, "name", "queued", "data", queuedData, "opts", queuedOpts,
+    "timestamp", timestamp, "delay", 0, "priority", 0)
+  call("XADD", settlementEventsKey, "*", "event", "added", "jobId", noticeId, "name", "queued")
+  call("LPUSH", settlementsWaitKey, noticeId)
+  if not isHeldUp(settlementMetaKey, settlementsActiveKey) then call("ZADD", settlementsMarkerKey, 0, "0") end
+  call("XADD", settlementEventsKey, "MAXLEN", "~", most, "*", "event", "waiting", "jobId", noticeId)
 end
 call("INCR", jobCounterKey)
 local most = longest(metaKey)
@@ -169,10 +204,8 @@ if delay > 0 then
   call("XADD", bullEventsKey, "MAXLEN", "~", most, "*", "event", "delayed", "jobId", id, "delay", at)
   call("ZADD", markerKey, tonumber(call("ZRANGE", delayedKey, 0, 0, "WITHSCORES")[2]) / 0x1000, "1")
 else
-  local limits = call("HMGET", metaKey, "paused", "concurrency")
-  local isHeldUp = limits[1] or (limits[2] and call("LLEN", activeKey) >= tonumber(limits[2]))
   call("ZADD", prioritizedKey, takeTurn(), id)
-  if not isHeldUp then call("ZADD", markerKey, 0, "0") end
+  if not isHeldUp(metaKey, activeKey) then call("ZADD", markerKey, 0, "0") end
   call("XADD", bullEventsKey, "MAXLEN", "~", most, "*", "event", "waiting", "jobId", id)
   position = waiting + call("ZRANK", prioritizedKey, id) + 1
 end

@@ -63,6 +63,7 @@ async function forget(
     .zrem(names.retention, jobId)
     .zrem(names.expiring, jobId);
   if (record) pipeline.zrem(names.ended(record.tenant), jobId).zrem(names.openOrder(record.tenant), jobId);
+  if (record) pipeline.srem(names.busy(record.tenant, record.pool), jobId); // nobody was there to tell its end
   for (const tag of record ? [undefined, ...record.head.tags] : [])
     if (record) pipeline.zrem(names.index(record.tenant, tag), jobId);
   await pipeline.exec();

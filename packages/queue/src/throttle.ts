@@ -5,6 +5,8 @@ export interface Throttled<T> {
   push(value: T): void;
   /** Sends what still waits, and no more after. */
   flush(): Promise<void>;
+  /** Forgets what still waits, and sends no more. */
+  drop(): void;
 }
 
 /** Sends at most one value per `everyMs`, always the newest. A failed send is forgotten: the next value replaces it. */
@@ -24,6 +26,11 @@ export function throttle<T>(everyMs: number, send: (value: T) => Promise<void>):
       if (closed) return;
       waiting = { value };
       if (!stopTimer) sendWaiting();
+    },
+    drop: () => {
+      closed = true;
+      waiting = undefined;
+      stopTimer?.();
     },
     flush: async () => {
       closed = true;

@@ -3,10 +3,11 @@ import { assetMember } from "./assetUses.ts";
 import { type Pace, readSpans } from "./guessEnd.ts";
 import { runNamed } from "./luaScript.ts";
 import type { QueueRoom } from "./room.ts";
+import type { SettlementPaper } from "./settlementPapers.ts";
 import { SUBMIT } from "./submitScript.ts";
 
 /** What BullMQ keeps of one of its jobs. */
-interface BullPaper {
+export interface BullPaper {
   readonly data: string;
   readonly opts: string;
 }
@@ -34,8 +35,10 @@ export interface SubmissionPapers {
   readonly bull: BullPaper & { readonly timestampMs: number; readonly delayMs: number; readonly priority: number };
   /** The batch that it is a child of. */
   readonly batch: BatchOrigin | undefined;
-  /** Only when somebody must be told of the end. */
-  readonly settlement: (BullPaper & { readonly parent: string }) | undefined;
+  /** Written when it is due, or an endpoint of the tenant wants to hear of the end. */
+  readonly settlement: SettlementPaper & { readonly isDue: boolean };
+  /** Likewise, of its being queued. */
+  readonly queued: BullPaper & { readonly isDue: boolean };
 }
 
 export type Written =
@@ -78,7 +81,7 @@ function assetIdIn(member: string): string {
 
 function keysOf(
   { names }: QueueRoom,
-  { jobId, pool, tenant, bull, batch }: SubmissionPapers,
+  { jobId, tenant, pool, bull, batch }: SubmissionPapers,
 ): Readonly<Record<(typeof SUBMIT.keys)[number], string>> {
   const queue = `${names.bull(names.jobsQueue(pool), "")}`;
   const settlements = `${names.bull(names.settlementsQueue, "")}`;
@@ -113,6 +116,12 @@ function keysOf(
     assets: names.assets,
     assetJobs: names.assetJobs,
     openOrder: names.openOrder(tenant),
+    wanted: names.wanted(tenant),
+    busy: names.busy(tenant, pool),
+    queuedNotice: `${settlements}${jobId}-queued`,
+    settlementsWait: `${settlements}wait`,
+    settlementsActive: `${settlements}active`,
+    settlementsMarker: `${settlements}marker`,
   };
 }
 
@@ -120,7 +129,7 @@ function valuesOf(
   { names, settings }: QueueRoom,
   papers: SubmissionPapers,
 ): Readonly<Record<(typeof SUBMIT.values)[number], string | number | Buffer>> {
-  const { bull, settlement } = papers;
+  const { bull, settlement, queued } = papers;
   return {
     queueCap: settings.queueCap,
     id: papers.jobId,
@@ -144,9 +153,14 @@ function valuesOf(
     priority: bull.priority,
     bullEventsLength: settings.bullEventsLength,
     beatTtlMs: Math.round(settings.beatTtlMs),
-    settlementData: settlement?.data ?? "",
-    settlementOpts: settlement?.opts ?? "",
-    settlementParent: settlement?.parent ?? "",
+    mustSettle: settlement.isDue ? 1 : "",
+    tellQueued: queued.isDue ? 1 : "",
+    childOpts: settlement.childOpts,
+    settlementData: settlement.data,
+    settlementOpts: settlement.opts,
+    settlementParent: settlement.parent,
+    queuedData: queued.data,
+    queuedOpts: queued.opts,
     canonicalSha256: papers.canonicalSha256 ?? "",
     shape: papers.shape,
     batchId: papers.batch?.id ?? "",

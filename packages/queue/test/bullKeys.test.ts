@@ -5,7 +5,7 @@ import { afterAll, expect, test, vi } from "vitest";
 import { connectRedis } from "../src/connection.ts";
 import { toBullPriority } from "../src/envelopes.ts";
 import { SETTINGS } from "../src/settings.ts";
-import { setup } from "./setup.ts";
+import { endpointFacts, setup } from "./setup.ts";
 
 /** Our script writes BullMQ's keys itself, in one step with our own; here BullMQ makes the same jobs, and both are compared. */
 vi.useFakeTimers({ toFake: ["Date"] }); // both write at the same moment
@@ -19,13 +19,17 @@ afterAll(async () => {
 
 const RUN_AT = "2126-01-01T00:00:00Z";
 const WEBHOOK = { url: "http://127.0.0.1/", events: ["job.succeeded" as const] };
-const IDS = ["a", "b", "c", "d", "e"].map((letter) => `00000000-0000-7000-8000-00000000000${letter}`);
-const BODIES: readonly Partial<NewJobBody>[] = [
-  {},
-  { priority: 9 },
-  { priority: -3, webhook: WEBHOOK },
-  { run_at: RUN_AT },
-  { run_at: RUN_AT, webhook: WEBHOOK },
+const HEARS_QUEUED = { ...WEBHOOK, events: ["job.queued" as const] };
+/** Bodies, and whether an endpoint of the tenant wants to hear of everything. */
+const CASES: readonly { readonly body: Partial<NewJobBody>; readonly isHeard?: true }[] = [
+  { body: {} },
+  { body: { priority: 9 } },
+  { body: { priority: -3, webhook: WEBHOOK } },
+  { body: { run_at: RUN_AT } },
+  { body: { run_at: RUN_AT, webhook: WEBHOOK } },
+  { body: { webhook: HEARS_QUEUED } },
+  { body: {}, isHeard: true },
+  { body: { webhook: WEBHOOK, run_at: RUN_AT }, isHeard: true },
 ];
 
 /** Members of `prioritized`, first to last, each with its level instead of its score. */
@@ -70,21 +74,28 @@ test("a submission leaves in BullMQ's keys what BullMQ itself would have left", 
   const queues = [new Queue("jobs-default", settings), new Queue("settlements", settings)] as const;
   const flow = new FlowProducer({ connection: redis, prefix: "theirs" });
   await Promise.all(queues.map((queue) => queue.waitUntilReady()));
-  for (const [at, body] of BODIES.entries()) {
-    const id = IDS[at] ?? "";
+  await own.producer.webhooks.add("heard", endpointFacts(["job.queued", "job.failed", "queue.idle"]));
+  for (const [at, { body, isHeard }] of CASES.entries()) {
+    const id = `00000000-0000-7000-8000-00000000000${at}`;
+    const tenant = isHeard ? "heard" : "t";
     const job = NewJob.parse({ workflow: {}, ...body });
-    await own.producer.submit({ id, tenant: "t", job, bodySha256: "x" });
+    await own.producer.submit({ id, tenant, job, bodySha256: "x" });
     const opts = optionsOf(id, body);
-    if (!body.webhook) await queues[0].add("job", { v: 1, tenant: "t" }, opts);
+    const again = { attempts: 1_000_000, backoff: { type: "fixed", delay: 5_000 }, stackTraceLimit: 1 };
+    if (!body.webhook && !isHeard) await queues[0].add("job", { v: 1, tenant }, opts);
     else {
-      const child = { name: "job", queueName: "jobs-default", data: { v: 1, tenant: "t" } };
+      const child = { name: "job", queueName: "jobs-default", data: { v: 1, tenant } };
       await flow.add({
         name: "settlement",
         queueName: "settlements",
-        data: { v: 1, tenant: "t", jobId: id, what: "ended" },
-        opts: { jobId: id, attempts: 1_000_000, backoff: { type: "fixed", delay: 5_000 }, stackTraceLimit: 1 },
+        data: { v: 1, tenant, jobId: id, what: "ended", ...(isHeard && { busy: "default" }) },
+        opts: { jobId: id, ...again },
         children: [{ ...child, opts: { ...opts, ignoreDependencyOnFailure: true } }],
       });
+    }
+    if (isHeard || body.webhook?.events?.includes("job.queued")) {
+      const notice = { jobId: `${id}-queued`, removeOnComplete: true, ...again };
+      await queues[1].add("queued", { v: 1, tenant, jobId: id, what: "queued" }, notice);
     }
   }
   const [ours, theirs] = [await keysUnder("comfyq"), await keysUnder("theirs")];

@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { jobFailure, Manifest, NewJob, type NewJobBody, type WorkerBeat } from "@comfyq/contract";
+import type { EndpointFacts } from "../src/endpointFacts.ts";
 import type { HeldJob } from "../src/heldJob.ts";
 import {
   beat,
@@ -16,6 +17,19 @@ export const GRAPH = {
   "1": { class_type: "EmptyImage", inputs: { width: 8 } },
   "2": { class_type: "SaveImage", inputs: {} },
 };
+
+/** An endpoint that wants these events. */
+export function endpointFacts(events: readonly string[], more: Partial<EndpointFacts> = {}): EndpointFacts {
+  const shown = { url: "https://example.com/", events: [...events], description: "", metadata: {}, headerNames: [] };
+  const times = {
+    createdAtMs: 1,
+    updatedAtMs: 1,
+    status: "enabled",
+    disabledReason: null,
+    disabledAtMs: null,
+  } as const;
+  return { v: 1, id: randomUUID(), ...shown, ...times, secrets: [{ sealed: "v1.", untilMs: null }], ...more };
+}
 
 export interface SetupOptions {
   /** Every lease, scan and wait is this much of the real one. */

@@ -6,23 +6,14 @@ import type { EndpointFacts } from "../src/endpointFacts.ts";
 import { disableEndpoint, readEndpoint } from "../src/endpoints.ts";
 import { Delivery } from "../src/envelopes.ts";
 import { tell } from "../src/tell.ts";
-import { setup } from "./setup.ts";
+import { endpointFacts, setup } from "./setup.ts";
 
 const own = await setup();
 const { room } = await own.claimer();
 afterAll(() => own[Symbol.asyncDispose]());
 
-async function addEndpoint(tenant: string, more: Partial<EndpointFacts> = {}): Promise<EndpointFacts> {
-  const shown = { url: "https://example.com/", events: ["queue.idle"], description: "", metadata: {}, headerNames: [] };
-  const times = {
-    createdAtMs: 1,
-    updatedAtMs: 1,
-    status: "enabled",
-    disabledReason: null,
-    disabledAtMs: null,
-  } as const;
-  const secrets = [{ sealed: "v1.", untilMs: null }];
-  const facts: EndpointFacts = { v: 1, id: randomUUID(), ...shown, ...times, secrets, ...more };
+async function addEndpoint(tenant: string, { events = ["queue.idle"], ...more }: Partial<EndpointFacts> = {}) {
+  const facts = endpointFacts(events, more);
   await own.producer.webhooks.add(tenant, facts);
   return facts;
 }

@@ -16,6 +16,7 @@ export const FAIL_POINTS = {
   sealed: "worker",
   settled: "worker",
   told_one: "dispatcher",
+  became_idle: "dispatcher",
   announced: "dispatcher",
   delivered: "dispatcher",
 } as const;
