@@ -15,6 +15,7 @@ const PAGES: Readonly<Record<string, number>> = {
   "infra/docs/models.md": 60,
   "infra/docs/operations.md": 120,
   "infra/docs/schedules.md": 80,
+  "infra/docs/webhooks.md": 140,
   "infra/examples/README.md": 40,
 };
 
