@@ -13,7 +13,7 @@ import { allRoutes } from "./routes/index.ts";
 import { securityHeaders } from "./security.ts";
 
 /** Puts the API together; everything it does stands in the rooms it names. */
-export async function createApp(rooms: Rooms, door = createAuthenticator(rooms.keys)): Promise<Express> {
+export async function createApp(rooms: Rooms, door = createAuthenticator(rooms)): Promise<Express> {
   const app = express();
   app.disable("x-powered-by");
   app.set("etag", false); // answers are signed anew each time, so no two are equal

@@ -17,6 +17,16 @@ export const ApiEnv = z.object({
     .optional()
     .describe("Address that customers use, for links; without it the Host header of each request is used"),
   COMFYQ_KEYS_FILE: z.string().optional().describe("API keys, as `comfyq keys` writes them; default <data>/keys.json"),
+  COMFYQ_LIMITS_FILE: z
+    .string()
+    .optional()
+    .describe("What each tenant may use, see limits.md; default <data>/limits.json"),
+  COMFYQ_QUEUE_CAP: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .default(100_000)
+    .describe("Jobs that may wait in one pool before new ones are refused with 503"),
   COMFYQ_OPERATOR_KEY: z
     .string()
     .min(16)
@@ -66,6 +76,11 @@ export const ApiEnv = z.object({
     .describe("Event streams open at once in this process"),
 });
 export type ApiSettings = z.output<typeof ApiEnv>;
+
+/** Where the limits of tenants are read from. */
+export function limitsFilePath(settings: ApiSettings): string {
+  return resolve(settings.COMFYQ_LIMITS_FILE ?? join(settings.COMFYQ_DATA_DIR, "limits.json"));
+}
 
 /** Where the API keys are read from. */
 export function keysFilePath(settings: ApiSettings): string {

@@ -1,4 +1,5 @@
 import { API_ERRORS, type ApiErrorBody, type ApiErrorCode } from "@comfyq/contract";
+import type { Refusal } from "@comfyq/queue";
 
 /** One field that is wrong; `path` as in the body: `workflow.6.inputs.text`. */
 export type Fault = ApiErrorBody["error"]["details"][number];
@@ -52,7 +53,8 @@ export function quoted(text: string): string {
 /** What other rooms throw, told apart by name and code: their classes may come from another copy of the package. */
 const FOREIGN: Readonly<Record<string, (thrown: Error) => ApiError>> = {
   "QueueError/unavailable": (cause) => new ApiError("unavailable", cause.message, { cause, retryAfterSeconds: 2 }),
-  "QueueError/full": (cause) => new ApiError("queue_full", cause.message, { cause, retryAfterSeconds: 30 }),
+  "QueueError/full": (cause) => new ApiError("queue_full", cause.message, { cause, ...refusalOf(cause) }),
+  "QueueError/limited": (cause) => new ApiError("limit_reached", cause.message, { cause, ...refusalOf(cause) }),
   "QueueError/key_reuse": (cause) =>
     new ApiError("idempotency_key_reuse", cause.message, {
       cause,
@@ -62,6 +64,15 @@ const FOREIGN: Readonly<Record<string, (thrown: Error) => ApiError>> = {
   "QueueError/too_many": (cause) => new ApiError("conflict", cause.message, { cause }),
   "QueueError/conflict": (cause) => new ApiError("conflict", cause.message, { cause }),
 };
+
+/** Which limit it was, and when to come back. */
+function refusalOf(cause: Error): Pick<ApiErrorFacts, "details" | "retryAfterSeconds"> {
+  const { refusal } = cause as { refusal?: Refusal }; // of a QueueError
+  if (!refusal) return { retryAfterSeconds: 60 };
+  const { limit, most, used, retryAfterSeconds } = refusal;
+  const details = [{ path: `limits.${limit}`, message: `${Math.round(used)} of ${most} are in use` }];
+  return { details, retryAfterSeconds };
+}
 
 /** Makes an ApiError of anything that was thrown. What nobody foresaw becomes `internal`, and says nothing of itself. */
 export function toApiError(thrown: unknown): ApiError {

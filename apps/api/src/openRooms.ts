@@ -1,3 +1,4 @@
+import type { LimitsFile } from "@comfyq/contract";
 import { openProducer } from "@comfyq/queue";
 import {
   createHealth,
@@ -15,7 +16,8 @@ import { openStorage, type Storage } from "@comfyq/storage";
 import { type KeyRing, openKeyRing } from "./auth/keyRing.ts";
 import { isLoopbackHost } from "./auth/loopback.ts";
 import { cachedFor } from "./cachedFor.ts";
-import { type ApiSettings, keysFilePath } from "./config.ts";
+import { type ApiSettings, keysFilePath, limitsFilePath } from "./config.ts";
+import { openLimits } from "./limits/openLimits.ts";
 import type { Rooms } from "./rooms.ts";
 import { UPLOAD_BASE } from "./routes/assetUploads.ts";
 import { LINK_BASE } from "./routes/serveLink.ts";
@@ -28,7 +30,7 @@ const STORAGE_READY_MS = 5_000;
 /**
  * Opens everything that the API works with. Whoever opened closes: `producer.close()`, `storage.close()`.
  * @param closing aborts when the API stops
- * @throws Error when the API would be open to others without a key, or the keys file is broken; QueueError when Redis is
+ * @throws Error when the API would be open to others without a key, or the keys or limits file is broken; QueueError when Redis is
  * away or can lose jobs
  */
 export async function openRooms(settings: ApiSettings, logger: Logger, closing: AbortSignal): Promise<Rooms> {
@@ -50,9 +52,17 @@ export async function openRooms(settings: ApiSettings, logger: Logger, closing: 
     prefix: settings.COMFYQ_PREFIX,
     retentionMs: retentionMs(settings),
     allowUnsafeRedis: settings.COMFYQ_ALLOW_UNSAFE_REDIS,
+    queueCap: settings.COMFYQ_QUEUE_CAP,
     timeScale,
     breaks,
   });
+  const publish = (limits: LimitsFile) => producer.publishLimits(limits);
+  try {
+    await openLimits({ path: limitsFilePath(settings), logger, publish, closing });
+  } catch (error) {
+    await producer.close();
+    throw error;
+  }
   const health = healthOf(producer, storage);
   const metrics = createMetrics({ defaults: true });
   const classes = rememberClasses(producer);

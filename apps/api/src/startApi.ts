@@ -36,7 +36,7 @@ export async function startApi(settings: ApiSettings, logger: Logger): Promise<R
   };
   try {
     const timeouts = { requestTimeout: REQUEST_TIMEOUT_MS, keepAliveTimeout: KEEP_ALIVE_MS };
-    const door = createAuthenticator(rooms.keys);
+    const door = createAuthenticator(rooms);
     const server = createServer(timeouts, await createApp(rooms, door));
     openSocketDoor(server, rooms, door);
     const url = await listen(server, settings);

@@ -177,7 +177,7 @@ describe("retrying many", () => {
     const { redis, names } = claimer.room;
     const delayed = names.bull(names.jobsQueue("full"), "delayed");
     await redis.eval('for n = 1, 100000 do redis.call("ZADD", KEYS[1], 4e15 + n, "filler-" .. n) end', 1, delayed);
-    expect(problem(await retry(api))).toMatchObject({ status: 429, code: "queue_full" });
+    expect(problem(await retry(api))).toMatchObject({ status: 503, code: "queue_full" });
     await redis.del(delayed);
     const answer = await retry(api);
     expect(froms(answer)).toEqual([newer, old]);

@@ -66,7 +66,7 @@ test("more than one request takes is asked for in several, until the limit", asy
 });
 
 test("what was retried before an error is told, and the error too", async () => {
-  await standInApi(report([pair(1)], "next"), refusal(429, "queue_full", "Pool big is full"));
+  await standInApi(report([pair(1)], "next"), refusal(503, "queue_full", "Pool big is full"));
   await expect(retry([], { failed: true })).rejects.toThrow("Pool big is full");
   expect(written).toContain(id(101));
   expect(written).toContain("--cursor next");

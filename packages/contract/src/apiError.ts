@@ -18,9 +18,12 @@ export const API_ERRORS = {
   hash_mismatch: 409,
   payload_too_large: 413,
   unsupported_media_type: 415,
-  queue_full: 429,
+  /** The tenant's own limit. */
+  limit_reached: 429,
   too_many_streams: 429,
   too_many_requests: 429,
+  /** The system's. */
+  queue_full: 503,
   unavailable: 503,
   internal: 500,
 } as const;

@@ -18,6 +18,7 @@ export * from "./job.ts";
 export * from "./jobErrors.ts";
 export * from "./jobOrigin.ts";
 export * from "./jobStatus.ts";
+export * from "./limits.ts";
 export * from "./makeTickJob.ts";
 export * from "./modelPlace.ts";
 export * from "./newBatch.ts";

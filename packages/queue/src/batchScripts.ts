@@ -1,3 +1,4 @@
+import { CHECK_LIMITS } from "./limits.ts";
 import { namedScript } from "./luaScript.ts";
 
 /**
@@ -30,6 +31,11 @@ export const COMMIT_BATCH = namedScript(
       "pools",
       "assets",
       "assetJobs",
+      "limits",
+      "open",
+      "seats",
+      "usage",
+      "pace",
     ],
     values: [
       "queueCap",
@@ -45,14 +51,19 @@ export const COMMIT_BATCH = namedScript(
       "careAtMs",
       "leaseMs",
       "shape",
+      "paceMs",
       "chunks",
     ],
   },
-  `${NOW}
+  `${CHECK_LIMITS}${NOW}
 local known = call("HGET", batchKey, "body_sha256")
 if known then return { known == bodySha256 and "known" or "reused", call("HGET", batchKey, "canonical_sha256") } end
 local waiting = call("LLEN", waitKey) + call("ZCARD", prioritizedKey) + call("ZCARD", delayedKey)
-if waiting + tonumber(call("HGET", reservedKey, pool) or 0) + total > tonumber(queueCap) then return {"full"} end
+if waiting + tonumber(call("HGET", reservedKey, pool) or 0) + total > tonumber(queueCap) then
+  return {"full", perSecond(paceKey)}
+end
+local refusal = refusalOf(tonumber(total))
+if refusal then return refusal end
 local assets = {}
 for i = FIRST_VALUE + chunks, #ARGV do
   if not call("ZSCORE", assetsKey, ARGV[i]) then return {"missing", ARGV[i]} end

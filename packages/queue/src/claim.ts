@@ -8,6 +8,7 @@ import { rememberDeclines } from "./declines.ts";
 import type { BeforeEnding, Desk, NotTaken } from "./desk.ts";
 import { neighboursOf } from "./fleet.ts";
 import type { HeldJob } from "./heldJob.ts";
+import { followLimits } from "./limits.ts";
 import { peekJobs, type WaitingJob } from "./peekJobs.ts";
 import { orAborted, within } from "./persist.ts";
 import { feelPulse } from "./pulse.ts";
@@ -190,6 +191,7 @@ async function openDesk(room: QueueRoom, options: ClaimerOptions, closing: Abort
     beforeEnding,
     cacheLimits,
     onRendered,
+    limits: await followLimits(room, closing),
     fingerprint: undefined,
   };
 }

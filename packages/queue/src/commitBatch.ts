@@ -6,6 +6,7 @@ import type { RecordRequest } from "./envelopes.ts";
 import { orUnavailable, QueueError } from "./errors.ts";
 import { runNamed } from "./luaScript.ts";
 import { redisNowMs } from "./redisClock.ts";
+import { readRefusal, refused } from "./refusal.ts";
 import type { QueueRoom } from "./room.ts";
 import { shapeOf } from "./shapeOf.ts";
 
@@ -25,11 +26,12 @@ export interface BatchSubmission {
  * Makes a batch durable, all of it or nothing, in one step: from then on its jobs are made, whoever dies. Safe to repeat with the
  * same id.
  * @returns true when it was there before
- * @throws QueueError `unavailable` | `full` | `key_reuse` | `missing_asset`
+ * @throws QueueError `unavailable` | `full` | `limited` | `key_reuse` | `missing_asset`
  */
 export async function commitBatch(room: QueueRoom, batch: BatchSubmission): Promise<boolean> {
   const answer = await orUnavailable("a batch was queued", write(room, batch));
-  const [kind, fact]: readonly unknown[] = Array.isArray(answer) ? answer : [];
+  const said: readonly unknown[] = Array.isArray(answer) ? answer : [];
+  const [kind, fact] = said;
   switch (kind) {
     case "new":
       return false;
@@ -44,12 +46,15 @@ export async function commitBatch(room: QueueRoom, batch: BatchSubmission): Prom
         "missing_asset",
         `There is no asset ${String(fact).split("/").at(-1)} any more; upload it again with POST /v1/assets`,
       );
-    default:
+    case "full":
       throw new QueueError(
         "full",
         `Pool ${batch.head.pool} has no room for ${batch.rows.length} more jobs, its limit is ${room.settings.queueCap} ` +
           "waiting ones; try again later, or send fewer rows",
+        { refusal: readRefusal(room, said.map(String)) },
       );
+    default:
+      throw refused(readRefusal(room, said.map(String)), batch.head.pool);
   }
 }
 
@@ -74,6 +79,11 @@ async function write(room: QueueRoom, batch: BatchSubmission): Promise<unknown> 
       pools: names.pools,
       assets: names.assets,
       assetJobs: names.assetJobs,
+      limits: names.limits,
+      open: names.open(tenant),
+      seats: names.seats(tenant),
+      usage: names.usage(tenant),
+      pace: names.pace(head.pool),
     },
     values: {
       queueCap: settings.queueCap,
@@ -89,6 +99,7 @@ async function write(room: QueueRoom, batch: BatchSubmission): Promise<unknown> 
       careAtMs: isLater ? runAtMs : "",
       leaseMs: Math.round(settings.batchLeaseMs),
       shape: shapeOf(batch.request.workflow),
+      paceMs: settings.paceMs,
       chunks: chunks.length,
     },
     moreValues: [...chunks, ...assetsOf(batch).map((assetId) => assetMember(tenant, assetId))],

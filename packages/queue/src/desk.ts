@@ -3,6 +3,7 @@ import type { CacheLimits } from "./cacheEntries.ts";
 import type { Cancels } from "./cancels.ts";
 import type { Declines } from "./declines.ts";
 import type { ClaimVerdict } from "./judgeClaim.ts";
+import type { Limits } from "./limits.ts";
 import type { Papers } from "./papers.ts";
 import type { Pulse } from "./pulse.ts";
 import type { QueueRoom } from "./room.ts";
@@ -10,7 +11,13 @@ import type { QueueRoom } from "./room.ts";
 /** A job that was claimed and not begun. */
 export interface NotTaken {
   readonly jobId: string;
-  readonly verdict: Exclude<ClaimVerdict, { kind: "take" }> | Shared;
+  readonly verdict: Exclude<ClaimVerdict, { kind: "take" }> | Shared | Limited;
+}
+
+/** As many of its tenant's jobs run as may. */
+interface Limited {
+  readonly kind: "decline";
+  readonly why: "limited";
 }
 
 /** Its result is there (`cached`), or another job renders it now (`shared`). */
@@ -49,6 +56,7 @@ export interface Desk {
   /** What it may keep of results; undefined: nothing, and then no job is given one here. */
   readonly cacheLimits: CacheLimits | undefined;
   readonly onRendered: (shared: number) => void;
+  readonly limits: Limits;
   /** Of its instance, at this claim. */
   readonly fingerprint: string | undefined;
 }

@@ -1,11 +1,15 @@
+import type { LimitName } from "@comfyq/contract";
+
 /**
- * `unavailable`: Redis did not answer in time; nothing is known to have happened. `full`: the pool's cap is reached.
+ * `unavailable`: Redis did not answer in time; nothing is known to have happened. `full`: the pool's cap is reached. `limited`:
+ * the tenant's own limit is.
  * `unsafe_redis`: its settings can lose jobs. `conflict`: the job has ended. `key_reuse`: same key, other body.
  * `missing_asset`: one that the job names is not there, or is just being removed. `too_many`: of what a tenant may have.
  */
 export type QueueErrorCode =
   | "unavailable"
   | "full"
+  | "limited"
   | "unsafe_redis"
   | "conflict"
   | "key_reuse"
@@ -13,13 +17,28 @@ export type QueueErrorCode =
   | "missing_asset"
   | "too_many";
 
+/** Which limit was reached, and when it is worth coming back. */
+export interface Refusal {
+  readonly limit: LimitName | "pool";
+  readonly most: number;
+  readonly used: number;
+  readonly retryAfterSeconds: number;
+}
+
 export class QueueError extends Error {
   readonly code: QueueErrorCode;
-  constructor(code: QueueErrorCode, message: string, options?: ErrorOptions) {
+  /** With `full` and `limited`. */
+  readonly refusal: Refusal | undefined;
+  constructor(code: QueueErrorCode, message: string, { refusal, ...options }: QueueErrorOptions = {}) {
     super(message, options);
     this.name = "QueueError";
     this.code = code;
+    this.refusal = refusal;
   }
+}
+
+interface QueueErrorOptions extends ErrorOptions {
+  readonly refusal?: Refusal;
 }
 
 /** Mistakes of ours, which trying again does not mend. */

@@ -26,7 +26,7 @@ export type {
   Submittable,
 } from "./envelopes.ts";
 export { type ErrandRunner, type Errands, type ErrandsOptions, openErrands } from "./errands.ts";
-export { QueueError, type QueueErrorCode } from "./errors.ts";
+export { QueueError, type QueueErrorCode, type Refusal } from "./errors.ts";
 export { beat, leaveFleet, type PoolCounts, publishClasses, publishObjectInfo } from "./fleet.ts";
 export { type Berth, wake } from "./flights.ts";
 export { type EndedBatch, endedBatch, noteRowEnd } from "./followBatch.ts";

@@ -35,6 +35,19 @@ export interface Names {
   poolWorkers(pool: string): string;
   /** Set: the jobs of a tenant that have not ended. */
   open(tenant: string): string;
+  /** Set: who ever submitted a job. */
+  readonly tenants: string;
+  /** Hash: `t:<tenant>` → what holds for that tenant, `*` → for all others, `version`. */
+  readonly limits: string;
+  /** Hash: job → its lock, for those of a tenant that is limited which workers hold. */
+  seats(tenant: string): string;
+  /** Sorted set by priority, then by who came first: jobs of a pool that wait for a seat. */
+  line(tenant: string, pool: string): string;
+  /** Set: the lines in which anybody may stand, as `<tenant> <pool>`. */
+  readonly lines: string;
+  readonly lineCounter: string;
+  /** Hash: API calls that a tenant has left. */
+  tokens(tenant: string): string;
   /** Hash: GPU time by day, and how many jobs end, counted with less and less weight. */
   usage(tenant: string): string;
   /** Hash: how long jobs of one shape take, and all together (`*`). */
@@ -163,6 +176,13 @@ export function namesUnder(prefix: string): Names {
     classes: (fingerprint) => at("classes", fingerprint),
     poolWorkers: (pool) => at("workers", pool),
     open: (tenant) => at("open", tenant),
+    tenants: at("tenants"),
+    limits: at("limits"),
+    seats: (tenant) => at("seats", tenant),
+    line: (tenant, pool) => at("line", tenant, pool),
+    lines: at("lines"),
+    lineCounter: at("line-counter"),
+    tokens: (tenant) => at("tokens", tenant),
     usage: (tenant) => at("usage", tenant),
     spans: (pool) => at("spans", pool),
     pace: (pool) => at("pace", pool),

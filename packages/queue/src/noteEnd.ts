@@ -2,6 +2,7 @@ import { nowMs } from "./clock.ts";
 import { namedScript, runNamed } from "./luaScript.ts";
 import type { Outcome } from "./outcome.ts";
 import type { QueueRoom } from "./room.ts";
+import { WAKE_LINE } from "./seats.ts";
 
 /**
  * What is learned from an attempt that was let go, in one step: how long jobs of its shape take, how fast jobs end here and for
@@ -10,10 +11,10 @@ import type { QueueRoom } from "./room.ts";
  */
 const NOTE_END = namedScript(
   {
-    keys: ["record", "retention", "spans", "pace", "open", "usage"],
-    values: ["id", "retentionAtMs", "renderMs", "totalMs", "weight", "shapesKept", "paceMs", "gpuMs"],
+    keys: ["record", "retention", "spans", "pace", "open", "usage", "seats", "line", "delayed", "wait", "marker"],
+    values: ["id", "retentionAtMs", "renderMs", "totalMs", "weight", "shapesKept", "paceMs", "gpuMs", "bullPrefix"],
   },
-  `
+  `${WAKE_LINE}
 local call = redis.call
 local t = call("TIME")
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
@@ -57,6 +58,7 @@ if retentionAtMs ~= "" then
   count(usageKey)
 end
 call("EXPIRE", usageKey, 172800)
+if call("HDEL", seatsKey, id) == 1 then wakeLine(1) end
 return 1
 `,
 );
@@ -76,6 +78,7 @@ interface EndedAttempt {
 export async function noteEnd(room: QueueRoom, { jobId, tenant, pool, ...attempt }: EndedAttempt): Promise<void> {
   const { names, settings } = room;
   const { outcome, isOver, gpuMs } = attempt;
+  const bullPrefix = names.bull(names.jobsQueue(pool), "");
   const times = outcome.kind === "succeeded" && !outcome.manifest.cached ? outcome.manifest.metrics : undefined;
   await runNamed(room.redis, NOTE_END, {
     keys: {
@@ -85,6 +88,11 @@ export async function noteEnd(room: QueueRoom, { jobId, tenant, pool, ...attempt
       pace: names.pace(pool),
       open: names.open(tenant),
       usage: names.usage(tenant),
+      seats: names.seats(tenant),
+      line: names.line(tenant, pool),
+      delayed: `${bullPrefix}delayed`,
+      wait: `${bullPrefix}wait`,
+      marker: `${bullPrefix}marker`,
     },
     values: {
       id: jobId,
@@ -95,6 +103,7 @@ export async function noteEnd(room: QueueRoom, { jobId, tenant, pool, ...attempt
       shapesKept: settings.shapesKept,
       paceMs: settings.paceMs,
       gpuMs: Math.round(gpuMs),
+      bullPrefix,
     },
   });
 }

@@ -1,4 +1,14 @@
-import type { Attempt, Delivery, DeliveryDetail, JobFacts, NodeClasses, WorkerBeat, Workflow } from "@comfyq/contract";
+import type {
+  Attempt,
+  Delivery,
+  DeliveryDetail,
+  JobFacts,
+  LimitsFile,
+  LimitsView,
+  NodeClasses,
+  WorkerBeat,
+  Workflow,
+} from "@comfyq/contract";
 import type { Queue } from "bullmq";
 import { assetRemoved, condemnAsset, type Touch, touchAssets, untouchAssets } from "./assetUses.ts";
 import { type BatchDesk, openBatchDesk } from "./batches.ts";
@@ -9,6 +19,8 @@ import { type RedisFacts, redisFacts } from "./connection.ts";
 import type { JobSubmission, KeptBody, Submittable } from "./envelopes.ts";
 import { orUnavailable } from "./errors.ts";
 import { knownClasses, listWorkers, type PoolCounts, poolCounts } from "./fleet.ts";
+import { followLimits, publishLimits, takeToken } from "./limits.ts";
+import { showLimits } from "./limitUse.ts";
 import { type DeliveryQuery, listDeliveries } from "./listDeliveries.ts";
 import { type ListPage, type ListQuery, listJobs } from "./listJobs.ts";
 import { type Notes, openNotes } from "./notes.ts";
@@ -72,6 +84,15 @@ export interface Producer {
   readDelivery(tenant: string, id: string): Promise<DeliveryDetail | undefined>;
   redeliver(tenant: string, id: string): Promise<Delivery | undefined>;
   redeliverFailed(query: RedeliverQuery): ReturnType<typeof redeliverFailed>;
+  /** Makes these the limits of the whole system. */
+  publishLimits(limits: LimitsFile): Promise<void>;
+  /** What a tenant may use, and uses. */
+  limits(tenant: string): Promise<LimitsView>;
+  /**
+   * Counts one call of a tenant.
+   * @returns seconds after which one more may be made; 0: this one may
+   */
+  admit(tenant: string): Promise<{ readonly waitSeconds: number; readonly perSecond: number | undefined }>;
   facts(): Promise<RedisFacts>;
   boardQueues(): Promise<readonly Queue[]>;
   close(): Promise<void>;
@@ -82,6 +103,8 @@ export async function openProducer(options: RoomOptions): Promise<Producer> {
   const room = await openRoom(options, "producer");
   const watcher = openWatcher(room, options.redisUrl);
   const prompts = openPrompts(room, options.redisUrl);
+  const closing = new AbortController();
+  const limits = await followLimits(room, closing.signal);
   const owned = async <T>(tenant: string, jobId: string, read: () => Promise<T>): Promise<T | undefined> =>
     (await readJob(room, tenant, jobId)) && read();
   return {
@@ -125,9 +148,21 @@ export async function openProducer(options: RoomOptions): Promise<Producer> {
     readDelivery: (tenant, id) => readDelivery(room, tenant, id),
     redeliver: (tenant, id) => redeliver(room, tenant, id),
     redeliverFailed: (query) => redeliverFailed(room, query),
+    publishLimits: async (file) => {
+      await orUnavailable("limits were published", publishLimits(room, file));
+      await orUnavailable("limits were read", limits.refresh());
+    },
+    limits: (tenant) => orUnavailable("limits were read", showLimits(room, limits, tenant)),
+    admit: async (tenant) => {
+      const perSecond = limits.of(tenant).requests_per_s ?? undefined;
+      if (perSecond === undefined) return { waitSeconds: 0, perSecond };
+      const waitSeconds = await orUnavailable("a call was counted", takeToken(room, tenant, perSecond));
+      return { waitSeconds, perSecond };
+    },
     facts: () => orUnavailable("Redis was asked what it is", redisFacts(room.redis, nowMs())),
     boardQueues: () => orUnavailable("queues were listed", boardQueues(room)),
     close: async () => {
+      closing.abort();
       watcher.close();
       prompts.close();
       await room.close();

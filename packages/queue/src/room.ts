@@ -34,6 +34,8 @@ export interface RoomOptions {
   readonly prefix?: string | undefined;
   /** How long an ended job and its files are kept, in ms. */
   readonly retentionMs?: number | undefined;
+  /** Jobs waiting or delayed in one pool before new ones are refused. Default 100,000. */
+  readonly queueCap?: number | undefined;
   /** Accept a Redis without AOF or with an evicting policy. For trials only: it can lose jobs. */
   readonly allowUnsafeRedis?: boolean | undefined;
   /** Test-only: how long every lease, scan and wait is, against the real one. Default 1; all processes must agree. */
@@ -67,7 +69,7 @@ export async function openRoom(options: RoomOptions, style: ConnectionStyle): Pr
     redis,
     names,
     retentionMs: options.retentionMs ?? SETTINGS.retentionMs,
-    settings: scaleSettings(options.timeScale ?? 1),
+    settings: { ...scaleSettings(options.timeScale ?? 1), queueCap: options.queueCap ?? SETTINGS.queueCap },
     breaks: options.breaks ?? new Set(),
     told: new Map(),
     jobs: (pool) => queues.open(names.jobsQueue(pool)),

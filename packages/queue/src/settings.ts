@@ -77,6 +77,10 @@ const REAL = {
   shapesKept: 1_000,
   /** What ended longer ago than this hardly counts for how fast jobs end now. */
   paceMs: 300_000,
+  /** How long a change of the limits may take to be known. */
+  limitsEveryMs: 2_000,
+  /** A job that waits for a seat looks for itself after `followMs` times its place in the line, or this; else it is woken. */
+  longestSeatWaitMs: 3_600_000,
   /** Every so many claims of one worker, the job that has waited too long and longest goes before all others. */
   agedEveryClaims: 8,
   ageingMs: 600_000,
@@ -157,6 +161,8 @@ const SCALED = [
   "flightGraceMs",
   "followMs",
   "longestFollowMs",
+  "limitsEveryMs",
+  "longestSeatWaitMs",
   "answerPatienceMs",
   "sweepSchedulesEveryMs",
   "scheduleSlackMs",

@@ -7,6 +7,7 @@ import { GREW } from "./jobEvents.ts";
 import { submittedNotice } from "./promptNotices.ts";
 import { toFacts } from "./readJob.ts";
 import { headOf, requestOf } from "./record.ts";
+import { refused } from "./refusal.ts";
 import type { QueueRoom } from "./room.ts";
 import { queuedNoticeOf, settlementOf } from "./settlementPapers.ts";
 import { shapeOf } from "./shapeOf.ts";
@@ -22,18 +23,15 @@ export interface Submitted {
 /**
  * Makes a job durable and queued, in one atomic step. Safe to repeat with the same id: it then changes nothing.
  * The 2xx is given only after Redis has answered.
- * @throws QueueError `unavailable` | `full` | `key_reuse` | `missing_asset`
+ * @throws QueueError `unavailable` | `full` | `limited` | `key_reuse` | `missing_asset`
  */
 export async function submitJob(room: QueueRoom, submission: JobSubmission): Promise<Submitted> {
   const head = headOf(submission);
   const papers = papersOf(room, submission, head);
   const written = await orUnavailable("a job was queued", writeSubmission(room, papers));
   switch (written.kind) {
-    case "full":
-      throw new QueueError(
-        "full",
-        `Pool ${papers.pool} already has ${room.settings.queueCap} jobs waiting; try again later`,
-      );
+    case "refused":
+      throw refused(written.refusal, papers.pool);
     case "missing":
       throw new QueueError(
         "missing_asset",

@@ -1,3 +1,4 @@
+import { CHECK_LIMITS } from "./limits.ts";
 import { namedScript } from "./luaScript.ts";
 import { TAKE_TURN } from "./turns.ts";
 
@@ -24,6 +25,12 @@ const KEYS = [
   "active",
   "spans",
   "poolWorkers",
+  "limits",
+  "tenants",
+  "open",
+  "seats",
+  "usage",
+  "pace",
   "settlement",
   "settlementDependencies",
   "settlementCounter",
@@ -79,12 +86,13 @@ const VALUES = [
   "row",
   "promptNotices",
   "promptNotice",
+  "paceMs",
 ] as const;
 
 /**
  * Everything that a submission writes, in one step and one round trip: record, lists, BullJob, the settlement that waits for
  * its end when somebody must be told, word of its being queued when somebody wants that, and the first event. What the tenant's
- * endpoints want is asked here, so that no job falls between an endpoint's making and its own. Refuses when the pool is full, in the same step, so racing requests
+ * endpoints want is asked here, so that no job falls between an endpoint's making and its own. Refuses when the pool or a limit of the tenant is full, in the same step, so racing requests
  * cannot overshoot, and when an asset that the job names is not there any more. `created_at_ms` is Redis's moment: hosts whose
  * clocks differ then agree on when a job expires.
  *
@@ -95,6 +103,7 @@ export const SUBMIT = namedScript(
   { keys: KEYS, values: VALUES },
   `
 local call = redis.call
+${CHECK_LIMITS}
 ${TAKE_TURN}
 local old = call("HMGET", recordKey, "body_sha256", "cancel_requested_at_ms", "expired_at_ms")
 if old[1] then
@@ -110,7 +119,11 @@ local queued = call("ZCARD", prioritizedKey)
 -- A batch came in with room for all its jobs.
 if not old[1] and not isChild then
   local promised = tonumber(call("HGET", reservedKey, pool) or 0)
-  if waiting + queued + call("ZCARD", delayedKey) + promised >= tonumber(queueCap) then return {"full"} end
+  if waiting + queued + call("ZCARD", delayedKey) + promised >= tonumber(queueCap) then
+    return {"full", perSecond(paceKey)}
+  end
+  local refusal = refusalOf(1)
+  if refusal then return refusal end
 end
 
 -- What a job names is kept until its record is forgotten; an asset that is not there any more cannot be named.
@@ -122,8 +135,6 @@ if not old[1] then
   end
 end
 
-local t = call("TIME")
-local now = t[1] * 1000 + math.floor(t[2] / 1000)
 local function after(ms) return string.format("%.0f", now + ms) end
 if not old[1] then
   call("HSET", recordKey, "tenant", tenant, "pool", pool, "created_at_ms", after(0), "body_sha256", bodySha256,
@@ -154,6 +165,8 @@ if wants[2] == 1 then
   settlementData = string.sub(settlementData, 1, -2) .. ',"busy":"' .. pool .. '"}'
 end
 
+call("SADD", openKey, id)
+call("SADD", tenantsKey, tenant)
 timestamp, delay, priority = tonumber(timestamp), tonumber(delay), tonumber(priority)
 local function longest(metaKey)
   local most = call("HGET", metaKey, "opts.maxLenEvents")

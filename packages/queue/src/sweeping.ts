@@ -2,10 +2,12 @@ import { filesPrefix, isTerminal, jobPrefix } from "@comfyq/contract";
 import { RELEASE_RECORD } from "./assetUses.ts";
 import { finishWithdrawal, withdrawJob } from "./cancelJob.ts";
 import { nowMs } from "./clock.ts";
+import { reconcileOpen } from "./limitUse.ts";
 import { readJob } from "./readJob.ts";
 import { readRecord } from "./record.ts";
 import { redisNowMs } from "./redisClock.ts";
 import type { QueueRoom } from "./room.ts";
+import { lookAfterLines } from "./seats.ts";
 
 /** Removes the stored files of a job; called before the job itself is forgotten, so that nothing is orphaned. */
 export type RemoveFiles = (prefix: string) => Promise<void>;
@@ -16,6 +18,7 @@ export type RemoveFiles = (prefix: string) => Promise<void>;
  * @returns how many were removed; call again when it is a full batch
  */
 export async function sweepRetention(room: QueueRoom, removeFiles: RemoveFiles): Promise<number> {
+  await reconcileOpen(room);
   const due = await room.redis.zrange(
     room.names.retention,
     "-inf",
@@ -64,6 +67,7 @@ async function forget(
     .zrem(names.expiring, jobId);
   if (record) pipeline.zrem(names.ended(record.tenant), jobId).zrem(names.openOrder(record.tenant), jobId);
   if (record) pipeline.srem(names.busy(record.tenant, record.pool), jobId); // nobody was there to tell its end
+  if (record) pipeline.srem(names.open(record.tenant), jobId);
   for (const tag of record ? [undefined, ...record.head.tags] : [])
     if (record) pipeline.zrem(names.index(record.tenant, tag), jobId);
   await pipeline.exec();
@@ -80,6 +84,7 @@ export async function sweepExpired(room: QueueRoom): Promise<number> {
     const record = await readRecord(redis, names, jobId);
     if (record) await finishWithdrawal(room, record.pool, jobId);
   }
+  await lookAfterLines(room);
   const atMs = await redisNowMs(redis);
   const due = await redis.zrange(names.expiring, "-inf", String(atMs), "BYSCORE", "LIMIT", 0, settings.sweepBatch);
   let ended = 0;

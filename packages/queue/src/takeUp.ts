@@ -1,4 +1,4 @@
-import { type Attempt, type JobFailure, jobFailure } from "@comfyq/contract";
+import { type Attempt, type JobFailure, jobFailure, mayHaveLeftPrompt } from "@comfyq/contract";
 import type { Job as BullJob } from "bullmq";
 import { takeSeat } from "./cacheSeat.ts";
 import type { Desk, Drop, Found } from "./desk.ts";
@@ -11,6 +11,7 @@ import { type Papers, readPapers } from "./papers.ts";
 import { askedEarly, orAborted } from "./persist.ts";
 import { putAside } from "./putAside.ts";
 import { redisNowMs } from "./redisClock.ts";
+import { leaveSeat, takeRunningSeat } from "./seats.ts";
 import { type Hold, settle } from "./settle.ts";
 import { shareWaitMs } from "./shareWait.ts";
 
@@ -70,8 +71,28 @@ async function judgeAndBegin(desk: Desk, hold: Hold, beginning: Beginning): Prom
       await putAside(hold, desk.declines.decline(availabilityOf(lock.jobId, papers.earlier)));
       return undefined;
     case "take":
+      if (!(await sitDown(desk, hold, papers))) return undefined;
       return holdOrShare(desk, hold, { ...papers, drop });
   }
+}
+
+/**
+ * Of a tenant that is limited so many jobs run at once. One that is too many is put aside, and woken when one of them ends. A job
+ * whose prompt may still render somewhere takes a seat in any case: it is running already.
+ * @returns false when it was put aside
+ */
+async function sitDown(desk: Desk, hold: Hold, { record, earlier }: Found): Promise<boolean> {
+  const { room, lock } = hold;
+  const { running, queued } = desk.limits.of(record.tenant);
+  if (running == null && queued == null) return true;
+  const { jobId, pool } = lock;
+  const limit = earlier.some(mayHaveLeftPrompt) ? undefined : (running ?? undefined);
+  const sitting = { jobId, pool, tenant: record.tenant, priority: record.head.priority };
+  const place = await whileOurs(lock, () => takeRunningSeat(room, sitting, limit));
+  if (place === undefined) return true;
+  desk.onNotTaken({ jobId, verdict: { kind: "decline", why: "limited" } });
+  await putAside(hold, Math.min(room.settings.followMs * (place + 1), room.settings.longestSeatWaitMs));
+  return false;
 }
 
 /** Patience begins anew with each attempt that somebody began. */
@@ -126,6 +147,7 @@ async function holdOrShare(
   else if (berth?.kind === "hit" || berth?.kind === "follow") {
     desk.onNotTaken({ jobId, verdict: { kind: "decline", why: berth.kind === "hit" ? "cached" : "shared" } });
     if (berth.kind === "hit") desk.declines.decline(`answer:${jobId}`);
+    await leaveSeat(desk.room, found.record.tenant, jobId).catch(() => {}); // or it is free when its lock is gone
     await putAside(hold, shareWaitMs(berth, desk.room.settings));
     await seat?.settled({ kind: "shared", berth }, undefined);
     return undefined;

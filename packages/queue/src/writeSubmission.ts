@@ -1,7 +1,9 @@
 import type { BatchOrigin } from "@comfyq/contract";
 import { assetMember } from "./assetUses.ts";
+import type { Refusal } from "./errors.ts";
 import { type Pace, readSpans } from "./guessEnd.ts";
 import { runNamed } from "./luaScript.ts";
+import { readRefusal } from "./refusal.ts";
 import type { QueueRoom } from "./room.ts";
 import type { SettlementPaper } from "./settlementPapers.ts";
 import { SUBMIT } from "./submitScript.ts";
@@ -50,7 +52,9 @@ export type Written =
       readonly position: number | undefined;
       readonly pace: Pace;
     }
-  | { readonly kind: "known" | "reused" | "full" }
+  | { readonly kind: "known" | "reused" }
+  /** The pool, or the tenant's own limit. */
+  | { readonly kind: "refused"; readonly refusal: Refusal }
   | { readonly kind: "missing"; readonly assetId: string };
 
 export async function writeSubmission(room: QueueRoom, papers: SubmissionPapers): Promise<Written> {
@@ -61,10 +65,12 @@ export async function writeSubmission(room: QueueRoom, papers: SubmissionPapers)
     values: valuesOf(room, papers),
     moreValues: assets.map((id) => assetMember(tenant, id)),
   });
+  if (Array.isArray(answer) && (answer[0] === "full" || answer[0] === "limited"))
+    return { kind: "refused", refusal: readRefusal(room, answer.map(String)) };
   const [kind, createdAtMs, position, own, mean, workers, active]: readonly unknown[] = Array.isArray(answer)
     ? answer
     : [];
-  if (kind === "known" || kind === "reused" || kind === "full") return { kind };
+  if (kind === "known" || kind === "reused") return { kind };
   if (kind === "missing") return { kind, assetId: assetIdIn(String(createdAtMs)) };
   return {
     kind: kind === "completed" ? kind : "new",
@@ -107,6 +113,12 @@ function keysOf(
     active: `${queue}active`,
     spans: names.spans(pool),
     poolWorkers: names.poolWorkers(pool),
+    limits: names.limits,
+    tenants: names.tenants,
+    open: names.open(tenant),
+    seats: names.seats(tenant),
+    usage: names.usage(tenant),
+    pace: names.pace(pool),
     settlement: settlements + jobId,
     settlementDependencies: `${settlements}${jobId}:dependencies`,
     settlementCounter: `${settlements}id`,
@@ -167,5 +179,6 @@ function valuesOf(
     row: papers.batch?.row ?? "",
     promptNotices: papers.promptNotice === undefined ? "" : names.prompts(papers.tenant),
     promptNotice: papers.promptNotice ?? "",
+    paceMs: settings.paceMs,
   };
 }

@@ -2,6 +2,7 @@ import type { IncomingMessage } from "node:http";
 import { DEFAULT_TENANT, SCOPES, type Scope } from "@comfyq/contract";
 import { sha256Hex } from "@comfyq/runtime";
 import { ApiError } from "../errors.ts";
+import type { Rooms } from "../rooms.ts";
 import { createFailureLimit } from "./failureLimit.ts";
 import { isExpired, type KeyRing } from "./keyRing.ts";
 
@@ -25,8 +26,29 @@ export interface Authenticator {
   authenticate(req: IncomingMessage, shown?: string): Promise<Caller>;
 }
 
+/** Tells callers by their keys, and counts their calls where they are limited. */
+export function createAuthenticator({ keys, producer }: Pick<Rooms, "keys" | "producer">): Authenticator {
+  const door = createDoor(keys);
+  return {
+    authenticate: async (req) => {
+      const caller = await door.authenticate(req);
+      const { waitSeconds, perSecond } = await producer.admit(caller.tenant);
+      if (waitSeconds === 0) return caller;
+      const retryAfterSeconds = Math.max(1, Math.ceil(waitSeconds));
+      throw new ApiError(
+        "too_many_requests",
+        `Your limit of ${perSecond} requests per second is reached; wait ${retryAfterSeconds} s`,
+        {
+          details: [{ path: "limits.requests_per_s", message: `at most ${perSecond}` }],
+          retryAfterSeconds,
+        },
+      );
+    },
+  };
+}
+
 /** Tells callers by the keys of the ring; slows down whoever guesses. */
-export function createAuthenticator(keys: KeyRing): Authenticator {
+function createDoor(keys: KeyRing): Authenticator {
   const limit = createFailureLimit();
   const welcome = new Set<string>();
   return {

@@ -11,6 +11,7 @@ import { cancelJobRoute } from "./cancelJob.ts";
 import { deliveryRoutes } from "./deliveries.ts";
 import { doctorRoute } from "./doctor.ts";
 import { fleetRoutes } from "./fleet.ts";
+import { limitsRoute } from "./limits.ts";
 import { listJobsRoute } from "./listJobs.ts";
 import { probeRoutes } from "./probes.ts";
 import { retryJobRoute } from "./retryJob.ts";
@@ -43,6 +44,7 @@ export function allRoutes(rooms: Rooms): readonly Route[] {
     ...scheduleRoutes(rooms),
     runScheduleRoute(rooms),
     ...fleetRoutes(rooms),
+    limitsRoute(rooms),
     ...webhookSecretRoutes(rooms), // before those that take any id
     ...webhookRoutes(rooms),
     ...deliveryRoutes(rooms),

@@ -20,7 +20,7 @@ export function retryJobRoute(rooms: Rooms): Route {
     params: JobParams,
     headers: SUBMIT_HEADERS,
     answers: { 201: { ...json("The new job", Job), headers: SUBMITTED_HEADERS } },
-    errors: ["not_found", "conflict", "idempotency_key_reuse", "queue_full"],
+    errors: ["not_found", "conflict", "idempotency_key_reuse", "limit_reached", "queue_full"],
     run: async (call) => {
       const { tenant } = call.caller;
       const old = await readOwnJob(rooms, call);

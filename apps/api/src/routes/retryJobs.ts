@@ -34,7 +34,14 @@ export function retryJobsRoute(rooms: Rooms): Route {
     headers: Headers,
     body: { "application/json": { schema: RetryRequest, example: EXAMPLE } },
     answers: { 200: json("What was retried, or would be", RetryReport) },
-    errors: ["invalid_json", "invalid_request", "payload_too_large", "unsupported_media_type", "queue_full"],
+    errors: [
+      "invalid_json",
+      "invalid_request",
+      "payload_too_large",
+      "unsupported_media_type",
+      "limit_reached",
+      "queue_full",
+    ],
     run: async (call) => {
       const key = idempotencyKey(call.req);
       const request = readRetryRequest(await readBody(call.req, rooms.settings.COMFYQ_MAX_BODY_BYTES));

@@ -60,6 +60,7 @@ export function submitJobRoute(rooms: Rooms): Route {
       "idempotency_key_reuse",
       "payload_too_large",
       "unsupported_media_type",
+      "limit_reached",
       "queue_full",
     ],
     run: async (call) => {

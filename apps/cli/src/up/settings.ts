@@ -57,6 +57,13 @@ const GROUPS = {
       .describe("Folder the ComfyUI servers save in, mounted here; without it outputs are fetched by HTTP"),
     COMFYQ_SIMULATORS: count.max(64).default(1).describe("How many simulators run when COMFYUI_URLS is not set"),
     COMFYQ_POOL: PoolName.default("default").describe("Pool the workers take jobs of"),
+    COMFYQ_LIMITS_FILE: z
+      .string()
+      .optional()
+      .describe("What each tenant may use; default limits.json in the data folder"),
+    COMFYQ_QUEUE_CAP: count
+      .default(100_000)
+      .describe("Jobs that may wait in one pool before new ones are refused with 503"),
     COMFYQ_AGEING_S: atLeast(1)
       .default(600)
       .describe(

@@ -26,9 +26,14 @@ export async function useOnce(rooms: Rooms, call: Call, work: (sent: () => void)
       mayHaveHappened = true;
     });
   } catch (error) {
-    if (!mayHaveHappened || toApiError(error).status < 500) await giveBack(rooms, tenant, key);
+    if (!mayHaveHappened || isRefusal(toApiError(error))) await giveBack(rooms, tenant, key);
     throw error;
   }
+}
+
+/** Was it said no to, so that nothing came of it? A full queue says so with 503. */
+function isRefusal({ status, code }: ApiError): boolean {
+  return status < 500 || code === "queue_full";
 }
 
 /** If that fails, too, the key stays used: no worse than not knowing. */

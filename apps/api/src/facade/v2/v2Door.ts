@@ -13,9 +13,13 @@ export const V2_BASE = "/api/v2";
 const V2_CODES: Readonly<Partial<Record<ApiErrorCode, string>>> = {
   invalid_json: "invalid_request",
   too_many_requests: "rate_limited",
+  limit_reached: "queue_full", // whose queue it is, its message says
   unavailable: "upstream_unreachable",
   internal: "upstream_error",
 };
+
+/** Comfy API v2 has one answer for "come back later": its clients wait as `Retry-After` says. */
+const V2_STATUS: Readonly<Partial<Record<ApiErrorCode, number>>> = { queue_full: 429 };
 
 const V2ErrorBody = z
   .object({
@@ -35,9 +39,9 @@ const V2ErrorBody = z
 /** Comfy API v2's way to say no: `details` is an object there, by node for a workflow. */
 export const V2_DOOR: Door = {
   covers: (path) => path === V2_BASE || path.startsWith(`${V2_BASE}/`),
-  showError: (error) => ({ status: error.status, body: { error: errorOf(error) } }),
+  showError: (error) => ({ status: V2_STATUS[error.code] ?? error.status, body: { error: errorOf(error) } }),
   documented: {
-    refusal: (code) => ({ status: API_ERRORS[code], code: V2_CODES[code] ?? code }),
+    refusal: (code) => ({ status: V2_STATUS[code] ?? API_ERRORS[code], code: V2_CODES[code] ?? code }),
     body: V2ErrorBody,
   },
 };

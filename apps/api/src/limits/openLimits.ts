@@ -1,0 +1,65 @@
+import { readFile, stat } from "node:fs/promises";
+import { LimitsFile } from "@comfyq/contract";
+import { every, type Logger } from "@comfyq/runtime";
+import * as z from "zod";
+
+/** A change of the file takes effect within this time, and the time that workers take to hear of it. */
+const LOOK_EVERY_MS = 1_000;
+
+interface LimitsOptions {
+  readonly path: string;
+  readonly logger: Logger;
+  /** Makes them the limits of the whole system. */
+  readonly publish: (limits: LimitsFile) => Promise<void>;
+  /** Aborts when the API stops. */
+  readonly closing: AbortSignal;
+}
+
+/**
+ * Publishes the limits that stand in the file, now and whenever it changes. A file that is broken later changes nothing: it is
+ * logged, and the limits read before stay. No file: no limits.
+ * @throws Error when the file is there but cannot be read as limits
+ */
+export async function openLimits({ path, logger, publish, closing }: LimitsOptions): Promise<void> {
+  let version = await versionOf(path);
+  await publish(await readLimits(path, version));
+  void every(
+    LOOK_EVERY_MS,
+    async () => {
+      const now = await versionOf(path);
+      if (now === version) return;
+      version = now; // also when it is broken: that is said once
+      await publish(await readLimits(path, now)).catch((error: unknown) => {
+        version = "unpublished"; // Redis is away
+        throw error;
+      });
+      logger.info({ path }, "limits were read anew");
+    },
+    { signal: closing, onError: (err) => logger.error({ err }, "limits stay as they were") },
+  );
+}
+
+async function readLimits(path: string, version: string): Promise<LimitsFile> {
+  if (version === "") return LimitsFile.parse({ v: 1 });
+  const advice = `mend it, or write it anew with "comfyq limits set"`;
+  let written: unknown;
+  try {
+    written = JSON.parse(await readFile(path, "utf8"));
+  } catch (cause) {
+    throw new Error(`The limits file ${path} is no JSON; ${advice}`, { cause });
+  }
+  const { data, error } = LimitsFile.safeParse(written);
+  if (data) return data;
+  throw new Error(`The limits file ${path} cannot be taken; ${advice}\n${z.prettifyError(error)}`, { cause: error });
+}
+
+/** Changes whenever the file does. "" when there is none. */
+async function versionOf(path: string): Promise<string> {
+  try {
+    const { mtimeMs, size, ino } = await stat(path);
+    return `${mtimeMs}/${size}/${ino}`;
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return "";
+    throw error;
+  }
+}
