@@ -5,7 +5,8 @@ import { mountBoard } from "./board/mountBoard.ts";
 import { ApiError, quoted, toApiError } from "./errors.ts";
 import { DOORS } from "./facade/doors.ts";
 import { mountRoutes } from "./mountRoutes.ts";
-import { observeFleet, observeRequests } from "./observe.ts";
+import { observeRefusals, observeRequests } from "./observe.ts";
+import { observeFleet } from "./observeFleet.ts";
 import { openApiDocument } from "./reference/openApi.ts";
 import { referencePage } from "./reference/referencePage.ts";
 import type { Rooms } from "./rooms.ts";
@@ -37,10 +38,12 @@ const nothingHere: RequestHandler = (req) => {
 };
 
 /** The last stop: whatever was thrown is answered in the one shape, or in that of the door it came through, and logged when it is our fault or a neighbour's. */
-function answerError({ logger }: Rooms): ErrorRequestHandler {
+function answerError({ logger, metrics }: Rooms): ErrorRequestHandler {
+  const noteRefusal = observeRefusals(metrics);
   return (thrown: unknown, req, res, next) => {
     const error = toApiError(thrown);
     const { requestId } = res.locals;
+    noteRefusal(error);
     if (error.status >= 500 && !res.destroyed) logger.error({ err: error, requestId }, "request failed");
     // Too late for an answer of any shape: cut the connection, so that the client does not take half of one for a whole.
     if (res.headersSent) return void res.destroy();

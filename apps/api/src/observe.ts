@@ -1,5 +1,6 @@
 import { monotonicMs, newId } from "@comfyq/runtime";
 import type { RequestHandler } from "express";
+import type { ApiError } from "./errors.ts";
 import type { Rooms } from "./rooms.ts";
 
 /** Asked every few seconds by machines: not worth a line each. */
@@ -10,10 +11,14 @@ const QUIET: readonly unknown[] = ["/livez", "/readyz", "/metrics"];
  * query, and nothing of the body.
  */
 export function observeRequests({ logger, metrics }: Rooms): RequestHandler {
-  const seconds = metrics.histogram("comfyq_http_seconds", "Time from request to answer", {
-    labels: ["method", "route", "status"],
-    buckets: [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60],
-  });
+  const seconds = metrics.histogram(
+    "comfyq_http_request_duration_seconds",
+    "Time from a request to the end of its answer",
+    {
+      labels: ["method", "route", "status"],
+      buckets: [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60],
+    },
+  );
   return (req, res, next) => {
     const startedAtMs = monotonicMs();
     const requestId = newId();
@@ -32,34 +37,20 @@ export function observeRequests({ logger, metrics }: Rooms): RequestHandler {
   };
 }
 
-/** Measurements that are asked for at each scrape: what stands in the queues, and who is there to take it. */
-export function observeFleet({ metrics, producer }: Rooms): void {
-  const jobs = metrics.gauge("comfyq_jobs", "Jobs per pool and state", ["pool", "state"]);
-  const workers = metrics.gauge("comfyq_workers", "Workers alive, per pool and state", ["pool", "state"]);
-  metrics.onScrape("pools", async () => {
-    const pools = await producer.pools();
-    jobs.reset();
-    for (const { pool, ...counts } of pools)
-      for (const [state, count] of Object.entries(counts)) jobs.set({ pool, state }, count);
-  });
-  const overdue = metrics.gauge(
-    "comfyq_schedule_overdue_seconds",
-    "How long the schedule that has waited longest for a dispatcher is past its moment",
+/** All but those that a door or a neighbour may add. */
+const REASONS = ["queued", "gpu_seconds_per_day", "requests_per_s", "queue_full", "unavailable"];
+
+/** Counts who was told to come back later, and why. @returns called with every error that is answered */
+export function observeRefusals(metrics: Rooms["metrics"]): (error: ApiError) => void {
+  const refusals = metrics.counter(
+    "comfyq_refusals_total",
+    "Requests that were told to come back later, by reason: a limit of the caller, or what the system lacks",
+    ["reason"],
   );
-  metrics.onScrape("schedules", async () => overdue.set((await producer.schedules.overdueMs()) / 1_000));
-  const unmade = metrics.gauge("comfyq_batch_rows_unmade", "Rows of batches whose job is not made yet, per pool", [
-    "pool",
-  ]);
-  const neglected = metrics.gauge("comfyq_batches_neglected", "Batches that nobody has looked after in time", []);
-  metrics.onScrape("batches", async () => {
-    const backlog = await producer.batches.backlog();
-    unmade.reset();
-    for (const [pool, rows] of Object.entries(backlog.unmade)) unmade.set({ pool }, rows);
-    neglected.set({}, backlog.neglected);
-  });
-  metrics.onScrape("workers", async () => {
-    const alive = await producer.workers();
-    workers.reset();
-    for (const { pool, state } of alive) workers.inc({ pool, state });
-  });
+  for (const reason of REASONS) refusals.inc({ reason }, 0); // so that there is something to see before the first
+  return ({ status, code, details }) => {
+    if (status !== 429 && status !== 503) return;
+    const [, limit] = /^limits\.(\w+)$/.exec(details[0]?.path ?? "") ?? [];
+    refusals.inc({ reason: code === "queue_full" ? code : (limit ?? code) });
+  };
 }

@@ -30,8 +30,10 @@ describe("what machines and people ask", () => {
     const { text, headers } = await api.call("/metrics");
     expect(headers.get("content-type")).toContain("text/plain");
     expect(text).toContain('comfyq_jobs{pool="gpu",state="waiting"} 1');
-    expect(text).toContain('comfyq_http_seconds_count{method="POST",route="/v1/jobs",status="201"} 1');
-    expect(text).toContain('comfyq_http_seconds_count{method="GET",route="/v1/jobs/{id}",status="404"} 1');
+    expect(text).toContain('comfyq_http_request_duration_seconds_count{method="POST",route="/v1/jobs",status="201"} 1');
+    expect(text).toContain(
+      'comfyq_http_request_duration_seconds_count{method="GET",route="/v1/jobs/{id}",status="404"} 1',
+    );
     expect(text).not.toContain("tenant");
   });
 

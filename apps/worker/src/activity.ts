@@ -15,6 +15,25 @@ export interface Activity {
   readonly gpu: GpuClock;
   readonly backlog: Backlog;
   readonly cache: CacheTally;
+  /** Measures attempts; nothing does before `measureAttempts`. */
+  meter: Meter;
+}
+
+/** What is measured of each attempt. */
+interface Meter {
+  /** A claimed job was judged, after so many ms. */
+  judged(durationMs: number): void;
+  declined(why: string): void;
+  ended(attempt: EndedAttempt): void;
+}
+
+export interface EndedAttempt {
+  /** `succeeded`, `failed`, `retry`, `give_back`, `shared`, or `dropped` when the job was another's by then. */
+  readonly outcome: string;
+  /** Of what went wrong; "" when nothing did. */
+  readonly code: string;
+  /** How long each stage took, in ms; those that were not reached are left out. */
+  readonly stages: Readonly<Record<string, number>>;
 }
 
 /** Jobs that wanted a stored result, counted on. */
@@ -37,5 +56,6 @@ export function newActivity(startedAt: string, config: WorkerConfig): Activity {
     gpu: createGpuClock(),
     backlog: createBacklog({ maxJobs, maxBytes }),
     cache: { misses: 0, shared: 0 },
+    meter: { judged: () => {}, declined: () => {}, ended: () => {} },
   };
 }

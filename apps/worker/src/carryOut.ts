@@ -1,6 +1,7 @@
 import { type JobFailure, jobFailure, type StopReport } from "@comfyq/contract";
 import type { HeldJob, Outcome } from "@comfyq/queue";
-import { failPoint, monotonicMs, noteHistory, withDeadline } from "@comfyq/runtime";
+import { failPoint, monotonicMs, noteHistory, nowMs, withDeadline } from "@comfyq/runtime";
+import type { EndedAttempt } from "./activity.ts";
 import { type AttemptRun, historyOf, type StopReason } from "./attempt/attempt.ts";
 import { decideOutcome } from "./attempt/decideOutcome.ts";
 import { forgetPrompt } from "./attempt/forgetPrompt.ts";
@@ -26,6 +27,8 @@ interface Surroundings {
   readonly onWeighed: (bytes: number) => void;
   /** Resolves when the next job renders, or it is not worth waiting for it. Never rejects. */
   readonly untilNextBegins: () => Promise<void>;
+  /** Called when it is over; for measuring. */
+  readonly onEnded: (attempt: EndedAttempt) => void;
   /** Called once, when this job needs the GPU no more. */
   readonly onGpuFree: () => void;
 }
@@ -38,6 +41,7 @@ const FLEET_MS = 5_000;
 /** Runs one attempt at a held job and lets the job go, whatever happens. Never rejects. */
 export async function carryOut(held: HeldJob, tools: Tools, surroundings: Surroundings): Promise<void> {
   const startedAtMs = monotonicMs();
+  const queuedMs = queuedFor(held);
   const clock = stopClock(held, surroundings.draining);
   const gpu = createMeter();
   const run: AttemptRun = {
@@ -79,6 +83,7 @@ export async function carryOut(held: HeldJob, tools: Tools, surroundings: Surrou
     outcome !== undefined &&
     (await held.end(outcome, gpu.spentMs()).catch((cause: unknown) => notEnded(run, tools, cause)));
   const told = { outcome: outcome?.kind ?? "dropped", code: failureOf(outcome)?.code, ended };
+  surroundings.onEnded({ outcome: told.outcome, code: told.code ?? "", stages: stagesOf(run, queuedMs) });
   await failPoint("settled", historyOf(run, told)).catch(() => {}); // all is done that a failure could undo
   tools.log.info(
     {
@@ -105,6 +110,19 @@ function goesOn(outcome: Outcome | undefined): boolean {
 function notEnded({ job }: AttemptRun, { log }: Tools, cause: unknown): false {
   log.error({ jobId: job.id, cause }, "job could not be let go");
   return false;
+}
+
+/** Before its first attempt, from when it could have started; undefined for later ones. Clocks may differ: never below 0. */
+function queuedFor({ earlier, createdAtMs, head }: HeldJob): number | undefined {
+  if (earlier.length > 0) return undefined;
+  const dueAtMs = head.run_at === undefined ? 0 : Date.parse(head.run_at);
+  return Math.max(0, nowMs() - Math.max(createdAtMs, dueAtMs));
+}
+
+function stagesOf({ times }: AttemptRun, queuedMs: number | undefined): Record<string, number> {
+  const reached = { prepare: times.prepareMs, render: times.renderMs, store: times.storeMs };
+  const took = Object.entries(reached).filter(([, ms]) => ms > 0);
+  return { ...(queuedMs !== undefined && { queued: queuedMs }), ...Object.fromEntries(took) };
 }
 
 /** How long this attempt had the GPU. */

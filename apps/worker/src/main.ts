@@ -36,7 +36,7 @@ import { reasonOf } from "./instance/instanceHealth.ts";
 import { publishFacts } from "./instance/publishFacts.ts";
 import { createStallPatience } from "./instance/stallPatience.ts";
 import { watchInstance } from "./instance/watchInstance.ts";
-import { measureWork } from "./measure.ts";
+import { measureAttempts, measureWork } from "./measure.ts";
 import { createTurnstile } from "./media/turnstile.ts";
 import { measureModels } from "./models/measureModels.ts";
 import { openModelStore } from "./models/modelStore.ts";
@@ -81,6 +81,7 @@ async function start(service: Service, config: WorkerConfig, log: Logger): Promi
     port: config.COMFYQ_HEALTH_PORT,
     measure: (metrics) => {
       measureWork(metrics, activity);
+      measureAttempts(metrics, activity);
       if (tools.models) measureModels(metrics, tools.models);
     },
     checks: {
@@ -121,9 +122,11 @@ async function openQueue({
       activity.cache.misses += 1;
       activity.cache.shared += shared;
     },
+    onJudged: (durationMs) => activity.meter.judged(durationMs),
     onTrouble: (cause) => log.warn({ cause }, "the queue is in trouble"),
     onNotTaken: ({ jobId, verdict }) => {
       const why = verdict.kind === "end" ? verdict.error.code : verdict.why;
+      activity.meter.declined(why);
       noteHistory("declined", { job: jobId, instance: config.instanceName, why });
       log.info({ jobId, why }, "job not taken");
     },

@@ -68,6 +68,7 @@ async function carryOn(job: HeldJob, options: LoopOptions, slot: GpuSlot): Promi
       backlog.add(job.id);
       if (!isNaive) freeGpu();
     },
+    onEnded: (attempt) => activity.meter.ended(attempt),
     onWeighed: (bytes) => backlog.weigh(job.id, bytes),
     untilNextBegins: () => untilNextBegins(options),
   });

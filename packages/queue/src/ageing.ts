@@ -2,36 +2,50 @@ import { namedScript, runNamed } from "./luaScript.ts";
 import type { QueueRoom } from "./room.ts";
 
 /**
- * Hops through the levels that wait, from the lowest, looks at the head of each, and puts the one that has waited longest before
- * all others: the right end of `wait` is what BullMQ claims next. Leaves alone what is the next anyway. A level's numbers
- * share their upper half (BullMQ's getPriorityScore.lua), so a hop is two look-ups, whatever the level holds.
+ * Hops through the levels that wait, from the lowest, and looks at the head of each for the one that has waited longest. A
+ * level's numbers share their upper half (turns.ts), so a hop is two look-ups, whatever the level holds.
  */
+const FIND_LONGEST = `
+local t = redis.call("TIME")
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
+local function findLongest(since)
+  local LEVEL = 0x100000000
+  local below, found = "+inf", nil
+  for _ = 1, tonumber(mostLevels) do
+    local lowest = redis.call("ZREVRANGEBYSCORE", prioritizedKey, below, "-inf", "WITHSCORES", "LIMIT", 0, 1)
+    if not lowest[1] then break end
+    local first = string.format("%.0f", math.floor(tonumber(lowest[2]) / LEVEL) * LEVEL)
+    local head = redis.call("ZRANGEBYSCORE", prioritizedKey, first, "+inf", "LIMIT", 0, 1)[1]
+    local moments = redis.call("HMGET", recordPrefix .. head, "created_at_ms", "due_at_ms")
+    local its = tonumber(moments[2] or moments[1] or now)
+    if its <= since then found, since = head, its end
+    below = "(" .. first
+  end
+  return found, since
+end
+`;
+
+/** Puts the job that has waited longest before all others: the right end of `wait` is what BullMQ claims next. */
 const MOVE_AGED = namedScript(
   {
     keys: ["prioritized", "wait", "marker"],
     values: ["patienceMs", "mostLevels", "recordPrefix"],
   },
-  `
-local call = redis.call
-local t = call("TIME")
-local now = t[1] * 1000 + math.floor(t[2] / 1000)
-local LEVEL = 0x100000000
-local below, aged, agedSince = "+inf", nil, now - tonumber(patienceMs)
-for _ = 1, tonumber(mostLevels) do
-  local lowest = call("ZREVRANGEBYSCORE", prioritizedKey, below, "-inf", "WITHSCORES", "LIMIT", 0, 1)
-  if not lowest[1] then break end
-  local first = string.format("%.0f", math.floor(tonumber(lowest[2]) / LEVEL) * LEVEL)
-  local head = call("ZRANGEBYSCORE", prioritizedKey, first, "+inf", "LIMIT", 0, 1)[1]
-  local moments = call("HMGET", recordPrefix .. head, "created_at_ms", "due_at_ms")
-  local since = tonumber(moments[2] or moments[1] or now)
-  if since <= agedSince then aged, agedSince = head, since end
-  below = "(" .. first
-end
-if not aged or call("ZRANK", prioritizedKey, aged) == 0 then return false end
-call("ZREM", prioritizedKey, aged)
-call("RPUSH", waitKey, aged)
-call("ZADD", markerKey, 0, "0")
+  `${FIND_LONGEST}
+local aged = findLongest(now - tonumber(patienceMs))
+if not aged or redis.call("ZRANK", prioritizedKey, aged) == 0 then return false end
+redis.call("ZREM", prioritizedKey, aged)
+redis.call("RPUSH", waitKey, aged)
+redis.call("ZADD", markerKey, 0, "0")
 return aged
+`,
+);
+
+const LONGEST_WAIT = namedScript(
+  { keys: ["prioritized"], values: ["mostLevels", "recordPrefix"] },
+  `${FIND_LONGEST}
+local found, since = findLongest(now)
+return found and now - since or 0
 `,
 );
 
@@ -54,4 +68,11 @@ export async function moveAgedFirst(room: QueueRoom, pool: string, patienceMs: n
     values: { patienceMs: Math.round(patienceMs), mostLevels: MOST_LEVELS, recordPrefix: room.names.record("") },
   });
   return typeof moved === "string" ? moved : undefined;
+}
+
+/** How long the job has waited, in ms, that waits longest of those that could start; 0 when none does. Only looks. */
+export async function longestWaitMs({ redis, names }: QueueRoom, pool: string): Promise<number> {
+  const keys = { prioritized: names.bull(names.jobsQueue(pool), "prioritized") };
+  const values = { mostLevels: MOST_LEVELS, recordPrefix: names.record("") };
+  return Number(await runNamed(redis, LONGEST_WAIT, { keys, values }));
 }

@@ -7,12 +7,10 @@ import type { QueueRoom } from "./room.ts";
  */
 export async function boardQueues(room: QueueRoom): Promise<readonly Queue[]> {
   const pools = new Set(["default", ...(await room.redis.smembers(room.names.pools))]);
-  return [
-    ...[...pools].sort().map((pool) => room.jobs(pool)),
-    room.settlements,
-    room.deliveries,
-    room.answers,
-    room.schedules,
-    room.ticks,
-  ];
+  return [...[...pools].sort().map((pool) => room.jobs(pool)), ...errandQueues(room)];
+}
+
+/** All queues but those of jobs: one for each thing that dispatchers do. */
+export function errandQueues(room: QueueRoom): readonly Queue[] {
+  return [room.settlements, room.deliveries, room.answers, room.schedules, room.ticks];
 }

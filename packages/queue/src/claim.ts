@@ -66,6 +66,8 @@ export interface ClaimerOptions extends RoomOptions {
   readonly ageingMs?: number | undefined;
   /** Redis troubles between claims, for the log; claiming goes on by itself. */
   readonly onTrouble?: (error: Error) => void;
+  /** A claimed job was judged, and begun or left to others; so long after it was claimed. For measuring. */
+  readonly onJudged?: (durationMs: number) => void;
   /** A job was claimed and left to others, or ended before it began; for the log. */
   readonly onNotTaken?: (notTaken: NotTaken) => void;
   /** Stops what a job that is about to be ended unbegun (canceled, poison) left running. Takes no longer than it must. */
@@ -116,7 +118,11 @@ export async function openClaimer(options: ClaimerOptions): Promise<Claimer> {
           worker.getNextJob(token, { block: true }),
         );
         if (bullJob) claimed += 1;
-        return bullJob?.id === undefined ? undefined : await takeUp({ ...desk, fingerprint }, bullJob, token);
+        if (bullJob?.id === undefined) return undefined;
+        const claimedAtMs = monotonicMs();
+        const held = await takeUp({ ...desk, fingerprint }, bullJob, token);
+        options.onJudged?.(monotonicMs() - claimedAtMs);
+        return held;
       } catch (error) {
         await trouble(error);
         return undefined;

@@ -48,6 +48,9 @@ export interface RedisFacts {
   readonly appendOnly: boolean;
   readonly maxmemoryPolicy: string;
   readonly usedMemoryBytes: number;
+  /** 0: without limit. */
+  readonly maxMemoryBytes: number;
+  readonly connectedClients: number;
   /** Redis's clock minus ours, in ms. */
   readonly clockSkewMs: number;
 }
@@ -62,6 +65,8 @@ export async function redisFacts(redis: Redis, nowMs: number): Promise<RedisFact
     appendOnly: field("aof_enabled") === "1",
     maxmemoryPolicy: field("maxmemory_policy"),
     usedMemoryBytes: Number(field("used_memory")),
+    maxMemoryBytes: Number(field("maxmemory")),
+    connectedClients: Number(field("connected_clients")),
     clockSkewMs: (seconds ?? 0) * 1_000 + (micros ?? 0) / 1_000 - nowMs,
   };
 }

@@ -14,6 +14,7 @@ export interface HeldJob {
   readonly pool: string;
   /** Number of this start; rises strictly. */
   readonly epoch: number;
+  readonly createdAtMs: number;
   readonly head: RecordHead;
   readonly request: RecordRequest;
   /** As the producer sealed them; undefined when the job has none. */

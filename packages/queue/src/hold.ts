@@ -73,6 +73,7 @@ export async function holdJob(desk: Desk, hold: Hold, found: Taken): Promise<Hel
     tenant: record.tenant,
     pool: lock.pool,
     epoch,
+    createdAtMs: record.createdAtMs,
     head: record.head,
     request: papers.found.request,
     sealedSecrets: papers.found.sealedSecrets,

@@ -43,6 +43,7 @@ export type { WaitingJob } from "./peekJobs.ts";
 export { openProducer, type Producer } from "./producer.ts";
 export type { HeardNotice, PromptNotice } from "./promptNotices.ts";
 export type { PromptPapers, Prompts } from "./prompts.ts";
+export type { PoolFacts } from "./queueFacts.ts";
 export { readJob } from "./readJob.ts";
 export type { RedeliverQuery } from "./redeliver.ts";
 export { redisNowMs } from "./redisClock.ts";

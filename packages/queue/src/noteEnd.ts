@@ -1,3 +1,4 @@
+import { isTerminal, type JobStatus } from "@comfyq/contract";
 import { nowMs } from "./clock.ts";
 import { namedScript, runNamed } from "./luaScript.ts";
 import type { Outcome } from "./outcome.ts";
@@ -12,7 +13,18 @@ import { WAKE_LINE } from "./seats.ts";
 const NOTE_END = namedScript(
   {
     keys: ["record", "retention", "spans", "pace", "open", "usage", "seats", "line", "delayed", "wait", "marker"],
-    values: ["id", "retentionAtMs", "renderMs", "totalMs", "weight", "shapesKept", "paceMs", "gpuMs", "bullPrefix"],
+    values: [
+      "id",
+      "retentionAtMs",
+      "renderMs",
+      "totalMs",
+      "weight",
+      "shapesKept",
+      "paceMs",
+      "gpuMs",
+      "bullPrefix",
+      "status",
+    ],
   },
   `${WAKE_LINE}
 local call = redis.call
@@ -55,6 +67,7 @@ if retentionAtMs ~= "" then
   call("ZADD", retentionKey, retentionAtMs, id)
   call("SREM", openKey, id)
   count(paceKey)
+  call("HINCRBY", paceKey, "ended:" .. status, 1)
   count(usageKey)
 end
 call("EXPIRE", usageKey, 172800)
@@ -68,8 +81,8 @@ interface EndedAttempt {
   readonly tenant: string;
   readonly pool: string;
   readonly outcome: Outcome;
-  /** Has the job ended with it? */
-  readonly isOver: boolean;
+  /** Of the job, now. */
+  readonly status: JobStatus;
   /** How long ComfyUI had its prompt. */
   readonly gpuMs: number;
 }
@@ -77,7 +90,7 @@ interface EndedAttempt {
 /** Called once per attempt that was let go; again it would be counted again. */
 export async function noteEnd(room: QueueRoom, { jobId, tenant, pool, ...attempt }: EndedAttempt): Promise<void> {
   const { names, settings } = room;
-  const { outcome, isOver, gpuMs } = attempt;
+  const { outcome, status, gpuMs } = attempt;
   const bullPrefix = names.bull(names.jobsQueue(pool), "");
   const times = outcome.kind === "succeeded" && !outcome.manifest.cached ? outcome.manifest.metrics : undefined;
   await runNamed(room.redis, NOTE_END, {
@@ -96,7 +109,7 @@ export async function noteEnd(room: QueueRoom, { jobId, tenant, pool, ...attempt
     },
     values: {
       id: jobId,
-      retentionAtMs: isOver ? nowMs() + room.retentionMs : "",
+      retentionAtMs: isTerminal(status) ? nowMs() + room.retentionMs : "",
       renderMs: times?.render_ms ?? "",
       totalMs: times ? times.prepare_ms + times.render_ms + times.store_ms : "",
       weight: settings.meanWeight,
@@ -104,6 +117,7 @@ export async function noteEnd(room: QueueRoom, { jobId, tenant, pool, ...attempt
       paceMs: settings.paceMs,
       gpuMs: Math.round(gpuMs),
       bullPrefix,
+      status,
     },
   });
 }

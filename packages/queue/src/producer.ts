@@ -25,6 +25,7 @@ import { type DeliveryQuery, listDeliveries } from "./listDeliveries.ts";
 import { type ListPage, type ListQuery, listJobs } from "./listJobs.ts";
 import { type Notes, openNotes } from "./notes.ts";
 import { openPrompts, type Prompts } from "./prompts.ts";
+import { type ErrandCounts, errandCounts, type PoolFacts, poolFacts } from "./queueFacts.ts";
 import { readDelivery } from "./readDelivery.ts";
 import { readJob } from "./readJob.ts";
 import { readJournal, readKeptBody, readRequest, readSubmitted } from "./record.ts";
@@ -66,6 +67,9 @@ export interface Producer {
   releaseKey(tenant: string, key: string): Promise<void>;
   workers(): Promise<readonly WorkerBeat[]>;
   pools(): Promise<readonly PoolCounts[]>;
+  /** What an operator watches, of each pool and of each queue of errands. */
+  poolFacts(): Promise<readonly PoolFacts[]>;
+  errandCounts(): Promise<readonly ErrandCounts[]>;
   knownClasses(pool: string): Promise<NodeClasses | undefined>;
   /**
    * A job that was just queued may be given the result of an identical one, as soon as there is one.
@@ -137,6 +141,8 @@ export async function openProducer(options: RoomOptions): Promise<Producer> {
     claimKey: (tenant, key) => claimKey(room, tenant, key),
     releaseKey: (tenant, key) => releaseKey(room, tenant, key),
     workers: () => orUnavailable("workers were listed", listWorkers(room)),
+    poolFacts: () => orUnavailable("pools were counted", poolFacts(room)),
+    errandCounts: () => orUnavailable("errands were counted", errandCounts(room)),
     pools: () => orUnavailable("pools were counted", poolCounts(room)),
     knownClasses: (pool) => orUnavailable("node classes were read", knownClasses(room, pool)),
     share: (job) => orUnavailable("a result was looked for", shareQueued(room, job)),

@@ -13,9 +13,13 @@ local taken = redis.call("ZREM", KEYS[2], ARGV[1]) + redis.call("ZREM", KEYS[3],
 if taken == 0 then return "not_waiting" end
 redis.call("SADD", KEYS[5], ARGV[1])
 redis.call("SREM", ARGV[4] .. redis.call("HGET", KEYS[1], "tenant"), ARGV[1])
-if redis.call("HEXISTS", KEYS[1], "cancel_requested_at_ms") == 1 then return "canceled" end
-redis.call("HSET", KEYS[1], ARGV[2], ARGV[3])
-return ARGV[2] == "cancel_requested_at_ms" and "canceled" or "expired"
+local became = "canceled"
+if redis.call("HEXISTS", KEYS[1], "cancel_requested_at_ms") == 0 then
+  redis.call("HSET", KEYS[1], ARGV[2], ARGV[3])
+  if ARGV[2] ~= "cancel_requested_at_ms" then became = "expired" end
+end
+redis.call("HINCRBY", KEYS[6], "ended:" .. became, 1)
+return became
 `;
 
 /**
@@ -63,6 +67,7 @@ export async function withdraw(
     names.bull(queue, "delayed"),
     names.bull(queue, "wait"),
     names.withdrawn,
+    names.pace(job.pool),
   ];
   const became = await redis.eval(WITHDRAW, keys.length, ...keys, job.id, job.reason, job.atMs, names.open(""));
   return became === "canceled" || became === "expired" ? became : undefined;

@@ -160,8 +160,7 @@ async function goOn(hold: Hold, outcome: Outcome, gpuMs: number): Promise<void> 
 async function learnFrom({ room, lock, bullJob }: Hold, outcome: Outcome, gpuMs: number): Promise<void> {
   const { jobId, pool } = lock;
   const { data } = JobEnvelope.safeParse(bullJob.data);
-  if (data)
-    await noteEnd(room, { jobId, tenant: data.tenant, pool, outcome, isOver: isTerminal(statusAfter(outcome)), gpuMs });
+  if (data) await noteEnd(room, { jobId, tenant: data.tenant, pool, outcome, status: statusAfter(outcome), gpuMs });
 }
 
 /** Somebody wanted it canceled while we had it, and may have looked for it in the queue before it was back there. */

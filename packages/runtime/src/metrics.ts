@@ -30,6 +30,9 @@ export interface Metrics {
   readonly contentType: string;
 }
 
+/** prom-client's own sums, gauges that are named as counters; the same by type stand beside them. */
+const MISNAMED = ["nodejs_active_handles_total", "nodejs_active_requests_total", "nodejs_active_resources_total"];
+
 /** Seconds: from an HTTP answer to the longest render. */
 const SECONDS = [0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1_800, 3_600];
 
@@ -42,12 +45,18 @@ export function createMetrics({ defaults = false }: { readonly defaults?: boolea
   const registers = [registry];
   const sources: { readonly source: string; readonly fn: () => Promise<void> | void }[] = [];
   if (defaults) collectDefaultMetrics({ register: registry });
+  for (const name of MISNAMED) registry.removeSingleMetric(name);
   const failures = new Counter({
     name: "comfyq_scrape_failures_total",
     help: "Measurements that could not be taken for a scrape",
     labelNames: ["source"],
     registers,
   });
+  const named = (kind: Kind, name: string, help: string, labels: readonly string[]) => {
+    checkName(kind, name);
+    checkWords(name, help, labels);
+    return { name, help, labelNames: [...labels], registers };
+  };
   const take = async ({ source, fn }: (typeof sources)[number]): Promise<void> => {
     const done = new AbortController();
     const tooLate = sleep(SCRAPE_MS, done.signal).then(() => Promise.reject(new Error("too slow")));
@@ -56,11 +65,10 @@ export function createMetrics({ defaults = false }: { readonly defaults?: boolea
     await tooLate.catch(() => undefined); // ended by done.abort(), or counted above
   };
   return {
-    counter: (name, help, labels = []) =>
-      new Counter({ name: checkName(name, true), help, labelNames: labels, registers }),
-    gauge: (name, help, labels = []) => new Gauge({ name: checkName(name), help, labelNames: labels, registers }),
+    counter: (name, help, labels = []) => new Counter(named("counter", name, help, labels)),
+    gauge: (name, help, labels = []) => new Gauge(named("gauge", name, help, labels)),
     histogram: (name, help, { labels = [], buckets = SECONDS } = {}) =>
-      new Histogram({ name: checkName(name), help, labelNames: labels, buckets: [...buckets], registers }),
+      new Histogram({ ...named("histogram", name, help, labels), buckets: [...buckets] }),
     onScrape: (source, fn) => void sources.push({ source, fn }),
     async text() {
       await Promise.all(sources.map(take));
@@ -70,12 +78,32 @@ export function createMetrics({ defaults = false }: { readonly defaults?: boolea
   };
 }
 
-function checkName(name: string, counts = false): string {
-  if (!/^comfyq(_[a-z0-9]+)+$/.test(name)) {
+type Kind = "counter" | "gauge" | "histogram";
+
+/** Suffixes that Prometheus gives itself, names of kinds, and units that are no base units. */
+const BAD_WORDS =
+  /_(?:count|sum|bucket|info|gauge|counter|histogram|summary|ms|millis|milliseconds|minutes|hours|days|kb|mb|gb|kilobytes|megabytes|percent)(?:_|$)/;
+/** Prometheus writes these labels itself; a tenant or a job is one of any number, and each would be a series of its own. */
+const BAD_LABELS: readonly string[] = ["job", "instance", "le", "quantile", "tenant", "job_id", "id", "url"];
+
+/** Source: prometheus.io/docs/practices/naming. */
+function checkName(kind: Kind, name: string): void {
+  if (!/^comfyq(_[a-z0-9]+)+$/.test(name))
     throw new Error(`metric "${name}" must be named comfyq_<lowercase_words>; rename it`);
-  }
-  if (name.endsWith("_total") !== counts) {
+  if (name.endsWith("_total") !== (kind === "counter"))
     throw new Error(`metric "${name}": the names of counters, and of no others, end in _total; rename it`);
-  }
-  return name;
+  if (kind === "histogram" && !/_(seconds|bytes)$/.test(name))
+    throw new Error(`metric "${name}": a histogram is of _seconds or _bytes; rename it`);
+  const bad = BAD_WORDS.exec(name)?.[0];
+  if (bad !== undefined)
+    throw new Error(`metric "${name}": "${bad}" is no base unit, or a word of Prometheus' own; rename it`);
+}
+
+function checkWords(name: string, help: string, labels: readonly string[]): void {
+  if (help.length < 10) throw new Error(`metric "${name}" needs a help text that says what it measures`);
+  const bad = labels.find((label) => BAD_LABELS.includes(label) || !/^[a-z][a-z0-9_]*$/.test(label));
+  if (bad !== undefined)
+    throw new Error(
+      `metric "${name}": a label "${bad}" is Prometheus' own, or would have any number of values; drop it`,
+    );
 }

@@ -17,8 +17,8 @@ test("counters, gauges and histograms appear in the text, with their labels", as
 
 test("every process measures for itself: two registries share nothing", async () => {
   const [one, other] = [createMetrics(), createMetrics({ defaults: true })];
-  one.counter("comfyq_x_total", "x").inc();
-  other.counter("comfyq_x_total", "x");
+  one.counter("comfyq_x_total", "Things that happened").inc();
+  other.counter("comfyq_x_total", "Things that happened");
   expect(await other.text()).toContain("comfyq_x_total 0");
   expect(await other.text()).toContain("process_cpu_seconds_total");
   expect(await one.text()).not.toContain("process_cpu_seconds_total");
@@ -49,4 +49,21 @@ test("what is asked for at the scrape is fresh, and what fails does not spoil th
   const text = await metrics.text();
   expect(text).toContain("comfyq_queue_jobs 2");
   expect(text).toContain('comfyq_scrape_failures_total{source="broken"} 2');
+});
+
+test.each([
+  ["a time that is not in seconds", "comfyq_wait_ms"],
+  ["a percentage", "comfyq_busy_percent"],
+  ["a suffix that Prometheus writes itself", "comfyq_jobs_count"],
+  ["the name of a kind", "comfyq_jobs_gauge"],
+])("%s is refused: %s", (_what, name) => {
+  expect(() => createMetrics().gauge(name as MetricName, "Jobs that wait")).toThrow(/rename it/);
+});
+
+test("a histogram is of a base unit, help is said, and no label has any number of values or is Prometheus' own", () => {
+  const metrics = createMetrics();
+  expect(() => metrics.histogram("comfyq_render_time", "Render time")).toThrow(/_seconds or _bytes/);
+  expect(() => metrics.gauge("comfyq_queue_jobs", "x")).toThrow(/help/);
+  for (const label of ["tenant", "job", "instance", "Pool"])
+    expect(() => metrics.gauge("comfyq_queue_jobs", "Jobs that wait", [label])).toThrow(/drop it/);
 });

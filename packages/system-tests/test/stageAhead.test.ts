@@ -137,12 +137,12 @@ test.each([
     };
     expect(await metric('comfyq_worker_gpu_idle_seconds_total{reason="storage_backlog"}')).toBeGreaterThan(0);
     expect(await metric("comfyq_worker_gpu_busy_seconds_total")).toBeGreaterThan(0);
-    expect(await metric("comfyq_worker_storage_backlog")).toBe(storing);
+    expect(await metric("comfyq_worker_storage_backlog_jobs")).toBe(storing);
     expect((await factsOf(system)).prompts).toHaveLength(storing); // nothing more was begun
     trouble.remove();
     for (const { id } of all)
       expect(await system.until(id, isFinished)).toMatchObject({ status: "succeeded", attempts: 1 });
-    expect(await metric("comfyq_worker_storage_backlog")).toBe(0);
+    expect(await metric("comfyq_worker_storage_backlog_jobs")).toBe(0);
   },
   60_000,
 );

@@ -110,6 +110,7 @@ function submitRoute(rooms: Rooms): Route {
       "idempotency_key_reuse",
       "payload_too_large",
       "unsupported_media_type",
+      "limit_reached",
       "queue_full",
     ],
     run: async (call) => {
