@@ -154,7 +154,8 @@ const RUBBISH: readonly {
       pool: "1-63 of a-z 0-9 _ - and starting with a letter or digit",
       "inputs.3.inputs.image": "must start with http://, https://, s3://, data: or asset:",
       "webhook.url": "must be an http:// or https:// URL",
-      "webhook.events.0": "must be one of job.started, job.succeeded, job.failed, job.canceled, job.expired",
+      "webhook.events.0":
+        "must be one of job.queued, job.started, job.progress, job.output, job.succeeded, job.failed, job.canceled, job.expired",
     },
   },
   {
