@@ -21,7 +21,7 @@ export const FAIL_POINTS = {
   sealed: "K10", // manifest written, terminal state not set
   settled: "K11", // terminal state set, not acknowledged
   told_one: "K11c", // a webhook queued for one of those who are told
-  became_idle: "K11d", // the last of a tenant's jobs has ended, nobody was told that it was the last
+  became_idle: "K11g", // the last of a tenant's jobs has ended, nobody was told that it was the last
   announced: "K11b", // webhook queued, the settlement not acknowledged
   row_noted: "K11d", // the end of a row is noted in its batch, nobody is told
   batch_told: "K11e", // the end of a batch is queued for all who are told

@@ -54,7 +54,7 @@ test("a probe's answer holds no secret", async () => {
 test("the health server answers /livez, /readyz and /metrics, and nothing else", async () => {
   const health = createHealth();
   const metrics = createMetrics();
-  metrics.gauge("comfyq_up", "x").set(1);
+  metrics.gauge("comfyq_up", "1 while this process is up").set(1);
   const server = await startHealthServer({ host: "127.0.0.1", port: 0, health, metrics });
   const get = async (path: string, method = "GET") => {
     const response = await fetch(server.url + path, { method });

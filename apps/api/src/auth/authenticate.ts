@@ -30,8 +30,8 @@ export interface Authenticator {
 export function createAuthenticator({ keys, producer }: Pick<Rooms, "keys" | "producer">): Authenticator {
   const door = createDoor(keys);
   return {
-    authenticate: async (req) => {
-      const caller = await door.authenticate(req);
+    authenticate: async (req, shown) => {
+      const caller = await door.authenticate(req, shown);
       const { waitSeconds, perSecond } = await producer.admit(caller.tenant);
       if (waitSeconds === 0) return caller;
       const retryAfterSeconds = Math.max(1, Math.ceil(waitSeconds));
