@@ -88,7 +88,8 @@ describe.concurrent("a worker that runs out of memory", () => {
       const start = () => system.restartWorker(first, env);
       await start();
       await using _orchestrator = keepRunning(() => system.workers[first], start);
-      const { id } = await system.submit(timedJob(5_000, { pool, webhook: { url: system.sink.url } }));
+      // Long enough to render still when the lock of the first has run out: a death while storing counts half.
+      const { id } = await system.submit(timedJob(60_000, { pool, webhook: { url: system.sink.url } }));
       const others = await Promise.all([1, 2, 3, 4].map(() => system.submit(timedJob(50, { pool }))));
       await exhaust(id, first, 1);
       await exhaust(id, first, 2);
