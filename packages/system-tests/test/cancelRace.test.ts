@@ -144,7 +144,8 @@ describe("a cancel ends a job once, at whatever stage it comes:", () => {
       await vi.waitFor(isThere, { timeout: 10_000, interval: 20 });
       const answer = await system.post(`/v1/jobs/${id}/cancel`);
       const { status } = await readJson<Job>(answer); // quick as it is, it may be over already
-      expect([stage, status]).toEqual([stage, expect.stringMatching(/^cancel(ing|ed)$/)]);
+      const isTooLate = stage === "sealed" && answer.status === 409; // it has succeeded meanwhile
+      if (!isTooLate) expect([stage, status]).toEqual([stage, expect.stringMatching(/^cancel(ing|ed)$/)]);
       const job = await system.until(id, isFinished);
       // Sealed is succeeded, and only to be said.
       expect([stage, job.status]).toEqual([
