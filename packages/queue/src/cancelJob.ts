@@ -1,9 +1,8 @@
 import { isTerminal, type JobEvent, type JobFacts } from "@comfyq/contract";
 import { nowMs } from "./clock.ts";
-import { JobEnvelope } from "./envelopes.ts";
 import { orUnavailable, QueueError } from "./errors.ts";
 import { appendEvent, noticeGrowth } from "./jobEvents.ts";
-import { noteEnded } from "./openJobs.ts";
+import { leaveOpen } from "./openJobs.ts";
 import { readJob } from "./readJob.ts";
 import type { QueueRoom } from "./room.ts";
 import { noteWish, type WithdrawReason, withdraw } from "./scripts.ts";
@@ -82,8 +81,7 @@ export async function withdrawJob(room: QueueRoom, job: WantedJob): Promise<bool
 export async function finishWithdrawal(room: QueueRoom, pool: string, jobId: string): Promise<void> {
   const bullJob = await room.jobs(pool).getJob(jobId);
   await bullJob?.remove();
-  const envelope = JobEnvelope.safeParse(bullJob?.data).data;
-  const isShown = (await room.redis.hexists(room.names.record(jobId), "expired_at_ms")) === 1;
-  if (envelope) await noteEnded(room, { tenant: envelope.tenant, jobId, isShown });
+  const [tenant, expiredAtMs] = await room.redis.hmget(room.names.record(jobId), "tenant", "expired_at_ms");
+  if (tenant) await leaveOpen(room, { tenant, jobId, isShown: Boolean(expiredAtMs) });
   await room.redis.srem(room.names.withdrawn, jobId);
 }

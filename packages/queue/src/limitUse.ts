@@ -1,41 +1,7 @@
 import type { LimitsView } from "@comfyq/contract";
 import type { Limits } from "./limits.ts";
-import { namedScript, runNamed } from "./luaScript.ts";
 import { redisNowMs } from "./redisClock.ts";
 import type { QueueRoom } from "./room.ts";
-
-/** Looks at some of what counts as open, and takes out what has ended: whoever ended it was killed before it said so. */
-const RECONCILE = namedScript(
-  { keys: ["open"], values: ["cursor", "count", "recordPrefix", "queuePrefix"] },
-  `
-local page = redis.call("SSCAN", openKey, cursor, "COUNT", count)
-for _, id in ipairs(page[2]) do
-  local pool = redis.call("HGET", recordPrefix .. id, "pool")
-  local bullKey = pool and queuePrefix .. pool .. ":" .. id
-  if not pool or redis.call("EXISTS", bullKey) == 0 or redis.call("HEXISTS", bullKey, "finishedOn") == 1 then
-    redis.call("SREM", openKey, id)
-  end
-end
-return page[1]
-`,
-);
-
-/** Sets right what counts as open, for every tenant. */
-export async function reconcileOpen(room: QueueRoom): Promise<void> {
-  const { redis, names, settings } = room;
-  const values = {
-    count: settings.sweepBatch,
-    recordPrefix: names.record(""),
-    queuePrefix: names.bull(names.jobsQueue(""), "").slice(0, -1),
-  };
-  for (const tenant of await redis.smembers(names.tenants)) {
-    let cursor = "0";
-    do {
-      const keys = { open: names.open(tenant) };
-      cursor = String(await runNamed(redis, RECONCILE, { keys, values: { ...values, cursor } }));
-    } while (cursor !== "0");
-  }
-}
 
 const DAY_MS = 24 * 3_600_000;
 
@@ -45,7 +11,7 @@ export async function showLimits(room: QueueRoom, limits: Limits, tenant: string
   const nowMs = await redisNowMs(redis);
   const day = Math.floor(nowMs / DAY_MS);
   const [open, running, gpuMs] = await Promise.all([
-    redis.scard(names.open(tenant)),
+    redis.zcard(names.open(tenant)),
     countRunning(room, tenant),
     redis.hget(names.usage(tenant), `gpu_ms:${day}`),
   ]);
@@ -68,6 +34,6 @@ async function countRunning({ redis, names }: QueueRoom, tenant: string): Promis
   const pools = await redis.smembers(names.pools);
   const held = await Promise.all(pools.map((pool) => redis.lrange(names.bull(names.jobsQueue(pool), "active"), 0, -1)));
   const ids = held.flat();
-  const isTheirs = ids.length === 0 ? [] : await redis.smismember(names.open(tenant), ...ids);
-  return isTheirs.filter((is) => is === 1).length;
+  const places = ids.length === 0 ? [] : await redis.zmscore(names.open(tenant), ...ids);
+  return places.filter((place) => place !== null).length;
 }

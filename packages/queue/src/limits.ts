@@ -52,7 +52,7 @@ end
 local function refusalOf(jobs)
   local most = limitOf("queued")
   if most then
-    local used = redis.call("SCARD", openKey) - redis.call("HLEN", seatsKey)
+    local used = redis.call("ZCARD", openKey) - redis.call("HLEN", seatsKey)
     if used + jobs > most then return {"limited", "queued", tostring(most), used, perSecond(usageKey)} end
   end
   most = limitOf("gpu_seconds_per_day")

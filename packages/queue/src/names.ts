@@ -33,8 +33,6 @@ export interface Names {
   classes(fingerprint: string): string;
   /** Sorted set by last beat: the workers of a pool that take jobs. */
   poolWorkers(pool: string): string;
-  /** Set: the jobs of a tenant that have not ended. */
-  open(tenant: string): string;
   /** Set: who ever submitted a job. */
   readonly tenants: string;
   /** Hash: `t:<tenant>` → what holds for that tenant, `*` → for all others, `version`. */
@@ -57,7 +55,7 @@ export interface Names {
   /** String: all that an instance told of its node classes, compressed, by its hash. */
   objectInfo(sha256: string): string;
   /** Sorted set by creation: a tenant's jobs that have not ended. One that has may stand here for a moment longer. */
-  openOrder(tenant: string): string;
+  open(tenant: string): string;
   /** Sorted set by their end: a tenant's jobs that have, as ComfyUI's history shows them; hidden ones are taken out. */
   ended(tenant: string): string;
   /** String: the newest number of a tenant's prompts. */
@@ -175,7 +173,6 @@ export function namesUnder(prefix: string): Names {
     worker: (workerId) => at("worker", workerId),
     classes: (fingerprint) => at("classes", fingerprint),
     poolWorkers: (pool) => at("workers", pool),
-    open: (tenant) => at("open", tenant),
     tenants: at("tenants"),
     limits: at("limits"),
     seats: (tenant) => at("seats", tenant),
@@ -187,7 +184,7 @@ export function namesUnder(prefix: string): Names {
     spans: (pool) => at("spans", pool),
     pace: (pool) => at("pace", pool),
     objectInfo: (sha256) => at("object-info", sha256),
-    openOrder: (tenant) => at("open-order", tenant),
+    open: (tenant) => at("open", tenant),
     ended: (tenant) => at("ended", tenant),
     promptNumber: (tenant) => at("prompt-number", tenant),
     notes: (tenant, shelf) => at("notes", tenant, shelf),

@@ -1,6 +1,7 @@
 import { isTerminal, type JobStatus } from "@comfyq/contract";
 import { nowMs } from "./clock.ts";
 import { namedScript, runNamed } from "./luaScript.ts";
+import { LEAVE_OPEN, leavingOpen } from "./openJobs.ts";
 import type { Outcome } from "./outcome.ts";
 import type { QueueRoom } from "./room.ts";
 import { WAKE_LINE } from "./seats.ts";
@@ -12,7 +13,20 @@ import { WAKE_LINE } from "./seats.ts";
  */
 const NOTE_END = namedScript(
   {
-    keys: ["record", "retention", "spans", "pace", "open", "usage", "seats", "line", "delayed", "wait", "marker"],
+    keys: [
+      "record",
+      "retention",
+      "spans",
+      "pace",
+      "open",
+      "ended",
+      "usage",
+      "seats",
+      "line",
+      "delayed",
+      "wait",
+      "marker",
+    ],
     values: [
       "id",
       "retentionAtMs",
@@ -24,9 +38,13 @@ const NOTE_END = namedScript(
       "gpuMs",
       "bullPrefix",
       "status",
+      "shownAtMs",
+      "endedKept",
+      "notices",
+      "notice",
     ],
   },
-  `${WAKE_LINE}
+  `${WAKE_LINE}${LEAVE_OPEN}
 local call = redis.call
 local t = call("TIME")
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
@@ -65,7 +83,7 @@ if renderMs ~= "" then
 end
 if retentionAtMs ~= "" then
   call("ZADD", retentionKey, retentionAtMs, id)
-  call("SREM", openKey, id)
+  leaveOpen()
   count(paceKey)
   call("HINCRBY", paceKey, "ended:" .. status, 1)
   count(usageKey)
@@ -92,14 +110,15 @@ export async function noteEnd(room: QueueRoom, { jobId, tenant, pool, ...attempt
   const { names, settings } = room;
   const { outcome, status, gpuMs } = attempt;
   const bullPrefix = names.bull(names.jobsQueue(pool), "");
+  const leaving = leavingOpen(room, { tenant, jobId, isShown: true });
   const times = outcome.kind === "succeeded" && !outcome.manifest.cached ? outcome.manifest.metrics : undefined;
   await runNamed(room.redis, NOTE_END, {
     keys: {
+      ...leaving.keys,
       record: names.record(jobId),
       retention: names.retention,
       spans: names.spans(pool),
       pace: names.pace(pool),
-      open: names.open(tenant),
       usage: names.usage(tenant),
       seats: names.seats(tenant),
       line: names.line(tenant, pool),
@@ -108,7 +127,7 @@ export async function noteEnd(room: QueueRoom, { jobId, tenant, pool, ...attempt
       marker: `${bullPrefix}marker`,
     },
     values: {
-      id: jobId,
+      ...leaving.values,
       retentionAtMs: isTerminal(status) ? nowMs() + room.retentionMs : "",
       renderMs: times?.render_ms ?? "",
       totalMs: times ? times.prepare_ms + times.render_ms + times.store_ms : "",

@@ -1,6 +1,6 @@
 import { isTerminal, type JobFacts } from "@comfyq/contract";
 import { nowMs } from "./clock.ts";
-import { luaScript, runScript } from "./luaScript.ts";
+import { namedScript, runNamed } from "./luaScript.ts";
 import type { PromptNotice } from "./promptNotices.ts";
 import { readJob } from "./readJob.ts";
 import { readRecord } from "./record.ts";
@@ -9,16 +9,25 @@ import type { QueueRoom } from "./room.ts";
 /** As many as ComfyUI's history keeps. */
 const ENDED_KEPT = 10_000;
 
-/** Whoever takes it out of the open ones notes its end, so that one which was hidden since does not come back. */
-const END = luaScript(`
-if redis.call("ZREM", KEYS[1], ARGV[1]) == 0 then return 0 end
-if ARGV[2] ~= "" then
-  redis.call("ZADD", KEYS[2], ARGV[2], ARGV[1])
-  redis.call("ZREMRANGEBYRANK", KEYS[2], 0, -ARGV[3] - 1)
+/**
+ * How a script takes a job out of the open ones: whoever does so notes its end, so that one which was hidden since does not come
+ * back, and tells the tenant's websockets. Needs what `leavingOpen` gives.
+ */
+export const LEAVE_OPEN = `
+local function leaveOpen()
+  if redis.call("ZREM", openKey, id) == 0 then return end
+  if shownAtMs ~= "" then
+    redis.call("ZADD", endedKey, shownAtMs, id)
+    redis.call("ZREMRANGEBYRANK", endedKey, 0, -endedKept - 1)
+  end
+  redis.call("PUBLISH", notices, redis.call("ZCARD", openKey) .. " " .. notice)
 end
-redis.call("PUBLISH", ARGV[4], redis.call("ZCARD", KEYS[1]) .. " " .. ARGV[5])
-return 1
-`);
+`;
+
+const LEAVE = namedScript(
+  { keys: ["open", "ended"], values: ["id", "shownAtMs", "endedKept", "notices", "notice"] },
+  `${LEAVE_OPEN}leaveOpen()`,
+);
 
 interface EndedJob {
   readonly tenant: string;
@@ -27,18 +36,31 @@ interface EndedJob {
   readonly isShown: boolean;
 }
 
-/** Notes that a job has ended, and tells the tenant's websockets. Safe to repeat. */
-export async function noteEnded({ redis, names }: QueueRoom, { tenant, jobId, isShown }: EndedJob): Promise<void> {
+/** What `LEAVE_OPEN` needs. */
+export function leavingOpen({ names }: QueueRoom, { tenant, jobId, isShown }: EndedJob) {
   const notice: PromptNotice = { kind: "ended", jobId };
-  const values = [jobId, isShown ? nowMs() : "", ENDED_KEPT, names.prompts(tenant), JSON.stringify(notice)];
-  await runScript(redis, END, [names.openOrder(tenant), names.ended(tenant)], values);
+  return {
+    keys: { open: names.open(tenant), ended: names.ended(tenant) },
+    values: {
+      id: jobId,
+      shownAtMs: isShown ? nowMs() : "",
+      endedKept: ENDED_KEPT,
+      notices: names.prompts(tenant),
+      notice: JSON.stringify(notice),
+    },
+  };
+}
+
+/** Notes that a job has ended, and tells the tenant's websockets. Safe to repeat. */
+export async function leaveOpen(room: QueueRoom, job: EndedJob): Promise<void> {
+  await runNamed(room.redis, LEAVE, leavingOpen(room, job));
 }
 
 /** The end of a job is noted after it has ended, and the note may be lost: whoever looks mends that. */
 async function mend(room: QueueRoom, tenant: string, jobId: string): Promise<JobFacts | undefined> {
   const job = await readJob(room, tenant, jobId);
   if (job && !isTerminal(job.status)) return job;
-  await noteEnded(room, {
+  await leaveOpen(room, {
     tenant,
     jobId,
     isShown: job !== undefined && (job.status !== "canceled" || job.attempts > 0),
@@ -46,9 +68,49 @@ async function mend(room: QueueRoom, tenant: string, jobId: string): Promise<Job
   return undefined;
 }
 
+/** Looks at some of a tenant's open jobs. @returns where to go on, and which of them have ended: whoever ended it died before it said so */
+const FIND_ENDED = namedScript(
+  { keys: ["open"], values: ["cursor", "count", "recordPrefix", "queuePrefix"] },
+  `
+local page = redis.call("ZSCAN", openKey, cursor, "COUNT", count)
+local found = { page[1] }
+for at = 1, #page[2], 2 do
+  local id = page[2][at]
+  local pool = redis.call("HGET", recordPrefix .. id, "pool")
+  local bullKey = pool and queuePrefix .. pool .. ":" .. id
+  if not pool or redis.call("EXISTS", bullKey) == 0 or redis.call("HEXISTS", bullKey, "finishedOn") == 1 then
+    found[#found + 1] = id
+  end
+end
+return found
+`,
+);
+
+/** Sets right what counts as open, for every tenant. */
+export async function reconcileOpen(room: QueueRoom): Promise<void> {
+  const { redis, names, settings } = room;
+  const values = {
+    count: settings.sweepBatch,
+    recordPrefix: names.record(""),
+    queuePrefix: names.bull(names.jobsQueue(""), "").slice(0, -1),
+  };
+  for (const tenant of await redis.smembers(names.tenants)) {
+    let cursor = "0";
+    do {
+      const answer = await runNamed(redis, FIND_ENDED, {
+        keys: { open: names.open(tenant) },
+        values: { ...values, cursor },
+      });
+      const [next = "0", ...ended] = Array.isArray(answer) ? answer.map(String) : [];
+      for (const jobId of ended) await mend(room, tenant, jobId);
+      cursor = next;
+    } while (cursor !== "0");
+  }
+}
+
 /** A tenant's jobs that have not ended, oldest first, at most so many. */
 export async function openJobs(room: QueueRoom, tenant: string, limit: number): Promise<readonly JobFacts[]> {
-  const ids = await room.redis.zrange(room.names.openOrder(tenant), "0", String(limit - 1));
+  const ids = await room.redis.zrange(room.names.open(tenant), "0", String(limit - 1));
   const jobs = await Promise.all(ids.map((id) => mend(room, tenant, id)));
   return jobs.filter((job) => job !== undefined);
 }
@@ -59,7 +121,7 @@ export async function openPromptsOf(
   tenant: string,
   { clientId, limit }: { readonly clientId: string; readonly limit: number },
 ): Promise<readonly JobFacts[]> {
-  const ids = await room.redis.zrange(room.names.openOrder(tenant), "0", String(limit - 1));
+  const ids = await room.redis.zrange(room.names.open(tenant), "0", String(limit - 1));
   const heads = await Promise.all(ids.map((id) => readRecord(room.redis, room.names, id)));
   const theirs = ids.filter((_, at) => heads[at]?.head.prompt?.client_id === clientId);
   const jobs = await Promise.all(theirs.map((id) => mend(room, tenant, id)));
@@ -67,7 +129,7 @@ export async function openPromptsOf(
 }
 
 export async function countOpen({ redis, names }: QueueRoom, tenant: string): Promise<number> {
-  return redis.zcard(names.openOrder(tenant));
+  return redis.zcard(names.open(tenant));
 }
 
 /** Is the job in the tenant's history? */
@@ -75,7 +137,7 @@ export async function isInHistory(room: QueueRoom, tenant: string, jobId: string
   const { redis, names } = room;
   const inHistory = async () => (await redis.zscore(names.ended(tenant), jobId)) !== null;
   if (await inHistory()) return true;
-  if ((await redis.zscore(names.openOrder(tenant), jobId)) === null) return false;
+  if ((await redis.zscore(names.open(tenant), jobId)) === null) return false;
   await mend(room, tenant, jobId);
   return inHistory();
 }

@@ -12,7 +12,6 @@ const WITHDRAW = `
 local taken = redis.call("ZREM", KEYS[2], ARGV[1]) + redis.call("ZREM", KEYS[3], ARGV[1]) + redis.call("LREM", KEYS[4], 1, ARGV[1])
 if taken == 0 then return "not_waiting" end
 redis.call("SADD", KEYS[5], ARGV[1])
-redis.call("SREM", ARGV[4] .. redis.call("HGET", KEYS[1], "tenant"), ARGV[1])
 local became = "canceled"
 if redis.call("HEXISTS", KEYS[1], "cancel_requested_at_ms") == 0 then
   redis.call("HSET", KEYS[1], ARGV[2], ARGV[3])
@@ -69,7 +68,7 @@ export async function withdraw(
     names.withdrawn,
     names.pace(job.pool),
   ];
-  const became = await redis.eval(WITHDRAW, keys.length, ...keys, job.id, job.reason, job.atMs, names.open(""));
+  const became = await redis.eval(WITHDRAW, keys.length, ...keys, job.id, job.reason, job.atMs);
   return became === "canceled" || became === "expired" ? became : undefined;
 }
 

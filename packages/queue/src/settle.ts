@@ -7,7 +7,6 @@ import { appendEvent } from "./jobEvents.ts";
 import { type Lock, whileOurs } from "./keepLock.ts";
 import { setPriority } from "./lockScripts.ts";
 import { noteEnd } from "./noteEnd.ts";
-import { noteEnded } from "./openJobs.ts";
 import type { Outcome } from "./outcome.ts";
 import { within } from "./persist.ts";
 import { putOff } from "./putOff.ts";
@@ -146,9 +145,7 @@ async function showStatus({ room, lock, epoch }: Hold, outcome: Outcome): Promis
 }
 
 async function tellEnd(hold: Hold, outcome: Outcome, gpuMs: number): Promise<void> {
-  const { room, bullJob, lock } = hold;
   await learnFrom(hold, outcome, gpuMs);
-  await noteEnded(room, { tenant: JobEnvelope.parse(bullJob.data).tenant, jobId: lock.jobId, isShown: true });
   await showStatus(hold, outcome);
 }
 

@@ -39,7 +39,6 @@ const KEYS = [
   "settlementEvents",
   "assets",
   "assetJobs",
-  "openOrder",
   "wanted",
   "busy",
   "queuedNotice",
@@ -153,7 +152,6 @@ if not old[1] then
   if #assets > 0 then call("HSET", recordKey, "assets", table.concat(assets, " ")) end
   for _, asset in ipairs(assets) do call("HINCRBY", assetJobsKey, asset, 1) end
   for i = FIRST_KEY, #KEYS do call("ZADD", KEYS[i], after(0), id) end
-  call("ZADD", openOrderKey, after(0), id)
 end
 
 local wants = call("SMISMEMBER", wantedKey, "job.queued", "queue.idle", "job.succeeded", "job.failed", "job.canceled",
@@ -165,7 +163,7 @@ if wants[2] == 1 then
   settlementData = string.sub(settlementData, 1, -2) .. ',"busy":"' .. pool .. '"}'
 end
 
-call("SADD", openKey, id)
+call("ZADD", openKey, "NX", after(0), id)
 call("SADD", tenantsKey, tenant)
 timestamp, delay, priority = tonumber(timestamp), tonumber(delay), tonumber(priority)
 local function longest(metaKey)
@@ -231,7 +229,7 @@ if not isChild then
   call("PUBLISH", watch, notice)
 end
 -- Before any worker can have it, so that who listens hears of it first.
-if promptNotices ~= "" then call("PUBLISH", promptNotices, call("ZCARD", openOrderKey) .. " " .. promptNotice) end
+if promptNotices ~= "" then call("PUBLISH", promptNotices, call("ZCARD", openKey) .. " " .. promptNotice) end
 local spans = call("HMGET", spansKey, shape, "*")
 return {old[1] and "completed" or "new", call("HGET", recordKey, "created_at_ms"), position, spans[1], spans[2],
   call("ZCOUNT", poolWorkersKey, after(-beatTtlMs), "+inf"), call("LLEN", activeKey)}

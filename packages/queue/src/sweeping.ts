@@ -2,7 +2,7 @@ import { filesPrefix, isTerminal, jobPrefix } from "@comfyq/contract";
 import { RELEASE_RECORD } from "./assetUses.ts";
 import { finishWithdrawal, withdrawJob } from "./cancelJob.ts";
 import { nowMs } from "./clock.ts";
-import { reconcileOpen } from "./limitUse.ts";
+import { reconcileOpen } from "./openJobs.ts";
 import { readJob } from "./readJob.ts";
 import { readRecord } from "./record.ts";
 import { redisNowMs } from "./redisClock.ts";
@@ -65,9 +65,8 @@ async function forget(
     .eval(RELEASE_RECORD, 3, names.record(jobId), names.assets, names.assetJobs)
     .zrem(names.retention, jobId)
     .zrem(names.expiring, jobId);
-  if (record) pipeline.zrem(names.ended(record.tenant), jobId).zrem(names.openOrder(record.tenant), jobId);
+  if (record) pipeline.zrem(names.ended(record.tenant), jobId).zrem(names.open(record.tenant), jobId);
   if (record) pipeline.srem(names.busy(record.tenant, record.pool), jobId); // nobody was there to tell its end
-  if (record) pipeline.srem(names.open(record.tenant), jobId);
   for (const tag of record ? [undefined, ...record.head.tags] : [])
     if (record) pipeline.zrem(names.index(record.tenant, tag), jobId);
   await pipeline.exec();

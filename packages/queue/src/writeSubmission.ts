@@ -127,7 +127,6 @@ function keysOf(
     settlementEvents: `${settlements}events`,
     assets: names.assets,
     assetJobs: names.assetJobs,
-    openOrder: names.openOrder(tenant),
     wanted: names.wanted(tenant),
     busy: names.busy(tenant, pool),
     queuedNotice: `${settlements}${jobId}-queued`,

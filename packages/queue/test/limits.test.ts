@@ -93,10 +93,10 @@ test("what a killed process left counted as open is taken out by the sweeper", a
   await limitTo(house, { queued: 2 });
   const { room } = await knowing(house);
   const id = await submit(house);
-  await room.redis.sadd(room.names.open("acme"), "00000000-0000-7000-8000-000000000000"); // its end was not noted
+  await room.redis.zadd(room.names.open("acme"), 1, "00000000-0000-7000-8000-000000000000"); // its end was not noted
   expect(await refusal(submit(house))).toMatchObject({ code: "limited" });
   await sweepRetention(room, async () => {});
-  expect(await room.redis.smembers(room.names.open("acme"))).toEqual([id]);
+  expect(await room.redis.zrange(room.names.open("acme"), 0, "-1")).toEqual([id]);
   await submit(house);
 });
 
@@ -233,8 +233,8 @@ test("a refused caller is told to come back when a hundredth of the places has b
   await using house = await setup();
   await limitTo(house, { queued: 300 });
   const { room } = await knowing(house);
-  const members = Array.from({ length: 300 }, (_, index) => `job-${index}`);
-  await room.redis.sadd(room.names.open("acme"), ...members);
+  const members = Array.from({ length: 300 }, (_, index) => [index, `job-${index}`]).flat();
+  await room.redis.zadd(room.names.open("acme"), ...members);
   expect(await refusal(submit(house))).toMatchObject({ refusal: { retryAfterSeconds: 60 } }); // nothing is known
   const now = Date.now();
   await room.redis.hset(room.names.usage("acme"), { ends: 30.5, at: now, since: now - 600_000_000 }); // one in ten seconds
