@@ -1,3 +1,4 @@
+import { IS_OVER } from "./isOver.ts";
 import { namedScript, runNamed } from "./luaScript.ts";
 import type { QueueRoom } from "./room.ts";
 
@@ -12,7 +13,7 @@ import type { QueueRoom } from "./room.ts";
  * A slot is a lease: a dispatcher that died gives it back by time. One that is handed over stays in the line until it is taken, so
  * it is offered again when the taker died on the way.
  */
-const FILL = `
+const FILL = `${IS_OVER}
 local time = redis.call("TIME")
 local at = time[1] * 1000 + math.floor(time[2] / 1000)
 local untilAt = at + tonumber(leaseMs)
@@ -29,11 +30,6 @@ local function wake(delivery)
   redis.call("ZADD", markerKey, 0, "0")
 end
 
-local function isOver(delivery)
-  local bull = bullPrefix .. delivery
-  return redis.call("EXISTS", bull) == 0 or redis.call("HEXISTS", bull, "finishedOn") == 1
-end
-
 -- Hands the free slots of a host to the first in its line.
 local function fill(host)
   local active, line = activeOf(host), lineOf(host)
@@ -46,7 +42,7 @@ local function fill(host)
     if free <= 0 then break end
     if redis.call("ZSCORE", active, first) then
       -- on its way
-    elseif isOver(first) then
+    elseif isOver(bullPrefix .. first) then
       redis.call("ZREM", line, first)
     else
       if not isSwift then

@@ -1,5 +1,6 @@
 import { isTerminal, type JobFacts } from "@comfyq/contract";
 import { nowMs } from "./clock.ts";
+import { IS_OVER } from "./isOver.ts";
 import { namedScript, runNamed } from "./luaScript.ts";
 import type { PromptNotice } from "./promptNotices.ts";
 import { readJob } from "./readJob.ts";
@@ -71,16 +72,13 @@ async function mend(room: QueueRoom, tenant: string, jobId: string): Promise<Job
 /** Looks at some of a tenant's open jobs. @returns where to go on, and which of them have ended: whoever ended it died before it said so */
 const FIND_ENDED = namedScript(
   { keys: ["open"], values: ["cursor", "count", "recordPrefix", "queuePrefix"] },
-  `
+  `${IS_OVER}
 local page = redis.call("ZSCAN", openKey, cursor, "COUNT", count)
 local found = { page[1] }
 for at = 1, #page[2], 2 do
   local id = page[2][at]
   local pool = redis.call("HGET", recordPrefix .. id, "pool")
-  local bullKey = pool and queuePrefix .. pool .. ":" .. id
-  if not pool or redis.call("EXISTS", bullKey) == 0 or redis.call("HEXISTS", bullKey, "finishedOn") == 1 then
-    found[#found + 1] = id
-  end
+  if not pool or isOver(queuePrefix .. pool .. ":" .. id) then found[#found + 1] = id end
 end
 return found
 `,

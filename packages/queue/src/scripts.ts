@@ -1,5 +1,6 @@
 import type { JobEvent } from "@comfyq/contract";
 import type { Redis } from "ioredis";
+import { IS_OVER } from "./isOver.ts";
 import type { Names } from "./names.ts";
 import type { QueueRoom } from "./room.ts";
 
@@ -25,8 +26,8 @@ return became
  * Notes a wish to cancel a job that has not ended, and shows it in the job's stream in the same step: what ends it is shown
  * after it has ended, and so nothing ever follows a terminal status.
  */
-const NOTE_WISH = `
-if redis.call("EXISTS", KEYS[2]) == 0 or redis.call("HEXISTS", KEYS[2], "finishedOn") == 1 then return "ended" end
+const NOTE_WISH = `${IS_OVER}
+if isOver(KEYS[2]) then return "ended" end
 if redis.call("HEXISTS", KEYS[1], "expired_at_ms") == 1 then return "ended" end
 if redis.call("HSETNX", KEYS[1], "cancel_requested_at_ms", ARGV[1]) == 0 then return "known" end
 redis.call("XADD", KEYS[3], "MAXLEN", "~", ARGV[2], "*", "event", ARGV[3])

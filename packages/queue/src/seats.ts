@@ -1,4 +1,5 @@
 import { toBullPriority } from "./envelopes.ts";
+import { IS_OVER } from "./isOver.ts";
 import { READ_LIMITS } from "./limits.ts";
 import { namedScript, runNamed } from "./luaScript.ts";
 import type { QueueRoom } from "./room.ts";
@@ -17,7 +18,7 @@ end
  * Takes the first of a tenant's line to the front of their queue, as many as there are seats: what is delayed is woken, what is
  * awake already counts, what has ended is forgotten. How often it looks is bounded, whatever has ended there.
  */
-export const WAKE_LINE = `
+export const WAKE_LINE = `${IS_OVER}
 local function wakeLine(wanted)
   if wanted <= 0 then return end
   for _, id in ipairs(redis.call("ZRANGE", lineKey, 0, wanted + 99)) do
@@ -26,7 +27,7 @@ local function wakeLine(wanted)
       redis.call("RPUSH", waitKey, id)
       redis.call("ZADD", markerKey, 0, "0")
       wanted = wanted - 1
-    elseif redis.call("EXISTS", bullPrefix .. id) == 0 or redis.call("HEXISTS", bullPrefix .. id, "finishedOn") == 1 then
+    elseif isOver(bullPrefix .. id) then
       redis.call("ZREM", lineKey, id)
     else
       wanted = wanted - 1
