@@ -17,15 +17,15 @@ function tenantField(tenant: string): string {
   return `t:${tenant}`;
 }
 
-/** How a script that was given `limitsKey` and `tenant` finds the limits; `limits` is nil when there are none. */
+/** How a script that was given `limitsKey` and `tenant` finds a limit; nil when there is none. They are read when one is asked for. */
 export const READ_LIMITS = `
 local limits
-do
-  local texts = redis.call("HMGET", limitsKey, "t:" .. tenant, "*")
-  local text = texts[1] or texts[2]
-  if text then limits = cjson.decode(text) end
-end
 local function limitOf(name)
+  if limits == nil then
+    local texts = redis.call("HMGET", limitsKey, "t:" .. tenant, "*")
+    local text = texts[1] or texts[2]
+    limits = text and cjson.decode(text) or false
+  end
   local most = limits and limits[name]
   if most == cjson.null then return nil end
   return most
