@@ -45,6 +45,12 @@ export function notFound(kind: string, id: string): ApiError {
   );
 }
 
+/** What a look-up by tenant found. @throws ApiError `not_found`, the same for unknown ids and for somebody else's */
+export function orNotFound<T>(kind: string, id: string, found: T | undefined): T {
+  if (found === undefined) throw notFound(kind, id);
+  return found;
+}
+
 /** A customer's text inside a message: on one line, and short. */
 export function quoted(text: string): string {
   return JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}…` : text);

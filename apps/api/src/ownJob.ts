@@ -1,5 +1,6 @@
-import { type JobFacts, JobId } from "@comfyq/contract";
-import { notFound } from "./errors.ts";
+import type { JobFacts, Workflow } from "@comfyq/contract";
+import { orNotFound } from "./errors.ts";
+import { pathId } from "./pathId.ts";
 import type { Rooms } from "./rooms.ts";
 import type { Call } from "./route.ts";
 
@@ -8,9 +9,7 @@ import type { Call } from "./route.ts";
  * @throws ApiError `not_found`
  */
 export function jobIdOf(call: Call): string {
-  const id = call.params["id"] ?? "";
-  if (!JobId.safeParse(id).success) throw notFound("job", id);
-  return id;
+  return pathId(call, "job");
 }
 
 /** The caller's job. @throws ApiError `not_found`, the same for unknown ids and for somebody else's */
@@ -21,6 +20,11 @@ export async function readOwnJob(rooms: Rooms, call: Call): Promise<JobFacts> {
 
 /** What a look-up by tenant found. @throws ApiError `not_found` when it found nothing */
 export function owned<T>(id: string, found: T | undefined): T {
-  if (found === undefined) throw notFound("job", id);
-  return found;
+  return orNotFound("job", id, found);
+}
+
+/** The graph of the caller's job, as it runs. @throws ApiError `not_found` */
+export async function readOwnWorkflow(rooms: Rooms, call: Call): Promise<Workflow> {
+  const id = jobIdOf(call);
+  return owned(id, await rooms.producer.workflow(call.caller.tenant, id));
 }

@@ -1,6 +1,7 @@
-import { readFile, stat } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { KeysFile, type StoredApiKey } from "@comfyq/contract";
 import { type Logger, monotonicMs, nowMs } from "@comfyq/runtime";
+import { fileVersion } from "../fileVersion.ts";
 
 /** How often the file's date is looked at: a new or a revoked key takes effect within this time. */
 const LOOK_EVERY_MS = 1_000;
@@ -56,17 +57,6 @@ export async function openKeyRing({ path, isLoopback, logger }: KeyRingOptions):
 /** Has the moment passed until which the key was to work? */
 export function isExpired(key: StoredApiKey): boolean {
   return key.expires_at !== null && Date.parse(key.expires_at) <= nowMs();
-}
-
-/** Changes whenever the file does: two writes within one millisecond mostly differ in size or inode. "" when there is none. */
-async function fileVersion(path: string): Promise<string> {
-  try {
-    const { mtimeMs, size, ino } = await stat(path);
-    return `${mtimeMs}/${size}/${ino}`;
-  } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return "";
-    throw error;
-  }
 }
 
 async function readKeys(path: string): Promise<readonly StoredApiKey[]> {

@@ -1,7 +1,8 @@
-import { readFile, stat } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { LimitsFile } from "@comfyq/contract";
 import { every, type Logger } from "@comfyq/runtime";
 import * as z from "zod";
+import { fileVersion } from "../fileVersion.ts";
 
 /** A change of the file takes effect within this time, and the time that workers take to hear of it. */
 const LOOK_EVERY_MS = 1_000;
@@ -21,12 +22,12 @@ interface LimitsOptions {
  * @throws Error when the file is there but cannot be read as limits
  */
 export async function openLimits({ path, logger, publish, closing }: LimitsOptions): Promise<void> {
-  let version = await versionOf(path);
+  let version = await fileVersion(path);
   await publish(await readLimits(path, version));
   void every(
     LOOK_EVERY_MS,
     async () => {
-      const now = await versionOf(path);
+      const now = await fileVersion(path);
       if (now === version) return;
       version = now; // also when it is broken: that is said once
       await publish(await readLimits(path, now)).catch((error: unknown) => {
@@ -51,15 +52,4 @@ async function readLimits(path: string, version: string): Promise<LimitsFile> {
   const { data, error } = LimitsFile.safeParse(written);
   if (data) return data;
   throw new Error(`The limits file ${path} cannot be taken; ${advice}\n${z.prettifyError(error)}`, { cause: error });
-}
-
-/** Changes whenever the file does. "" when there is none. */
-async function versionOf(path: string): Promise<string> {
-  try {
-    const { mtimeMs, size, ino } = await stat(path);
-    return `${mtimeMs}/${size}/${ino}`;
-  } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return "";
-    throw error;
-  }
 }

@@ -19,6 +19,7 @@ import { zodFaults } from "../body/zodFaults.ts";
 import { ApiError } from "../errors.ts";
 import type { Rooms } from "../rooms.ts";
 import { type Call, json, type Route, route } from "../route.ts";
+import { SUBMIT_ERRORS } from "../submit/submitErrors.ts";
 import { batchOutputsRoute } from "./batchOutputs.ts";
 import { SUBMIT_HEADERS } from "./submitJob.ts";
 
@@ -101,18 +102,7 @@ function submitRoute(rooms: Rooms): Route {
         }),
       },
     },
-    errors: [
-      "invalid_json",
-      "invalid_request",
-      "invalid_workflow",
-      "workflow_format_ui",
-      "missing_asset",
-      "idempotency_key_reuse",
-      "payload_too_large",
-      "unsupported_media_type",
-      "limit_reached",
-      "queue_full",
-    ],
+    errors: SUBMIT_ERRORS,
     run: async (call) => {
       const { facts, replayed } = await submitBatch(rooms, call);
       if (replayed) call.res.set("Idempotency-Replayed", "true");

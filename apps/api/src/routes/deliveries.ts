@@ -11,11 +11,11 @@ import {
   WebhookEventType,
 } from "@comfyq/contract";
 import * as z from "zod";
-import { readBody } from "../body/readBody.ts";
-import { notFound } from "../errors.ts";
+import { readWish } from "../body/readWish.ts";
+import { orNotFound } from "../errors.ts";
+import { pathId } from "../pathId.ts";
 import type { Rooms } from "../rooms.ts";
-import { type Call, json, type Route, route } from "../route.ts";
-import { readRedeliverRequest } from "../webhooks/readRedeliverRequest.ts";
+import { json, type Route, route } from "../route.ts";
 
 const DeliveryParams = z.object({ id: Uuid });
 
@@ -77,8 +77,8 @@ function showRoute(rooms: Rooms): Route {
     answers: { 200: json("The delivery", DeliveryDetail) },
     errors: ["not_found"],
     run: async (call) => {
-      const id = deliveryIdOf(call);
-      call.res.json(found(id, await rooms.producer.readDelivery(call.caller.tenant, id)));
+      const id = pathId(call, "delivery");
+      call.res.json(orNotFound("delivery", id, await rooms.producer.readDelivery(call.caller.tenant, id)));
     },
   });
 }
@@ -97,11 +97,13 @@ function redeliverRoute(rooms: Rooms): Route {
     answers: { 200: json("The delivery, on its way", Delivery) },
     errors: ["not_found", "conflict"],
     run: async (call) => {
-      const id = deliveryIdOf(call);
-      call.res.json(found(id, await rooms.producer.redeliver(call.caller.tenant, id)));
+      const id = pathId(call, "delivery");
+      call.res.json(orNotFound("delivery", id, await rooms.producer.redeliver(call.caller.tenant, id)));
     },
   });
 }
+
+const FORM = { schema: RedeliverRequest, example: '{"since": "2026-12-01T09:00:00Z"}', undone: "sent again" };
 
 function redeliverManyRoute(rooms: Rooms): Route {
   return route({
@@ -117,7 +119,7 @@ function redeliverManyRoute(rooms: Rooms): Route {
     answers: { 200: json("What is sent again, or would be", RedeliverReport) },
     errors: ["invalid_json", "invalid_request", "payload_too_large", "unsupported_media_type"],
     run: async (call) => {
-      const request = readRedeliverRequest(await readBody(call.req, rooms.settings.COMFYQ_MAX_BODY_BYTES));
+      const request = await readWish(rooms, call, FORM);
       const { ids, nextCursor } = await rooms.producer.redeliverFailed({
         tenant: call.caller.tenant,
         sinceMs: Date.parse(request.since),
@@ -132,17 +134,4 @@ function redeliverManyRoute(rooms: Rooms): Route {
       call.res.json(report satisfies RedeliverReport);
     },
   });
-}
-
-/** What cannot be an id is simply not there. @throws ApiError `not_found` */
-function deliveryIdOf(call: Call): string {
-  const id = call.params["id"] ?? "";
-  if (!Uuid.safeParse(id).success) throw notFound("delivery", id);
-  return id;
-}
-
-/** @throws ApiError `not_found`, the same for unknown ids and for somebody else's */
-function found<T>(id: string, delivery: T | undefined): T {
-  if (delivery === undefined) throw notFound("delivery", id);
-  return delivery;
 }

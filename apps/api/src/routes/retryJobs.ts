@@ -1,8 +1,7 @@
 import { RETRY_LIMIT, RetryReport, RetryRequest } from "@comfyq/contract";
 import * as z from "zod";
-import { readBody } from "../body/readBody.ts";
+import { readWish } from "../body/readWish.ts";
 import { idempotencyKey } from "../idempotency.ts";
-import { readRetryRequest } from "../retry/readRetryRequest.ts";
 import { retryJobs } from "../retry/retryJobs.ts";
 import type { Rooms } from "../rooms.ts";
 import { json, type Route, route } from "../route.ts";
@@ -22,6 +21,8 @@ const Headers = z.object({
 });
 
 const EXAMPLE: z.input<typeof RetryRequest> = { status: "failed", code: "comfyui_unreachable", dry_run: true };
+
+const FORM = { schema: RetryRequest, example: '{"status": "failed"}', undone: "retried" };
 
 export function retryJobsRoute(rooms: Rooms): Route {
   return route({
@@ -44,7 +45,7 @@ export function retryJobsRoute(rooms: Rooms): Route {
     ],
     run: async (call) => {
       const key = idempotencyKey(call.req);
-      const request = readRetryRequest(await readBody(call.req, rooms.settings.COMFYQ_MAX_BODY_BYTES));
+      const request = await readWish(rooms, call, FORM);
       const { tenant } = call.caller;
       call.res.json(await retryJobs(rooms.producer, { ...request, tenant, key }, call.signal));
     },

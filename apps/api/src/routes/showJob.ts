@@ -1,7 +1,7 @@
 import { Attempt, Job, JobId, Workflow } from "@comfyq/contract";
 import * as z from "zod";
 import { inlineOutputs } from "../objects/inlineOutputs.ts";
-import { jobIdOf, owned, readOwnJob } from "../ownJob.ts";
+import { jobIdOf, owned, readOwnJob, readOwnWorkflow } from "../ownJob.ts";
 import { showJob } from "../presentJob.ts";
 import type { Rooms } from "../rooms.ts";
 import { json, type Route, route } from "../route.ts";
@@ -30,11 +30,7 @@ export function showJobRoutes(rooms: Rooms): readonly Route[] {
       path: "/v1/jobs/{id}/workflow",
       summary: "Read the graph as it runs, with params written into it",
       answers: { 200: json("The workflow", ShownWorkflow) },
-      run: async (call) => {
-        const id = jobIdOf(call);
-        const workflow = owned(id, await rooms.producer.workflow(call.caller.tenant, id));
-        call.res.json({ workflow, format: "api" });
-      },
+      run: async (call) => void call.res.json({ workflow: await readOwnWorkflow(rooms, call), format: "api" }),
     }),
     route({
       ...shared,

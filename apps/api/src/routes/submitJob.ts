@@ -12,6 +12,7 @@ import { isSameBody } from "../submit/fingerprint.ts";
 import { preferredWait, waitForEnd } from "../submit/preferredWait.ts";
 import { type CheckedJob, queueJob } from "../submit/queueJob.ts";
 import { type ReadBody, readSubmission } from "../submit/readSubmission.ts";
+import { SUBMIT_ERRORS } from "../submit/submitErrors.ts";
 
 const EXAMPLE: z.input<typeof NewJob> = {
   workflow: {
@@ -51,18 +52,7 @@ export function submitJobRoute(rooms: Rooms): Route {
     headers: SUBMIT_HEADERS,
     body: { "application/json": { schema: NewJob, example: EXAMPLE } },
     answers: { 201: { ...json("The job", Job), headers: SUBMITTED_HEADERS } },
-    errors: [
-      "invalid_json",
-      "invalid_request",
-      "invalid_workflow",
-      "workflow_format_ui",
-      "missing_asset",
-      "idempotency_key_reuse",
-      "payload_too_large",
-      "unsupported_media_type",
-      "limit_reached",
-      "queue_full",
-    ],
+    errors: SUBMIT_ERRORS,
     run: async (call) => {
       const { tenant } = call.caller;
       const { id, key } = jobIdFor(call.req, tenant);

@@ -2,10 +2,10 @@ import { RotatedSecret, RotationRequest } from "@comfyq/contract";
 import { rotateSecrets } from "@comfyq/queue";
 import { newWebhookSecret, nowMs, tenantWebhookSecret } from "@comfyq/runtime";
 import * as z from "zod";
+import { readWish } from "../body/readWish.ts";
 import type { Rooms } from "../rooms.ts";
 import { type Call, json, type Route, route } from "../route.ts";
 import { changeOwnEndpoint, readOwnEndpoint } from "../webhooks/ownEndpoint.ts";
-import { readWish } from "../webhooks/readWish.ts";
 import { oldSecretUntil } from "../webhooks/showEndpoint.ts";
 import { BODY_ERRORS, EndpointParams } from "./webhooks.ts";
 

@@ -11,13 +11,13 @@ import {
 } from "@comfyq/contract";
 import { newId, nowMs } from "@comfyq/runtime";
 import * as z from "zod";
+import { readWish } from "../body/readWish.ts";
 import { ApiError } from "../errors.ts";
 import type { Rooms } from "../rooms.ts";
 import { json, type Route, route } from "../route.ts";
 import { checkWebhookUrl } from "../webhooks/checkWebhookUrl.ts";
 import { changeEndpoint, makeEndpoint } from "../webhooks/makeEndpoint.ts";
 import { changeOwnEndpoint, endpointIdOf, ownEndpoint, readOwnEndpoint } from "../webhooks/ownEndpoint.ts";
-import { readWish } from "../webhooks/readWish.ts";
 import { showEndpoint } from "../webhooks/showEndpoint.ts";
 
 export const EndpointParams = z.object({ id: Uuid.meta({ description: "Id of a webhook endpoint" }) });

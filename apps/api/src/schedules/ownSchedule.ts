@@ -1,6 +1,6 @@
 import { ScheduleName } from "@comfyq/contract";
 import type { ScheduleRef, ScheduleState } from "@comfyq/queue";
-import { ApiError, notFound } from "../errors.ts";
+import { ApiError, notFound, orNotFound } from "../errors.ts";
 import type { Rooms } from "../rooms.ts";
 import type { Call } from "../route.ts";
 
@@ -23,8 +23,7 @@ export function newScheduleRef(call: Call): ScheduleRef {
 
 /** What a look-up by tenant found. @throws ApiError `not_found`, the same for unknown names and for somebody else's */
 export function ownedSchedule<T>({ name }: ScheduleRef, found: T | undefined): T {
-  if (found === undefined) throw notFound("schedule", name);
-  return found;
+  return orNotFound("schedule", name, found);
 }
 
 export async function readOwnSchedule(rooms: Rooms, call: Call): Promise<ScheduleState> {

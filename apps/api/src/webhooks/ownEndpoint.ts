@@ -1,6 +1,6 @@
 import { Uuid } from "@comfyq/contract";
 import type { EndpointFacts } from "@comfyq/queue";
-import { notFound } from "../errors.ts";
+import { orNotFound } from "../errors.ts";
 import type { Rooms } from "../rooms.ts";
 import type { Call } from "../route.ts";
 
@@ -30,6 +30,5 @@ export function endpointIdOf(call: Call): string {
 
 /** What a look-up by tenant found. @throws ApiError `not_found` when it found nothing */
 export function ownEndpoint<T>(id: string, found: T | undefined): T {
-  if (found === undefined) throw notFound("webhook endpoint", id);
-  return found;
+  return orNotFound("webhook endpoint", id, found);
 }

@@ -21,3 +21,9 @@ export async function cancelOpen({ producer }: Rooms, tenant: string, { id, only
     },
   );
 }
+
+/** Cancels all of a tenant's jobs that wait, or all that run. */
+export async function cancelAllOpen(rooms: Rooms, tenant: string, only: "queued" | "running"): Promise<void> {
+  const open = await rooms.producer.prompts.open(tenant, Number.MAX_SAFE_INTEGER);
+  for (const { id, status } of open) if (status === only) await cancelOpen(rooms, tenant, { id, only });
+}

@@ -3,7 +3,7 @@ import { parseJson } from "../../body/parseJson.ts";
 import { readAnyBody } from "../../body/readBody.ts";
 import type { Rooms } from "../../rooms.ts";
 import type { Route } from "../../route.ts";
-import { cancelOpen } from "./cancelOpen.ts";
+import { cancelAllOpen, cancelOpen } from "./cancelOpen.ts";
 import { comfyRoute } from "./comfyRoute.ts";
 
 /** `/interrupt`: of a running job, or of all of the tenant's; never of another tenant's. */
@@ -17,11 +17,7 @@ export function interruptRoutes(rooms: Rooms): readonly Route[] {
       const { tenant } = call.caller;
       const wanted = wantedId(await readAnyBody(call.req, rooms.settings.COMFYQ_MAX_BODY_BYTES));
       if (wanted !== undefined) await cancelOpen(rooms, tenant, { id: wanted, only: "running" });
-      else {
-        const open = await rooms.producer.prompts.open(tenant, Number.MAX_SAFE_INTEGER);
-        for (const { id, status } of open)
-          if (status === "running") await cancelOpen(rooms, tenant, { id, only: "running" });
-      }
+      else await cancelAllOpen(rooms, tenant, "running");
       call.res.status(200).type("application/octet-stream").end();
     },
   });

@@ -2,7 +2,7 @@ import { ClearOrDelete } from "@comfyq/comfyui/wire";
 import type { JobFacts } from "@comfyq/contract";
 import type { Rooms } from "../../rooms.ts";
 import type { Route } from "../../route.ts";
-import { cancelOpen } from "./cancelOpen.ts";
+import { cancelAllOpen, cancelOpen } from "./cancelOpen.ts";
 import { comfyRoute } from "./comfyRoute.ts";
 import { promptTuple } from "./promptHistory.ts";
 import { readFields } from "./readFields.ts";
@@ -39,11 +39,7 @@ export function queueRoutes(rooms: Rooms): readonly Route[] {
       run: async (call) => {
         const { tenant } = call.caller;
         const fields = ClearOrDelete.safeParse(await readFields(rooms, call)).data ?? {};
-        if (fields.clear) {
-          const open = await rooms.producer.prompts.open(tenant, Number.MAX_SAFE_INTEGER);
-          for (const { id, status } of open)
-            if (status === "queued") await cancelOpen(rooms, tenant, { id, only: "queued" });
-        }
+        if (fields.clear) await cancelAllOpen(rooms, tenant, "queued");
         for (const id of fields.delete ?? []) await cancelOpen(rooms, tenant, { id, only: "queued" });
         call.res.status(200).type("application/octet-stream").end();
       },

@@ -3,7 +3,6 @@ import { nowMs } from "@comfyq/runtime";
 import * as z from "zod";
 import { parseJson } from "../../body/parseJson.ts";
 import { readBody } from "../../body/readBody.ts";
-import { zodFaults } from "../../body/zodFaults.ts";
 import { ApiError, quoted } from "../../errors.ts";
 import { checkAssetType } from "../../objects/assetTypes.ts";
 import { findAsset, keepAsset } from "../../objects/keepAsset.ts";
@@ -11,6 +10,7 @@ import { cleanName, readUpload, typeFor, type Upload } from "../../objects/readU
 import { spoolFolder } from "../../objects/spoolFile.ts";
 import type { Rooms } from "../../rooms.ts";
 import { type Call, json, type Route, route } from "../../route.ts";
+import { refusedV2Body } from "./refusedV2Body.ts";
 import { showV2Asset } from "./showV2.ts";
 import { SINGLE_USE_KEY, V2_TAG } from "./submitV2Job.ts";
 import { useOnce } from "./useOnce.ts";
@@ -79,13 +79,7 @@ function readForm({ fields }: Upload): z.infer<typeof V2AssetForm> {
   );
   const parsed = V2AssetForm.safeParse(sent);
   if (parsed.success) return parsed.data;
-  throw refused(parsed.error, V2AssetForm);
-}
-
-function refused(error: z.ZodError, schema: z.ZodObject): ApiError {
-  const details = zodFaults(error, Object.keys(schema.shape));
-  const first = details[0] ? `: ${details[0].path} ${details[0].message}` : "";
-  return new ApiError("invalid_request", `The body cannot be taken${first}`, { details });
+  throw refusedV2Body(parsed.error, V2AssetForm);
 }
 
 /** @throws ApiError `hash_mismatch`; nothing is kept then */
@@ -98,7 +92,7 @@ function checkHash({ blake3, sha256 }: Upload, expected: string | undefined): vo
 async function fromHash(rooms: Rooms, call: Call): Promise<void> {
   const { tenant } = call.caller;
   const parsed = V2FromHash.safeParse(parseJson(await readBody(call.req, BODY_BYTES), '{"hash": "blake3:…"}'));
-  if (!parsed.success) throw refused(parsed.error, V2FromHash);
+  if (!parsed.success) throw refusedV2Body(parsed.error, V2FromHash);
   const hash = AssetHash.safeParse(parsed.data.hash).data;
   const asset = hash === undefined ? undefined : await findAsset(rooms.storage, tenant, hash);
   const going = asset && (await rooms.producer.touchAssets(tenant, [asset.id])).going;

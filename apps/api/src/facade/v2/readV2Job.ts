@@ -1,7 +1,6 @@
 import { type InputSource, parseModelPlace } from "@comfyq/contract";
 import { modelRules } from "@comfyq/runtime";
 import { parseJson } from "../../body/parseJson.ts";
-import { zodFaults } from "../../body/zodFaults.ts";
 import { ApiError, type Fault } from "../../errors.ts";
 import type { Rooms } from "../../rooms.ts";
 import type { Call } from "../../route.ts";
@@ -10,6 +9,7 @@ import { headerPath, readExtraHeaders } from "../extraHeaders.ts";
 import { type AssetReference, takeReferences } from "./assetReferences.ts";
 import { keepOutput } from "./keepOutput.ts";
 import { type OwnV2Asset, ownV2Asset } from "./ownV2Asset.ts";
+import { refusedV2Body } from "./refusedV2Body.ts";
 import { V2NewJob } from "./v2Schemas.ts";
 
 const EXAMPLE = '{"workflow": {…}}';
@@ -48,9 +48,7 @@ export async function readV2Job(rooms: Rooms, call: Call, bytes: Buffer): Promis
 function checkForm(body: object) {
   const parsed = V2NewJob.safeParse(body);
   if (parsed.success) return parsed.data;
-  const details = zodFaults(parsed.error, Object.keys(V2NewJob.shape));
-  const first = details[0] ? `: ${details[0].path} ${details[0].message}` : "";
-  throw new ApiError("invalid_request", `The body cannot be taken${first}`, { details });
+  throw refusedV2Body(parsed.error, V2NewJob);
 }
 
 interface Placed {

@@ -1,6 +1,6 @@
 import { JobId } from "@comfyq/contract";
 import * as z from "zod";
-import { jobIdOf, owned, readOwnJob } from "../../ownJob.ts";
+import { jobIdOf, owned, readOwnJob, readOwnWorkflow } from "../../ownJob.ts";
 import type { Rooms } from "../../rooms.ts";
 import { type Call, json, type Route, route } from "../../route.ts";
 import { showV2Job } from "./showV2.ts";
@@ -30,11 +30,7 @@ export function v2JobRoutes(rooms: Rooms): readonly Route[] {
       scope: "read",
       summary: "Read the graph as it runs",
       answers: { 200: json("The workflow", V2Workflow) },
-      run: async (call) => {
-        const id = jobIdOf(call);
-        const workflow = owned(id, await rooms.producer.workflow(call.caller.tenant, id));
-        call.res.json({ workflow, format: "api" });
-      },
+      run: async (call) => void call.res.json({ workflow: await readOwnWorkflow(rooms, call), format: "api" }),
     }),
     route({
       ...shared,

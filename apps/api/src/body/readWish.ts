@@ -1,10 +1,10 @@
 import type * as z from "zod";
-import { parseJson } from "../body/parseJson.ts";
-import { readBody } from "../body/readBody.ts";
-import { zodFaults } from "../body/zodFaults.ts";
 import { ApiError } from "../errors.ts";
 import type { Rooms } from "../rooms.ts";
 import type { Call } from "../route.ts";
+import { parseJson } from "./parseJson.ts";
+import { readBody } from "./readBody.ts";
+import { zodFaults } from "./zodFaults.ts";
 
 /** What a body is to be. */
 interface Form<Schema extends z.ZodObject> {
@@ -13,6 +13,8 @@ interface Form<Schema extends z.ZodObject> {
   readonly example: string;
   /** Nothing at all may be sent for `{}`. */
   readonly isOptional?: true;
+  /** What has not happened when it is refused; "changed" when left out. */
+  readonly undone?: string;
 }
 
 /**
@@ -22,7 +24,7 @@ interface Form<Schema extends z.ZodObject> {
 export async function readWish<Schema extends z.ZodObject>(
   { settings }: Rooms,
   { req }: Call,
-  { schema, example, isOptional }: Form<Schema>,
+  { schema, example, isOptional, undone = "changed" }: Form<Schema>,
 ): Promise<z.output<Schema>> {
   const isEmpty = req.get("transfer-encoding") === undefined && Number(req.get("content-length") ?? 0) === 0;
   const body = isOptional && isEmpty ? {} : parseJson(await readBody(req, settings.COMFYQ_MAX_BODY_BYTES), example);
@@ -31,7 +33,7 @@ export async function readWish<Schema extends z.ZodObject>(
   const details = zodFaults(parsed.error, Object.keys(schema.shape));
   const [first] = details;
   const what = first && first.path !== "" ? `${first.path} ${first.message}` : `send a JSON object such as ${example}`;
-  throw new ApiError("invalid_request", `Nothing was changed: ${what}; see details, and /docs for what is taken`, {
+  throw new ApiError("invalid_request", `Nothing was ${undone}: ${what}; see details, and /docs for what is taken`, {
     details,
   });
 }
