@@ -42,7 +42,7 @@ export async function openLimits({ path, logger, publish, closing }: LimitsOptio
 
 async function readLimits(path: string, version: string): Promise<LimitsFile> {
   if (version === "") return LimitsFile.parse({ v: 1 });
-  const advice = `mend it, or write it anew with "comfyq limits set"`;
+  const advice = `mend it, or remove it to have none`;
   let written: unknown;
   try {
     written = JSON.parse(await readFile(path, "utf8"));
