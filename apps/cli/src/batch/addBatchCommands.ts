@@ -1,5 +1,5 @@
 import { CacheMode } from "@comfyq/contract";
-import { type Command, InvalidArgumentError, Option } from "commander";
+import { type Command, Option } from "commander";
 import type { ExitCode } from "../CliError.ts";
 import {
   type BatchRunOptions,
@@ -10,6 +10,7 @@ import {
   runBatch,
   showBatch,
 } from "../commands/batch.ts";
+import { collect, wholeNumber } from "../optionTypes.ts";
 
 /** `comfyq batch …`: one workflow times many rows. */
 export function addBatchCommands(program: Command, finish: (code: ExitCode) => void): void {
@@ -77,13 +78,4 @@ function addRun(batch: Command, finish: (code: ExitCode) => void): void {
     .addOption(new Option("--cache <mode>", "use: take stored results of identical jobs").choices(CacheMode.options))
     .option("--key <text>", "idempotency key: the same key again is the same batch")
     .action(async (file: string, options: BatchRunOptions) => finish(await runBatch(file, options)));
-}
-
-function collect(value: string, before: readonly string[] = []): readonly string[] {
-  return [...before, value];
-}
-
-function wholeNumber(text: string): number {
-  if (!/^-?\d+$/.test(text)) throw new InvalidArgumentError("It must be a whole number.");
-  return Number(text);
 }

@@ -3,6 +3,7 @@ import type { Workflow } from "@comfyq/contract";
 import { CliError } from "../CliError.ts";
 import type { BatchRunOptions } from "../commands/batch.ts";
 import { fromWhereCalled } from "../config.ts";
+import { jobFields } from "../run/jobOptions.ts";
 import { parseParams, splitAssignment } from "../run/parseParam.ts";
 
 /**
@@ -10,7 +11,7 @@ import { parseParams, splitAssignment } from "../run/parseParam.ts";
  * @throws CliError `bad_input` for a file that cannot be read, or rows in two ways
  */
 export async function batchBody(workflow: Workflow, options: BatchRunOptions): Promise<object> {
-  const { rows, grid, webhook, pool, priority, timeout, attempts, at, cache } = options;
+  const { rows, grid } = options;
   if ((rows === undefined) === (grid === undefined))
     throw new CliError(
       "bad_input",
@@ -19,16 +20,9 @@ export async function batchBody(workflow: Workflow, options: BatchRunOptions): P
   return {
     workflow,
     params: parseParams(workflow, options.param ?? []),
-    tags: options.tag ?? [],
+    ...jobFields(options),
     ...(rows !== undefined && (await readRowsFile(rows))),
     ...(grid !== undefined && { grid: gridOf(workflow, grid) }),
-    ...(webhook !== undefined && { webhook: { url: webhook } }),
-    ...(pool !== undefined && { pool }),
-    ...(priority !== undefined && { priority }),
-    ...(timeout !== undefined && { timeout_s: timeout }),
-    ...(attempts !== undefined && { max_attempts: attempts }),
-    ...(at !== undefined && { run_at: at }),
-    ...(cache !== undefined && { cache }),
   };
 }
 

@@ -5,24 +5,16 @@ import { batchBody } from "../batch/batchBody.ts";
 import { type FinishBatchOptions, finishBatch } from "../batch/finishBatch.ts";
 import { CliError, EXIT, type ExitCode } from "../CliError.ts";
 import { fromWhereCalled, ownName, readCliEnv } from "../config.ts";
+import type { JobOptions } from "../run/jobOptions.ts";
 import { readWorkflow } from "../run/readWorkflow.ts";
 import { table } from "../table.ts";
 import { age } from "./jobs.ts";
 
 /** The options of `comfyq batch run`, as commander gives them. */
-export interface BatchRunOptions extends FinishBatchOptions {
+export interface BatchRunOptions extends FinishBatchOptions, JobOptions {
   readonly rows?: string;
   readonly grid?: readonly string[];
-  readonly param?: readonly string[];
-  readonly tag?: readonly string[];
   readonly watch?: boolean;
-  readonly webhook?: string;
-  readonly pool?: string;
-  readonly priority?: number;
-  readonly timeout?: number;
-  readonly attempts?: number;
-  readonly at?: string;
-  readonly cache?: string;
   readonly key?: string;
 }
 

@@ -1,29 +1,21 @@
 import { openAsBlob } from "node:fs";
 import { stat } from "node:fs/promises";
 import { basename } from "node:path";
-import { Asset, type CacheMode, InputSource, Job, NewJob, type NewJobBody } from "@comfyq/contract";
+import { Asset, InputSource, Job, NewJob, type NewJobBody } from "@comfyq/contract";
 import * as z from "zod";
 import { type ApiClient, createApiClient } from "../api/apiClient.ts";
 import { CliError, EXIT, type ExitCode } from "../CliError.ts";
 import { fromWhereCalled, ownName, readCliEnv } from "../config.ts";
 import { type FinishOptions, finishJob } from "../run/finishJob.ts";
+import { type JobOptions, jobFields } from "../run/jobOptions.ts";
 import { parseParams, splitAssignment } from "../run/parseParam.ts";
 import { readWorkflow } from "../run/readWorkflow.ts";
 
 /** The options of `comfyq run`, as commander gives them. */
-export interface RunOptions extends FinishOptions {
-  readonly param?: readonly string[];
+export interface RunOptions extends FinishOptions, JobOptions {
   readonly input?: readonly string[];
-  readonly tag?: readonly string[];
   readonly watch?: boolean;
-  readonly webhook?: string;
-  readonly pool?: string;
-  readonly priority?: number;
-  readonly timeout?: number;
-  readonly attempts?: number;
   readonly expires?: number;
-  readonly cache?: CacheMode;
-  readonly at?: string;
   readonly key?: string;
 }
 
@@ -33,7 +25,8 @@ export async function run(file: string, options: RunOptions): Promise<ExitCode> 
   const workflow = await readWorkflow(file === "-" ? file : fromWhereCalled(file));
   const params = parseParams(workflow, options.param ?? []);
   const body = checked({
-    ...bodyOf(options),
+    ...jobFields(options),
+    ...(options.expires === undefined ? {} : { expires_in_s: options.expires }),
     workflow,
     params,
     inputs: await uploadInputs(client, options.input ?? []),
@@ -44,20 +37,6 @@ export async function run(file: string, options: RunOptions): Promise<ExitCode> 
   const words = `Job ${job.id} ${job.status}\n  see it:  ${ownName()} watch ${job.id}`;
   process.stdout.write(`${options.json ? JSON.stringify(job, null, 2) : words}\n`);
   return EXIT.succeeded;
-}
-
-function bodyOf(options: RunOptions): Omit<NewJobBody, "workflow"> {
-  return {
-    tags: [...(options.tag ?? [])],
-    ...(options.webhook === undefined ? {} : { webhook: { url: options.webhook } }),
-    ...(options.pool === undefined ? {} : { pool: options.pool }),
-    ...(options.priority === undefined ? {} : { priority: options.priority }),
-    ...(options.timeout === undefined ? {} : { timeout_s: options.timeout }),
-    ...(options.attempts === undefined ? {} : { max_attempts: options.attempts }),
-    ...(options.expires === undefined ? {} : { expires_in_s: options.expires }),
-    ...(options.cache === undefined ? {} : { cache: options.cache }),
-    ...(options.at === undefined ? {} : { run_at: options.at }),
-  };
 }
 
 /** The same check as the API's, before anything is sent; the body goes out as it was, defaults are the API's. */
