@@ -93,7 +93,8 @@ function lend(
   { drop, seat, workflow, record, tellings }: Taken & { readonly workflow: Workflow; readonly tellings: Tellings },
 ): Pick<HeldJob, "report" | "show" | "end" | "relay" | "keepEntry"> {
   const { room, lock, epoch } = hold;
-  const { prompt, tenant } = { prompt: record.head.prompt, tenant: record.tenant };
+  const { tenant } = record;
+  const { prompt } = record.head;
   const progress = throttle(room.settings.progressEveryMs, (latest: Progress) =>
     writeProgress(room, lock, { epoch, latest }),
   );

@@ -91,12 +91,12 @@ const VALUES = [
 /**
  * Everything that a submission writes, in one step and one round trip: record, lists, BullJob, the settlement that waits for
  * its end when somebody must be told, word of its being queued when somebody wants that, and the first event. What the tenant's
- * endpoints want is asked here, so that no job falls between an endpoint's making and its own. Refuses when the pool or a limit of the tenant is full, in the same step, so racing requests
- * cannot overshoot, and when an asset that the job names is not there any more. `created_at_ms` is Redis's moment: hosts whose
- * clocks differ then agree on when a job expires.
+ * endpoints want is asked here, so that no job falls between an endpoint's making and its own. Refuses when the pool or a limit
+ * of the tenant is full, in the same step, so racing requests cannot overshoot, and when an asset that the job names is not there
+ * any more. `created_at_ms` is Redis's moment: hosts whose clocks differ then agree on when a job expires.
  *
- * The BullJob is written as BullMQ's addPrioritizedJob, addDelayedJob, addParentJob and addStandardJob write it (6.7.0); a test compares all
- * keys with what BullMQ itself makes of the same job. Only its place inside its level is ours (turns.ts).
+ * The BullJob is written as BullMQ's addPrioritizedJob, addDelayedJob, addParentJob and addStandardJob write it (6.7.0); a test
+ * compares all keys with what BullMQ itself makes of the same job. Only its place inside its level is ours (turns.ts).
  */
 export const SUBMIT = namedScript(
   { keys: KEYS, values: VALUES },
