@@ -26,10 +26,11 @@ local function takeTurn()
   local head = first and tonumber(first) - from
   local isSingle = batchId == ""
 
-  -- The turn of the newest single that waits, or was claimed in its turn. Looks at no more than 10,000 that are gone.
+  -- The turn of the newest single that waits, or was claimed in its turn: nearly always the first that is looked at. Looks
+  -- further and further, and at no more than some 10,000 that are gone.
   local function newestSingle()
-    for _ = 1, 10 do
-      local newest = call("ZREVRANGE", singlesKey, 0, 999, "WITHSCORES")
+    for step = 0, 12 do
+      local newest = call("ZREVRANGE", singlesKey, 0, math.min(10 ^ step, 1000) - 1, "WITHSCORES")
       if not newest[1] then return 0 end
       for i = 1, #newest, 2 do
         local turn = tonumber(newest[i + 1])
