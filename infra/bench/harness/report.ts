@@ -49,7 +49,8 @@ function isMet({ value, atLeast, atMost }: Check): boolean {
 }
 
 function boundOf({ name, atLeast, atMost }: Check): string {
-  return atLeast === undefined ? `${name} <= ${atMost}` : `${name} >= ${atLeast}`;
+  if (atLeast !== undefined) return `${name} >= ${atLeast}`;
+  return atMost === undefined ? `${name}: none` : `${name} <= ${atMost}`;
 }
 
 export function toLine(
