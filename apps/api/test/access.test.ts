@@ -36,7 +36,7 @@ const PREFIX = "access";
 
 /** The same of whatever door: some call the code a type. */
 function refusal({ status, json }: Answer): ReturnType<typeof problem> {
-  const { code, type, message } = json.error;
+  const { code, type, message } = json.error ?? json;
   return { status, code: code ?? type, message };
 }
 

@@ -113,11 +113,11 @@ export async function openJobs(room: QueueRoom, tenant: string, limit: number): 
   return jobs.filter((job) => job !== undefined);
 }
 
-/** The same of one client of ComfyUI's own API; of the first `limit` open jobs. */
+/** The same of one client of ComfyUI's own API, or of prompts that name none (null); of the first `limit` open jobs. */
 export async function openPromptsOf(
   room: QueueRoom,
   tenant: string,
-  { clientId, limit }: { readonly clientId: string; readonly limit: number },
+  { clientId, limit }: { readonly clientId: string | null; readonly limit: number },
 ): Promise<readonly JobFacts[]> {
   const ids = await room.redis.zrange(room.names.open(tenant), "0", String(limit - 1));
   const heads = await Promise.all(ids.map((id) => readRecord(room.redis, room.names, id)));

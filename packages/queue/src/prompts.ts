@@ -27,8 +27,8 @@ export interface Prompts {
   countOpen(tenant: string): Promise<number>;
   /** Those that have not ended, oldest first, at most so many. */
   open(tenant: string, limit: number): Promise<readonly JobFacts[]>;
-  /** The same of one client; looks at no more than so many of the tenant's. */
-  openOf(tenant: string, clientId: string, limit: number): Promise<readonly JobFacts[]>;
+  /** The same of one client, or (null) of none; looks at no more than so many of the tenant's. */
+  openOf(tenant: string, clientId: string | null, limit: number): Promise<readonly JobFacts[]>;
   /** Ids of those that have ended and are not hidden, in the order of their ends. */
   ended(tenant: string, page: HistoryPage): Promise<readonly string[]>;
   /** Has it ended, and is not hidden? */

@@ -1,3 +1,5 @@
+import { contentTypeOf } from "@comfyq/storage";
+import { freshLink } from "../presentJob.ts";
 import type { Rooms } from "../rooms.ts";
 import type { Call } from "../route.ts";
 import { type SentObject, sendObject } from "./sendObject.ts";
@@ -8,9 +10,11 @@ import { type SentObject, sendObject } from "./sendObject.ts";
  * @throws ApiError `not_found` when a folder does not have them any more
  */
 export async function sendStored(rooms: Rooms, call: Call, object: SentObject): Promise<void> {
-  if (rooms.storage.kind === "folder") return sendObject(rooms.storage, call, object);
-  const { key, name, contentType } = object;
-  const ttlSeconds = rooms.settings.COMFYQ_LINK_TTL_S;
-  const link = await rooms.storage.link(key, { ttlSeconds, downloadName: name, contentType });
-  call.res.set("Cache-Control", "no-store").redirect(302, link.url);
+  return rooms.storage.kind === "folder" ? sendObject(rooms.storage, call, object) : sendLink(rooms, call, object);
+}
+
+/** Sends a fresh signed link to stored bytes (302), wherever they are kept. */
+export async function sendLink(rooms: Rooms, call: Call, { key, name, contentType }: SentObject): Promise<void> {
+  const { url } = await freshLink(rooms, call, { key, name, content_type: contentType ?? contentTypeOf(name) });
+  call.res.set("Cache-Control", "no-store").redirect(302, url);
 }

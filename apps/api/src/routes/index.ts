@@ -1,3 +1,4 @@
+import { cloudRoutes } from "../facade/cloud/cloudRoutes.ts";
 import { comfyUiRoutes } from "../facade/comfyui/comfyUiRoutes.ts";
 import { icuRoutes } from "../facade/icu/icuRoutes.ts";
 import { v2Routes } from "../facade/v2/v2Routes.ts";
@@ -51,6 +52,7 @@ export function allRoutes(rooms: Rooms): readonly Route[] {
     doctorRoute(rooms),
     serveLinkRoute(rooms),
     ...comfyUiRoutes(rooms),
+    ...cloudRoutes(rooms),
     ...probeRoutes(rooms),
     ...v2Routes(rooms, seats),
     ...icuRoutes(rooms),

@@ -11,6 +11,8 @@ import {
 import { isTerminal, type JobFacts, JobId } from "@comfyq/contract";
 import type { Rooms } from "../../rooms.ts";
 import type { Call, Route } from "../../route.ts";
+import { inCloudWords, inComfyWords, showsKind } from "../cloud/cloudJobs.ts";
+import { isCloudClient } from "../cloud/isCloudClient.ts";
 import { cancelOpen } from "./cancelOpen.ts";
 import { comfyRoute } from "./comfyRoute.ts";
 import { promptHistory, type ShownEntry } from "./promptHistory.ts";
@@ -33,11 +35,7 @@ export function jobRoutes(rooms: Rooms): readonly Route[] {
       path: "/api/jobs",
       scope: "read",
       summary: "Your jobs, open and ended; of the ended ones the newest 1000",
-      run: async (call) => {
-        const asked = readJobsQuery(new URL(call.req.url, "http://localhost").searchParams);
-        if ("error" in asked) return void call.res.status(400).json(asked);
-        call.res.json(jobsAnswer(await allJobs(rooms, call.caller.tenant), asked));
-      },
+      run: (call) => listJobs(rooms, call),
     }),
     ...comfyRoute({
       ...shared,
@@ -55,7 +53,7 @@ export function jobRoutes(rooms: Rooms): readonly Route[] {
       summary: "One job with all that is known",
       run: async (call) => {
         const job = await oneJob(rooms, call.caller.tenant, call.params["job_id"] ?? "");
-        if (job) call.res.json(job);
+        if (job) call.res.json(isCloudClient(call) ? inCloudWords(job) : job);
         else call.res.status(404).json({ error: "Job not found" });
       },
     }),
@@ -71,6 +69,18 @@ export function jobRoutes(rooms: Rooms): readonly Route[] {
       },
     }),
   ];
+}
+
+async function listJobs(rooms: Rooms, call: Call): Promise<void> {
+  const { searchParams } = new URL(call.req.url, "http://localhost");
+  const isCloud = isCloudClient(call);
+  const asked = readJobsQuery(isCloud ? inComfyWords(searchParams) : searchParams);
+  if ("error" in asked) return void call.res.status(400).json(asked);
+  const jobs = await allJobs(rooms, call.caller.tenant);
+  if (!isCloud) return void call.res.json(jobsAnswer(jobs, asked));
+  const kind = searchParams.get("output_type");
+  const wanted = kind === null ? jobs : jobs.filter((job) => showsKind(job, kind));
+  call.res.json(jobsAnswer(wanted.map(inCloudWords), asked));
 }
 
 async function allJobs(rooms: Rooms, tenant: string): Promise<readonly JobView[]> {

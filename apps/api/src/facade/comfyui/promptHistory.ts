@@ -3,6 +3,7 @@ import { isTerminal, type JobFacts, type StoredFile, type StoredValue } from "@c
 import type { PromptPapers } from "@comfyq/queue";
 import * as z from "zod";
 import type { Rooms } from "../../rooms.ts";
+import { flatNameOf } from "../cloud/flatNames.ts";
 
 /** An ended job as ComfyUI's history has it. */
 export interface ShownEntry extends HistoryEntry {
@@ -29,7 +30,7 @@ export function promptTuple(id: string, papers: PromptPapers): ShownEntry["promp
 }
 
 /** Pure. What ComfyUI said of it is shown while it agrees with what became of the job. */
-function showEntry(facts: JobFacts, papers: PromptPapers): ShownEntry {
+export function showEntry(facts: JobFacts, papers: PromptPapers): ShownEntry {
   const kept = papers.entry === undefined ? undefined : KeptEntry.parse(JSON.parse(papers.entry));
   const { outputs = outputsOf(facts), meta = metaOf(outputs) } = kept ?? {};
   const isSuccess = facts.status === "succeeded";
@@ -40,8 +41,22 @@ function showEntry(facts: JobFacts, papers: PromptPapers): ShownEntry {
 
 /** The name of one of a job's files in the store, by what its customer was told of it. */
 export function storedName(papers: PromptPapers, path: string): string {
-  const kept = papers.entry === undefined ? undefined : KeptEntry.parse(JSON.parse(papers.entry));
-  return kept?.files[path] ?? path.slice(path.lastIndexOf("/") + 1);
+  return filesOf(papers)[path] ?? path.slice(path.lastIndexOf("/") + 1);
+}
+
+/** The same by the file's flat name; undefined when the job has no such file. */
+export function storedNameOfFlat(
+  { id, outputs }: JobFacts,
+  papers: PromptPapers,
+  flatName: string,
+): string | undefined {
+  const told = [...Object.entries(filesOf(papers)), ...outputs.map(({ name }) => [`output/${name}`, name] as const)];
+  return told.find(([path]) => flatNameOf(id, path) === flatName)?.[1];
+}
+
+/** Names in the store, by `<type>/<subfolder>/<filename>` as told. */
+function filesOf({ entry }: PromptPapers): Readonly<Record<string, string>> {
+  return entry === undefined ? {} : KeptEntry.parse(JSON.parse(entry)).files;
 }
 
 /** How ComfyUI would tell the end of a job, made from the job itself: it may never have met a ComfyUI. */

@@ -2,6 +2,8 @@ import { ClearOrDelete } from "@comfyq/comfyui/wire";
 import type { JobFacts } from "@comfyq/contract";
 import type { Rooms } from "../../rooms.ts";
 import type { Route } from "../../route.ts";
+import { cloudQueueItem } from "../cloud/cloudQueue.ts";
+import { isCloudClient } from "../cloud/isCloudClient.ts";
 import { cancelAllOpen, cancelOpen } from "./cancelOpen.ts";
 import { comfyRoute } from "./comfyRoute.ts";
 import { promptTuple } from "./promptHistory.ts";
@@ -18,7 +20,8 @@ export function queueRoutes(rooms: Rooms): readonly Route[] {
       path: "/queue",
       scope: "read",
       summary: "Your jobs that have not ended; the oldest 1000 at most",
-      run: async ({ caller, res }) => {
+      run: async (call) => {
+        const { caller, res } = call;
         const open = await rooms.producer.prompts.open(caller.tenant, MOST_OPEN);
         const tuples = async (jobs: readonly JobFacts[]) => {
           const papers = await Promise.all(jobs.map(({ id }) => rooms.producer.prompts.papers(caller.tenant, id)));
@@ -28,7 +31,11 @@ export function queueRoutes(rooms: Rooms): readonly Route[] {
           tuples(open.filter((job) => job.status !== "queued")),
           tuples(open.filter((job) => job.status === "queued")),
         ]);
-        res.json({ queue_running, queue_pending });
+        if (!isCloudClient(call)) return void res.json({ queue_running, queue_pending });
+        res.json({
+          queue_running: queue_running.map(cloudQueueItem),
+          queue_pending: queue_pending.map(cloudQueueItem),
+        });
       },
     }),
     ...comfyRoute({
@@ -40,7 +47,10 @@ export function queueRoutes(rooms: Rooms): readonly Route[] {
         const { tenant } = call.caller;
         const fields = ClearOrDelete.safeParse(await readFields(rooms, call)).data ?? {};
         if (fields.clear) await cancelAllOpen(rooms, tenant, "queued");
-        for (const id of fields.delete ?? []) await cancelOpen(rooms, tenant, { id, only: "queued" });
+        const deleted: string[] = [];
+        for (const id of fields.delete ?? [])
+          if (await cancelOpen(rooms, tenant, { id, only: "queued" })) deleted.push(id);
+        if (isCloudClient(call)) return void call.res.json({ deleted, cleared: fields.clear ?? false });
         call.res.status(200).type("application/octet-stream").end();
       },
     }),

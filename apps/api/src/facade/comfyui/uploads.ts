@@ -6,6 +6,8 @@ import { keepAsset } from "../../objects/keepAsset.ts";
 import { readUpload, type Upload } from "../../objects/readUpload.ts";
 import type { Rooms } from "../../rooms.ts";
 import type { Call, Route } from "../../route.ts";
+import { contentNameOf } from "../cloud/contentNames.ts";
+import { isCloudClient } from "../cloud/isCloudClient.ts";
 import { comfyRoute } from "./comfyRoute.ts";
 import { UploadFolder, type UploadShelf } from "./uploadShelf.ts";
 
@@ -35,7 +37,7 @@ interface Shelving {
   readonly rooms: Rooms;
 }
 
-async function shelve({ caller }: Call, { upload, uploads, rooms }: Shelving) {
+async function shelve(call: Call, { upload, uploads, rooms }: Shelving) {
   const field = (name: string) => upload.fields.get(name)?.at(-1);
   const type = UploadFolder.safeParse(field("type") ?? "input");
   if (!type.success) throw new ApiError("invalid_request", "type must be input, temp or output");
@@ -45,8 +47,9 @@ async function shelve({ caller }: Call, { upload, uploads, rooms }: Shelving) {
     .join("/");
   if (subfolder !== "" && !isSafePath(subfolder))
     throw new ApiError("invalid_request", `The subfolder cannot be taken: ${SAFE_PATH_RULE}`);
-  const { tenant } = caller;
+  const { tenant } = call.caller;
   const { asset } = await keepAsset(rooms, tenant, upload);
+  if (isCloudClient(call)) return { name: contentNameOf(upload), subfolder, type: type.data };
   const file = { assetId: asset.id, sha256: upload.sha256 };
   const isOverwrite = ["true", "1"].includes(field("overwrite") ?? ""); // exactly these, as ComfyUI reads it
   const at = (name: string) => (subfolder === "" ? name : `${subfolder}/${name}`);

@@ -3,14 +3,19 @@ import { contentTypeOf } from "@comfyq/storage";
 import { ApiError } from "../../errors.ts";
 import { readAsset } from "../../objects/keepAsset.ts";
 import type { SentObject } from "../../objects/sendObject.ts";
-import { sendStored } from "../../objects/sendStored.ts";
+import { sendLink, sendStored } from "../../objects/sendStored.ts";
 import type { Rooms } from "../../rooms.ts";
 import type { Call, Route } from "../../route.ts";
+import { jobOfFlatName } from "../cloud/flatNames.ts";
+import { isCloudClient } from "../cloud/isCloudClient.ts";
 import { comfyRoute } from "./comfyRoute.ts";
-import { storedName } from "./promptHistory.ts";
+import { storedName, storedNameOfFlat } from "./promptHistory.ts";
 import { UploadFolder, type UploadShelf } from "./uploadShelf.ts";
 
-/** `GET /view`: a job's output or preview, whose subfolder begins with the job's id, or an uploaded file. */
+/**
+ * `GET /view`: a job's output or preview, whose subfolder begins with the job's id or whose name says it all, or an uploaded file.
+ * Clients of Comfy Cloud are sent a signed link, wherever files are kept: some take nothing else than a 302.
+ */
 export function viewRoutes(rooms: Rooms, { uploads }: { readonly uploads: UploadShelf }): readonly Route[] {
   return comfyRoute({
     method: "get",
@@ -22,7 +27,7 @@ export function viewRoutes(rooms: Rooms, { uploads }: { readonly uploads: Upload
       const found = (await outputAt(rooms, call, wanted)) ?? (await uploadAt(rooms, call, { wanted, uploads }));
       if (!found)
         throw new ApiError("not_found", "There is no such file; send filename, subfolder and type as they were told");
-      await sendStored(rooms, call, found);
+      await (isCloudClient(call) ? sendLink : sendStored)(rooms, call, found);
     },
   });
 }
@@ -61,15 +66,17 @@ async function outputAt(
   call: Call,
   { filename, folders, type }: ViewAddress,
 ): Promise<SentObject | undefined> {
-  const [id = "", ...rest] = folders;
-  if (type === "input" || !JobId.safeParse(id).success) return undefined;
+  const flatJob = jobOfFlatName(filename);
+  const [id = "", ...rest] = flatJob === undefined ? folders : [flatJob];
+  if ((type === "input" && flatJob === undefined) || !JobId.safeParse(id).success) return undefined;
   const { tenant } = call.caller;
   const [facts, papers] = await Promise.all([
     rooms.producer.read(tenant, id),
     rooms.producer.prompts.papers(tenant, id),
   ]);
   if (!facts || !papers) return undefined;
-  const name = storedName(papers, [type, ...rest, filename].join("/"));
+  const told = () => storedName(papers, [type, ...rest, filename].join("/"));
+  const name = flatJob === undefined ? told() : storedNameOfFlat(facts, papers, filename);
   const output = facts.outputs.find((one) => "key" in one && one.name === name);
   if (!output || !("key" in output)) return undefined;
   return { key: output.key, name: filename, contentType: output.content_type, sha256: output.sha256 };

@@ -17,16 +17,29 @@ export interface ClientSocket {
    * @param style `plain`: a preview goes without metadata, even to who asked for it
    */
   send(frame: string | Uint8Array, style?: "plain"): void;
+  /** Does it hear prompts that name no client, as every socket does on Comfy Cloud? Who says hello as ComfyUI's own editor does, does not. */
+  hearsUnaddressed(): boolean;
   onClose(act: () => void): void;
 }
 
-export function createClientSocket(socket: WebSocket, rooms: Pick<Rooms, "settings">): ClientSocket {
+interface SocketFacts {
+  /** It came as Comfy Cloud's clients come. */
+  readonly isCloud: boolean;
+}
+
+export function createClientSocket(
+  socket: WebSocket,
+  rooms: Pick<Rooms, "settings">,
+  { isCloud }: SocketFacts,
+): ClientSocket {
   let wantsMetadata = false;
+  let hasSaidHello = false;
   let heldPreview: Uint8Array | undefined;
   socket.once("message", (bytes: Buffer, isBinary) => {
     if (isBinary) return;
     const hello = ClientHello.safeParse(parsed(bytes.toString("utf8"))).data; // only the first frame can matter (server.py)
     if (!hello) return;
+    hasSaidHello = true;
     wantsMetadata = hello.data["supports_preview_metadata"] === true;
     write(JSON.stringify({ type: "feature_flags", data: featuresOf(rooms) }));
   });
@@ -53,6 +66,7 @@ export function createClientSocket(socket: WebSocket, rooms: Pick<Rooms, "settin
       write(frame);
       if (preview && isItsStep) write(withoutMetadata(preview));
     },
+    hearsUnaddressed: () => isCloud && !hasSaidHello,
     onClose: (act) => {
       socket.once("close", act);
       if (socket.readyState === socket.CLOSED) act();

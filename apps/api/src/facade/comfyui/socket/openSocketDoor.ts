@@ -35,7 +35,8 @@ export function openSocketDoor(server: Server, rooms: Rooms, door: Authenticator
       (caller) =>
         sockets.handleUpgrade(req, stream, head, (socket) => {
           const clientId = url.searchParams.get("clientId") || randomUUID().replaceAll("-", "");
-          void hub.take(createClientSocket(socket, rooms), { tenant: caller.tenant, clientId });
+          const isCloud = url.searchParams.has("token");
+          void hub.take(createClientSocket(socket, rooms, { isCloud }), { tenant: caller.tenant, clientId });
         }),
       (error: unknown) => refuse(stream, toApiError(error)),
     );

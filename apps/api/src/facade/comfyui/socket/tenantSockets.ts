@@ -3,10 +3,14 @@ import type { HeardNotice, PromptNotice } from "@comfyq/queue";
 import type { Rooms } from "../../../rooms.ts";
 import type { ClientSocket } from "./clientSocket.ts";
 import { endFrame, endingOf, endsPrompt, statusFrame, textFrame, typeOf } from "./frames.ts";
+import { lateFrames } from "./lateFrames.ts";
 
 /** Jobs that are looked at when a client comes back, and when its queue is checked. */
 const MOST_LOOKED_AT = 1_000;
-/** Of a prompt without a client id only these are shown, to everybody (reference/comfyui-protocol.md §2.4). */
+/**
+ * Of a prompt without a client id only these are shown, to everybody (reference/comfyui-protocol.md §2.4). Clients of Comfy Cloud name
+ * none, and are told all (§6.1).
+ */
 const FOR_EVERYBODY: readonly string[] = ["progress", "progress_state", "execution_interrupted"];
 
 /** A prompt whose end somebody here waits for. */
@@ -107,7 +111,12 @@ export class TenantSockets {
 
   /** As ComfyUI greets who comes back during their own prompt: the node at work, and nothing else again. */
   async #resume(socket: ClientSocket, clientId: string): Promise<void> {
-    const jobs = await this.#rooms.producer.prompts.openOf(this.#tenant, clientId, MOST_LOOKED_AT);
+    const { prompts } = this.#rooms.producer;
+    if (socket.hearsUnaddressed()) {
+      for (const { id } of await prompts.openOf(this.#tenant, null, MOST_LOOKED_AT)) this.#await(id, null);
+      for (const frame of await lateFrames(this.#rooms, this.#tenant)) socket.send(frame);
+    }
+    const jobs = await prompts.openOf(this.#tenant, clientId, MOST_LOOKED_AT);
     for (const { id, progress, stage } of jobs) {
       this.#await(id, clientId);
       const node = stage === "rendering" ? progress?.current_node : undefined;
@@ -152,7 +161,7 @@ export class TenantSockets {
     const last = prompt && (prompt.held.length > 0 ? prompt.held : await this.#endingOf(jobId, prompt));
     for (const frame of last ?? []) if (prompt) this.#send(prompt, frame);
     this.#tellStatus(undefined);
-    if (prompt && last && last.length > 0 && prompt.clientId !== null) this.#send(prompt, endFrame(jobId));
+    if (prompt && last && last.length > 0) this.#send(prompt, endFrame(jobId));
   }
 
   /** Nothing for one that was canceled while it waited: ComfyUI tells nobody of that either. */
@@ -178,7 +187,8 @@ export class TenantSockets {
       for (const socket of this.#clients.get(clientId) ?? []) socket.send(frame);
       return;
     }
-    if (typeof frame === "string" && !FOR_EVERYBODY.includes(typeOf(frame))) return;
-    for (const sockets of this.#clients.values()) for (const socket of sockets) socket.send(frame, "plain");
+    const isForEverybody = typeof frame !== "string" || FOR_EVERYBODY.includes(typeOf(frame));
+    for (const sockets of this.#clients.values())
+      for (const socket of sockets) if (isForEverybody || socket.hearsUnaddressed()) socket.send(frame, "plain");
   }
 }
