@@ -9,6 +9,7 @@ const PAGES: Readonly<Record<string, number>> = {
   "infra/docs/ARCHITECTURE.md": 200,
   "infra/docs/batches.md": 85,
   "infra/docs/cache.md": 65,
+  "infra/docs/comfycloud.md": 60,
   "infra/docs/deliveries.md": 80,
   "infra/docs/doors.md": 100,
   "infra/docs/faults.md": 100,

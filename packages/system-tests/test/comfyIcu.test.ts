@@ -1,10 +1,10 @@
-import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { json } from "node:stream/consumers";
 import { isTerminal } from "@comfyq/contract";
 import { afterAll, expect, test, vi } from "vitest";
 import { copyImage, freshPixel, sampling } from "./graphs.ts";
+import { readSample } from "./samples.ts";
 import { setup } from "./setup.ts";
 
 // The code samples of ComfyICU's documentation (comfy.icu/docs/api), to the letter but for the host.
@@ -21,8 +21,7 @@ const AsyncFunction = Object.getPrototypeOf(async () => {}).constructor as new (
 
 /** Runs one sample with the values that it leaves to its reader. @returns what it printed, as it comes */
 async function runSample(name: string, values: Readonly<Record<string, unknown>>): Promise<unknown[]> {
-  const source = await readFile(new URL(`../samples/${name}.txt`, import.meta.url), "utf8");
-  const here = source.replaceAll("https://comfy.icu", system.url);
+  const here = await readSample(`${name}.txt`, { "https://comfy.icu": system.url });
   const printed: unknown[] = [];
   const given = {
     require: () => fetch, // node-fetch, which Node has now

@@ -15,10 +15,9 @@ import {
   Unauthorized,
 } from "@comfyorg/sdk";
 import * as low from "@comfyorg/sdk/low";
-import { type Scope, StoredApiKey } from "@comfyq/contract";
-import { newSecret, sha256Hex } from "@comfyq/runtime";
 import { afterAll, afterEach, expect, onTestFinished, test, vi } from "vitest";
 import { copyImage, freshPixel, sampling, valuesOnly } from "./graphs.ts";
+import { writeKeys } from "./keys.ts";
 import { startProcess } from "./processes.ts";
 import { setup } from "./setup.ts";
 
@@ -317,23 +316,3 @@ test("keys are asked for: none or a wrong one is Unauthorized, one without the s
   expect(await refused(other.assets.get(String(asset.id)))).toBeInstanceOf(NotFound);
   expect(await transport({}, url, keys[2]).headAssetByHash(await asset.hash())).toBe(false);
 });
-
-interface KeyWish {
-  readonly tenant: string;
-  readonly scopes: readonly Scope[];
-}
-
-async function writeKeys(path: string, wishes: readonly KeyWish[]): Promise<string[]> {
-  const made = wishes.map((wish) => ({ ...wish, text: newSecret("cq_live") }));
-  const keys = made.map(({ text, ...wish }, at) =>
-    StoredApiKey.parse({
-      ...wish,
-      name: `k${at}`,
-      sha256: sha256Hex(text),
-      created_at: new Date().toISOString(),
-      expires_at: null,
-    }),
-  );
-  await writeFile(path, JSON.stringify({ v: 1, keys }));
-  return made.map(({ text }) => text);
-}
