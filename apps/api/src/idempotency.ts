@@ -1,4 +1,5 @@
-import { COMFYQ_NAMESPACE, newId, uuidV5 } from "@comfyq/runtime";
+import { COMFYQ_NAMESPACE, uuidV5 } from "@comfyq/contract";
+import { newId } from "@comfyq/runtime";
 import type { Request } from "express";
 import { ApiError } from "./errors.ts";
 

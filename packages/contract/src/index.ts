@@ -8,6 +8,7 @@ export * from "./canonicalJson.ts";
 export * from "./cron.ts";
 export * from "./dataUri.ts";
 export * from "./delivery.ts";
+export * from "./derivedId.ts";
 export * from "./doctor.ts";
 export * from "./errandName.ts";
 export * from "./fillTemplate.ts";

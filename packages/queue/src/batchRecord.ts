@@ -6,13 +6,13 @@ import {
   type JobStatus,
   NewJob,
   toMoment,
+  uuidV5,
 } from "@comfyq/contract";
 import * as z from "zod";
 import { RecordRequest } from "./envelopes.ts";
 import { guessEndSeconds } from "./guessEnd.ts";
 import { paceOf } from "./pace.ts";
 import type { QueueRoom } from "./room.ts";
-import { uuidWithin } from "./uuidWithin.ts";
 
 /** Rows that stand in one field. */
 export const ROWS_PER_CHUNK = 100;
@@ -119,7 +119,7 @@ export async function readRows(
 
 /** The job of a row; another one each time the row is retried. */
 export function childId(batchId: string, row: number, retries: number): string {
-  return uuidWithin(batchId, retries === 0 ? `row/${row}` : `row/${row}/${retries}`);
+  return uuidV5(retries === 0 ? `row/${row}` : `row/${row}/${retries}`, batchId);
 }
 
 const STATUS_OF: Readonly<Record<string, JobStatus>> = {

@@ -1,10 +1,9 @@
-import { icuRunOf, jobOf, type WebhookEvent, type WebhookFormat } from "@comfyq/contract";
+import { icuRunOf, jobOf, uuidV5, type WebhookEvent, type WebhookFormat } from "@comfyq/contract";
 import { nowMs } from "./clock.ts";
 import { headOf } from "./deliveryHead.ts";
 import { deliveryWaits } from "./deliveryWaits.ts";
 import type { Delivery } from "./envelopes.ts";
 import type { QueueRoom } from "./room.ts";
-import { uuidWithin } from "./uuidWithin.ts";
 
 /** Who receives an event, and what only they get with it. */
 export interface Recipient {
@@ -26,7 +25,7 @@ export interface Recipient {
  */
 export function deliveryId(eventId: string, endpointId: string | null): string {
   if (endpointId === null) return eventId;
-  return uuidWithin(eventId, endpointId);
+  return uuidV5(endpointId, eventId);
 }
 
 /**

@@ -8,7 +8,7 @@ export { type CheckResult, createHealth, type Health, type Readiness, type Readi
 export { type HealthServer, type HealthServerOptions, startHealthServer } from "./healthServer.ts";
 export { hideValue } from "./hiddenValues.ts";
 export { type HistoryFacts, isBroken, noteHistory } from "./history.ts";
-export { COMFYQ_NAMESPACE, newId, newSecret, rollSeed, safeEqual, sha256Hex, uuidV5 } from "./ids.ts";
+export { newId, newSecret, rollSeed, safeEqual, sha256Hex } from "./ids.ts";
 export { createLogger, LOG_LEVELS, type Logger, type LoggerOptions, type LogLevel } from "./logger.ts";
 export { createMetrics, type MetricName, type Metrics } from "./metrics.ts";
 export { MODEL_SETTINGS, modelRules } from "./modelSettings.ts";

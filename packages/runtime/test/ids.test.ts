@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { sleep } from "../src/clock.ts";
-import { COMFYQ_NAMESPACE, newId, newSecret, safeEqual, sha256Hex, uuidV5 } from "../src/index.ts";
+import { newId, newSecret, safeEqual, sha256Hex } from "../src/index.ts";
 
 test("a new id is a lowercase uuid v7 and sorts by the time it was made", async () => {
   const first = newId();
@@ -11,17 +11,6 @@ test("a new id is a lowercase uuid v7 and sorts by the time it was made", async 
   expect(first < second).toBe(true);
   expect(Math.abs(Number.parseInt(second.replaceAll("-", "").slice(0, 12), 16) - Date.now())).toBeLessThan(60_000);
   expect(new Set(Array.from({ length: 1_000 }, newId)).size).toBe(1_000);
-});
-
-test("uuidV5 gives the id that RFC 9562 gives", () => {
-  const dns = "6ba7b810-9dad-11d1-80b4-00c04fd430c8";
-  expect(uuidV5("www.example.com", dns)).toBe("2ed6657d-e927-568b-95e1-2665a8aea6a2"); // RFC 9562 A.4
-  expect(uuidV5("www.example.com", dns.toUpperCase())).toBe("2ed6657d-e927-568b-95e1-2665a8aea6a2");
-  expect(() => uuidV5("x", "no uuid")).toThrow(TypeError);
-});
-
-test("ids derived in our namespace never change", () => {
-  expect(uuidV5("job:1", COMFYQ_NAMESPACE)).toBe("e04e29cb-7c24-5313-9574-bffa70ef32b2");
 });
 
 test("sha256Hex hashes bytes, and text as UTF-8", () => {

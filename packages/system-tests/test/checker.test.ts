@@ -1,4 +1,4 @@
-import { COMFYQ_NAMESPACE, uuidV5 } from "@comfyq/runtime";
+import { COMFYQ_NAMESPACE, uuidV5 } from "@comfyq/contract";
 import { describe, expect, test } from "vitest";
 import { check } from "../chaos/checker/check.ts";
 import type { Invariant } from "../chaos/checker/judgement.ts";

@@ -1,5 +1,5 @@
-import type { BatchFacts } from "@comfyq/contract";
-import { COMFYQ_NAMESPACE, failPoint, newId, uuidV5 } from "@comfyq/runtime";
+import { type BatchFacts, COMFYQ_NAMESPACE, uuidV5 } from "@comfyq/contract";
+import { failPoint, newId } from "@comfyq/runtime";
 import { notFound } from "../errors.ts";
 import { idempotencyKey } from "../idempotency.ts";
 import type { Rooms } from "../rooms.ts";

@@ -1,6 +1,15 @@
 import { json, text } from "node:stream/consumers";
-import { Asset, AssetId, assetHashKey, assetKeys, assetPrefix, toMoment } from "@comfyq/contract";
-import { COMFYQ_NAMESPACE, nowMs, uuidV5 } from "@comfyq/runtime";
+import {
+  Asset,
+  AssetId,
+  assetHashKey,
+  assetKeys,
+  assetPrefix,
+  COMFYQ_NAMESPACE,
+  toMoment,
+  uuidV5,
+} from "@comfyq/contract";
+import { nowMs } from "@comfyq/runtime";
 import type { Storage } from "@comfyq/storage";
 import { ApiError } from "../errors.ts";
 import type { Rooms } from "../rooms.ts";

@@ -1,6 +1,14 @@
-import { fromMoment, type JobFacts, type RetriedJob, type RetryReport, type RetryRequest } from "@comfyq/contract";
+import {
+  COMFYQ_NAMESPACE,
+  fromMoment,
+  type JobFacts,
+  type RetriedJob,
+  type RetryReport,
+  type RetryRequest,
+  uuidV5,
+} from "@comfyq/contract";
 import type { Producer } from "@comfyq/queue";
-import { COMFYQ_NAMESPACE, sha256Hex, uuidV5, withDeadline } from "@comfyq/runtime";
+import { sha256Hex, withDeadline } from "@comfyq/runtime";
 
 /** Jobs that are worked on at once: each may hold a graph of 1 MB meanwhile. */
 const AT_ONCE = 20;

@@ -1,6 +1,6 @@
-import type { TickFacts } from "@comfyq/contract";
+import { COMFYQ_NAMESPACE, type TickFacts, uuidV5 } from "@comfyq/contract";
 import type { PendingTick, ScheduleState } from "@comfyq/queue";
-import { COMFYQ_NAMESPACE, sha256Hex, uuidV5 } from "@comfyq/runtime";
+import { sha256Hex } from "@comfyq/runtime";
 
 /** The job of a moment: the same whoever makes it, and however often. */
 export function tickJobId({ id }: Pick<ScheduleState, "id">, atMs: number): string {

@@ -1,6 +1,6 @@
 import { isComfyError, missingFiles, type Submitted } from "@comfyq/comfyui";
-import { isSameInstance, mayHaveLeftPrompt, type Workflow } from "@comfyq/contract";
-import { COMFYQ_NAMESPACE, failPoint, isBroken, newId, noteHistory, uuidV5 } from "@comfyq/runtime";
+import { COMFYQ_NAMESPACE, isSameInstance, mayHaveLeftPrompt, uuidV5, type Workflow } from "@comfyq/contract";
+import { failPoint, isBroken, newId, noteHistory } from "@comfyq/runtime";
 import { hereOf } from "../config.ts";
 import { JobError } from "../jobError.ts";
 import type { Tools } from "../tools.ts";

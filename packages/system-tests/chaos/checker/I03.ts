@@ -1,4 +1,4 @@
-import { COMFYQ_NAMESPACE, uuidV5 } from "@comfyq/runtime";
+import { COMFYQ_NAMESPACE, uuidV5 } from "@comfyq/contract";
 import type { LineOf } from "../history.ts";
 import type { Facts } from "./facts.ts";
 import { type Breach, type Finding, judged, sum } from "./judgement.ts";

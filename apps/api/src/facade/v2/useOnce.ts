@@ -1,4 +1,4 @@
-import { COMFYQ_NAMESPACE, uuidV5 } from "@comfyq/runtime";
+import { COMFYQ_NAMESPACE, uuidV5 } from "@comfyq/contract";
 import { ApiError, toApiError } from "../../errors.ts";
 import { idempotencyKey } from "../../idempotency.ts";
 import type { Rooms } from "../../rooms.ts";
