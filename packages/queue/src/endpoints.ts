@@ -1,6 +1,7 @@
 import { WEBHOOK_LIMITS } from "@comfyq/contract";
 import { nowMs } from "./clock.ts";
 import { EndpointFacts } from "./endpointFacts.ts";
+import { noteAccepted } from "./endpointFailures.ts";
 import { orUnavailable, QueueError } from "./errors.ts";
 import { namedScript, runNamed } from "./luaScript.ts";
 import type { QueueRoom } from "./room.ts";
@@ -85,6 +86,17 @@ export async function disableEndpoint(room: QueueRoom, tenant: string, id: strin
       : { ...facts, status: "disabled", disabledReason: reason, disabledAtMs: nowMs() },
   );
   return changed?.before.status === "enabled";
+}
+
+/** Sends to an endpoint again; what it did not accept before is forgotten. @returns undefined when there is none of that id */
+export async function enableEndpoint(
+  room: QueueRoom,
+  { tenant, id }: { readonly tenant: string; readonly id: string },
+): Promise<EndpointFacts | undefined> {
+  const enabled = { status: "enabled", disabledReason: null, disabledAtMs: null } as const;
+  const changed = await changeEndpoint(room, { tenant, id }, (facts) => ({ ...facts, ...enabled }));
+  if (changed) await orUnavailable("an endpoint was enabled", noteAccepted(room, id));
+  return changed?.now;
 }
 
 interface Line {

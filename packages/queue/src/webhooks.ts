@@ -1,7 +1,7 @@
 import type { WebhookEvent } from "@comfyq/contract";
 import { deliveryId, queueDelivery } from "./deliveries.ts";
 import type { EndpointFacts } from "./endpointFacts.ts";
-import { addEndpoint, changeEndpoint, listEndpoints, readEndpoint } from "./endpoints.ts";
+import { addEndpoint, changeEndpoint, enableEndpoint, listEndpoints, readEndpoint } from "./endpoints.ts";
 import { orUnavailable } from "./errors.ts";
 import { type JobSigning, readJobSigning, rotateJobSigning } from "./jobSigning.ts";
 import type { QueueRoom } from "./room.ts";
@@ -19,6 +19,8 @@ export interface Webhooks {
     id: string,
     change: (facts: EndpointFacts) => EndpointFacts,
   ): Promise<EndpointFacts | undefined>;
+  /** @returns undefined for an unknown id */
+  enable(tenant: string, id: string): Promise<EndpointFacts | undefined>;
   /** @returns false for an unknown id */
   remove(tenant: string, id: string): Promise<boolean>;
   /** Queues one event for this endpoint only. @returns the delivery's id */
@@ -35,6 +37,7 @@ export function openWebhooks(room: QueueRoom): Webhooks {
     read: (tenant, id) => read(readEndpoint(room, tenant, id)),
     add: (tenant, facts) => addEndpoint(room, tenant, facts),
     change: async (tenant, id, change) => (await changeEndpoint(room, { tenant, id }, change))?.now,
+    enable: (tenant, id) => enableEndpoint(room, { tenant, id }),
     remove: async (tenant, id) => {
       const removed = await changeEndpoint(room, { tenant, id }, () => undefined);
       return removed !== undefined;

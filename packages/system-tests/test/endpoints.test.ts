@@ -1,10 +1,6 @@
-import { once } from "node:events";
-import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
-import { text } from "node:stream/consumers";
-import { WebhookEvent } from "@comfyq/contract";
 import { Webhook } from "standardwebhooks";
-import { afterAll, beforeEach, expect, onTestFinished, test, vi } from "vitest";
+import { afterAll, beforeEach, expect, test, vi } from "vitest";
+import { type Ears, growEars, removeEndpoint } from "./endpointEars.ts";
 import { example, sampling } from "./graphs.ts";
 import { type Running, startProcess } from "./processes.ts";
 import { isFinished, readJson, setup } from "./setup.ts";
@@ -16,47 +12,7 @@ afterAll(() => system[Symbol.asyncDispose]());
 const patience = { timeout: 40_000, interval: 50 };
 const ENDS = ["job.succeeded", "job.failed", "job.canceled", "job.expired"];
 
-interface Arrival {
-  readonly id: string;
-  readonly event: WebhookEvent;
-  readonly headers: Readonly<Record<string, string>>;
-  readonly body: string;
-}
-
-interface Endpoint {
-  readonly id: string;
-  readonly secret: string;
-  readonly arrivals: readonly Arrival[];
-  /** Ids of the events of one type that arrived, each once. */
-  ids(type: string): readonly string[];
-}
-
-/** A receiver of its own, and an endpoint that sends to it. */
-async function endpoint(wish: object = {}): Promise<Endpoint> {
-  const arrivals: Arrival[] = [];
-  const server = createServer(async (request, response) => {
-    const body = await text(request).catch(() => undefined);
-    if (body === undefined) return; // its sender died in the middle
-    const event = WebhookEvent.parse(JSON.parse(body));
-    const headers = Object.fromEntries(Object.entries(request.headers).map(([name, value]) => [name, String(value)]));
-    arrivals.push({ id: headers["webhook-id"] ?? "", event, headers, body });
-    response.writeHead(204).end();
-  }).listen(0, "127.0.0.1");
-  await once(server, "listening");
-  onTestFinished(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  const { port } = server.address() as AddressInfo; // a TCP server's address is never a string
-  const made = await system.post("/v1/webhooks", { url: `http://127.0.0.1:${port}/in`, ...wish });
-  expect(made.status).toBe(201);
-  const { id, secret } = await readJson<{ id: string; secret: string }>(made);
-  onTestFinished(async () => void (await remove(id)));
-  const ids = (type: string) => [...new Set(arrivals.filter(({ event }) => event.type === type).map((one) => one.id))];
-  return { id, secret, arrivals, ids };
-}
-
-const remove = (id: string) => fetch(`${system.url}/v1/webhooks/${id}`, { method: "DELETE" });
+const endpoint = (wish: object = {}) => growEars(system, wish);
 
 /** A job that ends at once: nobody takes jobs of this pool, so it waits until it is canceled. */
 async function cancelOne(pool = "nobody"): Promise<string> {
@@ -126,11 +82,10 @@ test("endpoints come and go while jobs run: one that was made later hears of lat
   const before = await system.submit({ workflow: sampling(15) });
   const second = await endpoint();
   await system.until(before.id, ({ status }) => status === "running");
-  await remove(first.id);
+  await removeEndpoint(system, first.id);
   const after = await system.submit({ workflow: sampling(1) });
   await Promise.all([before, after].map(({ id }) => system.until(id, isFinished)));
-  const jobsOf = ({ arrivals }: Endpoint) =>
-    arrivals.map(({ event }) => ("job" in event.data ? event.data.job.id : ""));
+  const jobsOf = ({ arrivals }: Ears) => arrivals.map(({ event }) => ("job" in event.data ? event.data.job.id : ""));
   await vi.waitFor(() => expect(jobsOf(second)).toContain(after.id), patience);
   expect(first.arrivals).toEqual([]);
 }, 90_000);

@@ -145,12 +145,8 @@ function stateRoutes(rooms: Rooms): readonly Route[] {
       answers: { 200: json("The endpoint as it is now", WebhookEndpoint) },
       errors: ["not_found"],
       run: async (call) => {
-        const now = await changeOwnEndpoint(rooms, call, (facts) => ({
-          ...facts,
-          status: "enabled",
-          disabledReason: null,
-          disabledAtMs: null,
-        }));
+        const id = endpointIdOf(call);
+        const now = ownEndpoint(id, await rooms.producer.webhooks.enable(call.caller.tenant, id));
         call.res.json(showEndpoint(now));
       },
     }),
