@@ -1,38 +1,57 @@
 import {
+  COMFYQ_NAMESPACE,
   isTerminal,
+  JOB_STATUSES,
   type Job,
   type JobFacts,
   presentJob,
   terminalEvent,
   toMoment,
+  uuidV5,
   type WebhookEvent,
 } from "@comfyq/contract";
-import { forgetIdle, leaveBusy, type QueueRoom, readJob, readWebhook, type Settlement, tell } from "@comfyq/queue";
-import { COMFYQ_NAMESPACE, failPoint, isBroken, newId, uuidV5 } from "@comfyq/runtime";
+import { forgetIdle, leaveBusy, type QueueRoom, readJob, type Settled, type Settlement, tell } from "@comfyq/queue";
+import { failPoint, isBroken, newId } from "@comfyq/runtime";
 
 /**
  * Turns something that happened to a job into deliveries, for everybody who asked to be told. Safe to repeat: the event's
  * id is made from the job and what happened, and a delivery of it is queued once, with the bytes of the first time.
  */
-export async function announce(room: QueueRoom, settlement: Settlement, publicUrl: string): Promise<void> {
-  const { tenant, jobId } = settlement;
-  const facts = await readJob(room, tenant, jobId);
-  const event = facts && toEvent(settlement, facts, await stableView(facts, publicUrl));
-  if (event) await tellAll(room, event, { tenant, jobId });
+export async function announce(room: QueueRoom, happened: Happening, publicUrl: string): Promise<void> {
+  const { settlement, settled } = happened;
+  const { tenant, jobId } = settled;
+  if (settled.isHeard(TYPES[settlement.what])) await announceJob(room, happened, publicUrl);
   if (settlement.what === "ended" && settlement.busy !== undefined)
     await announceIdle(room, { tenant, jobId, pool: settlement.busy });
+}
+
+interface Happening {
+  readonly settlement: Settlement;
+  readonly settled: Settled;
+}
+
+/** What something that happened may be told as: a job that nobody wants to hear of is not read. */
+const TYPES: Readonly<Record<Settlement["what"], readonly WebhookEvent["type"][]>> = {
+  queued: ["job.queued"],
+  started: ["job.started"],
+  progress: ["job.progress"],
+  output: ["job.output"],
+  ended: JOB_STATUSES.filter(isTerminal).map(terminalEvent),
+};
+
+async function announceJob(room: QueueRoom, { settlement, settled }: Happening, publicUrl: string): Promise<void> {
+  const { tenant, jobId, webhook } = settled;
+  const facts = await readJob(room, tenant, jobId);
+  const event = facts && toEvent(settlement, facts, await stableView(facts, publicUrl));
+  if (!event) return;
+  const moment = { event: event.id, type: event.type, job: jobId };
+  const told = await tell(room, event, { tenant, webhook, onQueued: () => failPoint("told_one", moment) });
+  if (told > 0) await failPoint("announced", moment);
 }
 
 interface About {
   readonly tenant: string;
   readonly jobId: string;
-}
-
-async function tellAll(room: QueueRoom, event: WebhookEvent, { tenant, jobId }: About): Promise<void> {
-  const webhook = await readWebhook(room, jobId);
-  const moment = { event: event.id, type: event.type, job: jobId };
-  const told = await tell(room, event, { tenant, webhook, onQueued: () => failPoint("told_one", moment) });
-  if (told > 0) await failPoint("announced", moment);
 }
 
 /** The last of a tenant's jobs in a pool says that there are none left: once for each time that there were some. */

@@ -29,15 +29,14 @@ import {
   storageUrl,
 } from "@comfyq/runtime";
 import { openStorage, type Storage } from "@comfyq/storage";
-import { announce } from "./announce.ts";
 import { answer } from "./answer/answer.ts";
 import { type DispatcherConfig, readConfig, secretsKey, webhookMaster } from "./config.ts";
 import { deliver } from "./deliver.ts";
 import { createDeliveryTally } from "./measureDeliveries.ts";
+import { runSettlement } from "./runSettlement.ts";
 import { receiverOf } from "./signing.ts";
 import { removeAsset, sweepStore } from "./sweepFiles.ts";
-import { careForBatches, followBatch } from "./tellBatch.ts";
-import { followSchedule } from "./tick/followSchedule.ts";
+import { careForBatches } from "./tellBatch.ts";
 import { runTick } from "./tick/runTick.ts";
 import { createTickMeter } from "./tick/tickMeter.ts";
 import { watchEndpoint } from "./watchEndpoint.ts";
@@ -75,11 +74,7 @@ async function start(service: Service, config: DispatcherConfig, log: Logger): P
     sender: answering.name,
     onTrouble: (cause) => log.warn({ cause }, "the queue is in trouble"),
     run: {
-      settlement: async (settlement, room) => {
-        await announce(room, settlement, config.COMFYQ_PUBLIC_URL);
-        await followBatch(room, settlement, config.COMFYQ_PUBLIC_URL);
-        await followSchedule(room, settlement);
-      },
+      settlement: (settlement, room) => runSettlement(room, settlement, config.COMFYQ_PUBLIC_URL),
       answer: (notice, room) => answer(notice, room, answering),
       delivery: async (delivery, order, room) => {
         const report = await deliver(

@@ -1,4 +1,4 @@
-import { presentBatch, type WebhookEvent } from "@comfyq/contract";
+import { COMFYQ_NAMESPACE, presentBatch, uuidV5, type WebhookEvent } from "@comfyq/contract";
 import {
   batchCaredFor,
   careForBatch,
@@ -7,16 +7,15 @@ import {
   neglectedBatches,
   noteRowEnd,
   type QueueRoom,
-  type Settlement,
+  type Settled,
   tell,
 } from "@comfyq/queue";
-import { COMFYQ_NAMESPACE, failPoint, uuidV5 } from "@comfyq/runtime";
+import { failPoint } from "@comfyq/runtime";
 
 /** Follows the end of a job that is a row of a batch; tells of the batch's own end when it was the last. Safe to repeat. */
-export async function followBatch(room: QueueRoom, { jobId, what }: Settlement, publicUrl: string): Promise<void> {
-  if (what !== "ended") return;
-  const ended = await noteRowEnd(room, jobId);
-  await failPoint("row_noted", { job: jobId });
+export async function followBatch(room: QueueRoom, settled: Settled, publicUrl: string): Promise<void> {
+  const ended = await noteRowEnd(room, settled);
+  await failPoint("row_noted", { job: settled.jobId });
   if (ended) await tellBatch(room, ended, publicUrl);
 }
 

@@ -1,10 +1,10 @@
-import { type BatchFacts, isTerminal } from "@comfyq/contract";
-import { type BatchRecord, childId, readBatchRecord, readRows, toBatchFacts } from "./batchRecord.ts";
+import type { BatchFacts } from "@comfyq/contract";
+import { type BatchRecord, childId, readBatchRecord, toBatchFacts } from "./batchRecord.ts";
 import { END_ROW, ROW_LETTERS } from "./batchScripts.ts";
 import { runNamed } from "./luaScript.ts";
-import { readJob } from "./readJob.ts";
-import { readRecord } from "./record.ts";
+import { readEnd } from "./readJob.ts";
 import type { QueueRoom } from "./room.ts";
+import type { Settled } from "./settled.ts";
 import type { Audience } from "./tell.ts";
 
 /** A batch that has ended, and who is to hear of it. */
@@ -18,19 +18,20 @@ export interface EndedBatch {
  * @returns the batch, if it has ended: the caller tells, as often as it is returned, under one id for each round
  * @throws Error when the job has not ended: the settlement came too early, and is tried again
  */
-export async function noteRowEnd(room: QueueRoom, jobId: string): Promise<EndedBatch | undefined> {
-  const child = await readRecord(room.redis, room.names, jobId);
-  const origin = child?.head.batch;
-  if (!child || !origin) return undefined;
-  const job = await readJob(room, child.tenant, jobId);
-  if (job && !isTerminal(job.status))
-    throw new Error(`job ${jobId} is settled but ${job.status}; it is looked at again`);
-  // A BullJob that an operator took away has no end of its own.
-  const letter = job && isTerminal(job.status) ? ROW_LETTERS[job.status] : ROW_LETTERS.canceled;
+export async function noteRowEnd(room: QueueRoom, { jobId, record }: Settled): Promise<EndedBatch | undefined> {
+  const origin = record?.head.batch;
+  if (!record || !origin) return undefined;
   const { id, row } = origin;
-  const retries = (await readRows(room, id, [row])).get(row)?.retries;
-  if (retries === undefined || childId(id, row, retries) !== jobId) return undefined;
   const { redis, names, retentionMs } = room;
+  const [status, tries] = await Promise.all([
+    readEnd(room, jobId, record),
+    redis.hget(names.batchTries(id), String(row)),
+  ]);
+  if (status === undefined) throw new Error(`job ${jobId} is settled but has not ended; it is looked at again`);
+  const retries = Number(tries ?? 0);
+  if (childId(id, row, retries) !== jobId) return undefined;
+  // A BullJob that an operator took away has no end of its own.
+  const letter = ROW_LETTERS[status === "gone" ? "canceled" : status];
   const became = await runNamed(redis, END_ROW, {
     keys: {
       batch: names.batch(id),

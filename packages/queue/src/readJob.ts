@@ -6,6 +6,7 @@ import {
   type JobStatus,
   jobFailure,
   Manifest,
+  type TerminalStatus,
   toMoment,
 } from "@comfyq/contract";
 import type { Job as BullJob, JobState } from "bullmq";
@@ -43,11 +44,29 @@ export async function readJob(room: QueueRoom, tenant: string, jobId: string): P
   return facts.status === "queued" ? { ...facts, ...(await placeInQueue(room, record, jobId)) } : facts;
 }
 
+/**
+ * How a job ended, for whoever needs no more of it, in one look.
+ * @param record as it was read after the end
+ * @returns undefined when it has not; `gone` when BullMQ has it no more and nothing says why
+ */
+export async function readEnd(
+  room: QueueRoom,
+  jobId: string,
+  record: JobRecord,
+): Promise<TerminalStatus | "gone" | undefined> {
+  const job: BullJob<unknown, unknown> | undefined = await room.jobs(record.pool).getJob(jobId);
+  const end = endOf({ record, bull: job && factsOf(job, "unknown") });
+  return end?.status ?? (job ? undefined : "gone");
+}
+
 async function readBull(room: QueueRoom, pool: string, jobId: string): Promise<BullFacts | undefined> {
   const queue = room.jobs(pool);
   const state = await queue.getJobState(jobId);
   const job: BullJob<unknown, unknown> | undefined = await queue.getJob(jobId);
-  if (!job) return undefined;
+  return job && factsOf(job, state);
+}
+
+function factsOf(job: BullJob<unknown, unknown>, state: BullFacts["state"]): BullFacts {
   const finishedAtMs = job.finishedOn;
   return {
     state,
@@ -66,13 +85,13 @@ interface Sources {
 }
 
 interface End {
-  readonly status: JobStatus;
+  readonly status: TerminalStatus;
   readonly atMs: number;
   readonly error: JobFailure | null;
 }
 
 /** How the job ended, if it has. Without a BullJob it was withdrawn while it waited; expiry is noted in that very step. */
-function endOf({ record, bull }: Sources): End | undefined {
+function endOf({ record, bull }: Pick<Sources, "record" | "bull">): End | undefined {
   if (bull?.finishedAtMs === undefined) {
     const { cancelRequestedAtMs, expiredAtMs } = record;
     if (expiredAtMs !== undefined) return { status: "expired", atMs: expiredAtMs, error: expiredFailure() };

@@ -1,7 +1,6 @@
 import type { WebhookEvent, WebhookEventType, WebhookFormat } from "@comfyq/contract";
 import { queueDelivery, type Recipient } from "./deliveries.ts";
 import { listEndpoints } from "./endpoints.ts";
-import { readRecord } from "./record.ts";
 import type { QueueRoom } from "./room.ts";
 
 /** Who was named when a job, or what made it, was asked for. */
@@ -47,10 +46,4 @@ async function recipientsOf(
   const named = webhook?.events.includes(type) ? [{ ...webhook, tenant, endpointId: null }] : [];
   // The headers and secrets of an endpoint are looked up when it is sent to: they may have been replaced by then.
   return [...named, ...endpoints.map(({ id, url, metadata }) => ({ tenant, url, metadata, endpointId: id }))];
-}
-
-/** Who asked to be told about a job, and of what; undefined when nobody did. */
-export async function readWebhook(room: QueueRoom, jobId: string): Promise<NamedWebhook | undefined> {
-  const head = (await readRecord(room.redis, room.names, jobId))?.head;
-  return head?.webhook && { ...head.webhook, sealedHeaders: head.webhookHeaders };
 }

@@ -7,6 +7,7 @@ import {
   careForBatch,
   neglectedBatches,
   noteRowEnd,
+  readSettled,
   sweepBatches,
   sweepRetention,
 } from "../src/index.ts";
@@ -41,6 +42,7 @@ async function commit(rows: number, more: Parameters<typeof submission>[1] = {})
 }
 
 const waitingIn = (pool: string) => room.redis.zcard(room.names.bull(room.names.jobsQueue(pool), "prioritized"));
+const noteEndOf = async (jobId: string) => noteRowEnd(room, await readSettled(room, { tenant: "t", jobId }));
 const rowsOf = async (id: string) => (await batches.rows("t", id, { from: 0, limit: 1_000 })) ?? [];
 
 test("a batch is one job for each row, in the order of its rows, and each carries the shared graph with its own values", async () => {
@@ -138,7 +140,7 @@ async function finish(pool: string, endOf: (n: number) => "succeeded" | "failed"
     const held = await claimOne(claimer);
     const manifest = manifestFor(held);
     await held.end(endOf(n) === "succeeded" ? { kind: "succeeded", manifest } : { kind: "failed", error: nodeFailed });
-    for (let twice = 0; twice < 2; twice += 1) if (await noteRowEnd(room, held.id)) told += 1;
+    for (let twice = 0; twice < 2; twice += 1) if (await noteEndOf(held.id)) told += 1;
   }
   return told;
 }
@@ -157,7 +159,7 @@ test("ends are counted once each, and the last one completes the batch; failed r
   await batches.work(batch.id, { signal: NEVER });
   expect(await waitingIn(pool)).toBe(3);
   // A settlement of the first try that comes late changes nothing.
-  expect(await noteRowEnd(room, before[0]?.jobId ?? "")).toBeUndefined();
+  expect(await noteEndOf(before[0]?.jobId ?? "")).toBeUndefined();
   await finish(pool, () => "succeeded");
   expect(await batches.read("t", batch.id)).toMatchObject({ status: "completed", round: 2, counts: { succeeded: 5 } });
   const after = await rowsOf(batch.id);
@@ -176,7 +178,7 @@ test("a canceled batch makes no further job, cancels those that wait, and has en
   await batches.work(batch.id, { signal: NEVER });
   expect(await waitingIn(batch.head.pool)).toBe(0);
   await expect(batches.retry("t", batch.id, ["canceled"])).rejects.toMatchObject({ code: "conflict" });
-  for (const { jobId } of await rowsOf(batch.id)) if (jobId) await noteRowEnd(room, jobId);
+  for (const { jobId } of await rowsOf(batch.id)) if (jobId) await noteEndOf(jobId);
   expect(await batches.read("t", batch.id)).toMatchObject({ status: "canceled", counts: { canceled: 130 } });
   expect(await room.redis.hget(room.names.reserved, batch.head.pool)).toBe("0");
   expect(await batches.cancel("t", batch.id)).toMatchObject({ status: "canceled" });
@@ -195,7 +197,7 @@ test("a job that an operator takes out of the queue is a canceled row, and its b
   await batches.work(batch.id, { signal: NEVER });
   const jobId = (await rowsOf(batch.id))[0]?.jobId ?? "";
   await (await room.jobs(batch.head.pool).getJob(jobId))?.remove();
-  expect(await noteRowEnd(room, jobId)).toMatchObject({ facts: { status: "completed", counts: { canceled: 1 } } });
+  expect(await noteEndOf(jobId)).toMatchObject({ facts: { status: "completed", counts: { canceled: 1 } } });
 });
 
 test("batches are listed newest first, a page at a time", async () => {

@@ -1,8 +1,8 @@
 import { ScheduleName, Tenant } from "@comfyq/contract";
 import * as z from "zod";
-import { readRecord } from "../record.ts";
 import { redisNowMs } from "../redisClock.ts";
 import type { QueueRoom } from "../room.ts";
+import type { Settled } from "../settled.ts";
 import { alarmOptions } from "./nextAlarm.ts";
 import { readSchedule, refOf, type ScheduleRef, type ScheduleState, scheduleMember } from "./scheduleState.ts";
 
@@ -97,8 +97,8 @@ return 1
 `;
 
 /** The end of a job: if a schedule made it, that may have a tick which waits for it. Safe to repeat. */
-export async function noteScheduledEnd(room: QueueRoom, tenant: string, jobId: string): Promise<void> {
-  const schedule = (await readRecord(room.redis, room.names, jobId))?.head.schedule;
+export async function noteScheduledEnd(room: QueueRoom, { tenant, jobId, record }: Settled): Promise<void> {
+  const schedule = record?.head.schedule;
   if (!schedule) return;
   const ref = { tenant, name: schedule.name };
   const state = await readSchedule(room, ref);
