@@ -174,3 +174,7 @@ describe("for any rule and any moment", () => {
     }
   });
 });
+
+test("less than no moments are none: a schedule whose limit is set below what has fired ends at once, and keeps nobody busy", () => {
+  expect(momentsBetween(ruleOf({ every_s: 1 }), 0, Number.POSITIVE_INFINITY, -4)).toEqual([]);
+});

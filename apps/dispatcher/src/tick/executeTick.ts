@@ -15,6 +15,7 @@ import { failPoint, rollSeed, sha256Hex } from "@comfyq/runtime";
 import { tickEntry } from "./tickEntry.ts";
 import { jitteredMs, tickFacts, tickJobId } from "./tickIdentity.ts";
 import type { TickTools } from "./tickSchedule.ts";
+import { mayWait, waitedFor } from "./waitForRoom.ts";
 
 /** What came of making a job: `later`: there is no room for it yet. */
 type Made =
@@ -37,7 +38,7 @@ export async function executeTick(
   const made = await makeJob(room, state, { pending, template });
   await failPoint("tick_submitted", { schedule: state.name, tick: pending.tickAtMs });
   const nowMs = await redisNowMs(room.redis);
-  if (made.kind === "later" && nowMs - pending.decidedAtMs < room.settings.tickPatienceMs)
+  if (made.kind === "later" && mayWait(state, { pending, nowMs, patienceMs: room.settings.tickPatienceMs }))
     return remarkWaiting(room, state, { pending, reason: made.reason, nowMs });
   const isFirst = await write(room, state, { pending, made, nowMs });
   if (isFirst) tools.note(state, { outcome: outcomeOf(made), lagMs: nowMs - pending.tickAtMs });
@@ -123,8 +124,14 @@ interface Ended {
 function write(room: QueueRoom, state: ScheduleState, { pending, made, nowMs }: Ended): Promise<boolean> {
   const atMs = pending.tickAtMs;
   const facts = { atMs, decidedAtMs: nowMs, canceled: pending.cancels, outcome: outcomeOf(made) };
-  if (made.kind === "made")
-    return finishTick(room, state, { entry: tickEntry({ ...facts, jobId: made.jobId }), pending, jobId: made.jobId });
+  if (made.kind === "made") {
+    const { jobId } = made;
+    return finishTick(room, state, {
+      entry: tickEntry({ ...facts, jobId, ...waitedFor(state, atMs) }),
+      pending,
+      jobId,
+    });
+  }
   const { reason } = made;
   const news = { oldestMs: atMs, newestMs: atMs, count: 1, reason, atMs: nowMs };
   const entry = tickEntry({ ...facts, reason });

@@ -19,6 +19,7 @@ import { failPoint } from "@comfyq/runtime";
 import { executeTick } from "./executeTick.ts";
 import { tellMissed } from "./tellMissed.ts";
 import { tickEntry } from "./tickEntry.ts";
+import { BEING_MADE, passedWhileWaiting } from "./waitForRoom.ts";
 
 /** What came of a tick, for the log and the metrics. */
 interface TickNote {
@@ -104,7 +105,8 @@ interface Passing {
 /** Moments that nobody came to, and that the policy does not make up for. */
 async function pass(room: QueueRoom, state: ScheduleState, { gap, nowMs, tools }: Passing): Promise<Next> {
   const { count, newestMs } = gap;
-  const reason = `No dispatcher came to it within ${Math.round(room.settings.tickGraceMs / 1_000)} s; catch_up is ${state.rule.catch_up}`;
+  const nobody = `No dispatcher came to it within ${Math.round(room.settings.tickGraceMs / 1_000)} s`;
+  const reason = `${passedWhileWaiting(state, gap) ?? nobody}; catch_up is ${state.rule.catch_up}`;
   const entry = tickEntry({ atMs: newestMs, decidedAtMs: nowMs, outcome: "missed", count, reason });
   const news = { ...gap, reason, atMs: nowMs };
   const decision = { entry, cursorMs: newestMs, heldMs: state.heldMs, pending: undefined, news };
@@ -126,7 +128,7 @@ async function decide(room: QueueRoom, state: ScheduleState, { atMs, nowMs, tool
   const decision = { cursorMs: atMs, heldMs: state.heldMs, pending: undefined, news: undefined };
   if (open.length === 0 || overlap === "cancel_previous") {
     const pending: PendingTick = { tickAtMs: atMs, decidedAtMs: nowMs, count: state.fired + 1, cancels: [...open] };
-    const entry = tickEntry({ ...facts, outcome: "waiting", reason: "Its job is being made" });
+    const entry = tickEntry({ ...facts, outcome: "waiting", reason: BEING_MADE });
     if (await decideTick(room, state, { ...decision, entry, pending })) await noteDecided(state, atMs);
     return "again";
   }
@@ -144,7 +146,7 @@ async function decide(room: QueueRoom, state: ScheduleState, { atMs, nowMs, tool
 async function release(room: QueueRoom, state: ScheduleState, heldMs: number): Promise<Next> {
   const nowMs = await redisNowMs(room.redis);
   const pending: PendingTick = { tickAtMs: heldMs, decidedAtMs: nowMs, count: state.fired + 1, cancels: [] };
-  const entry = tickEntry({ atMs: heldMs, decidedAtMs: nowMs, outcome: "waiting", reason: "Its job is being made" });
+  const entry = tickEntry({ atMs: heldMs, decidedAtMs: nowMs, outcome: "waiting", reason: BEING_MADE });
   const decision = { entry, cursorMs: state.cursorMs, heldMs: undefined, pending, news: undefined };
   if (await decideTick(room, state, decision)) await noteDecided(state, heldMs);
   return "again";

@@ -80,7 +80,7 @@ function nextInStretch(cron: CronFields, zone: string, fromMs: number): number |
 export function momentsBetween(rule: MomentRule, afterMs: number, toMs: number, most: number): readonly number[] {
   const moments: number[] = [];
   for (let at = nextMoment(rule, afterMs); at !== undefined && at <= toMs; at = nextMoment(rule, at)) {
-    if (moments.length === most) break;
+    if (moments.length >= most) break; // a limit below what has fired leaves less than none
     moments.push(at);
   }
   return moments;

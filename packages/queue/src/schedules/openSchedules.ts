@@ -60,7 +60,7 @@ export function openSchedules(room: QueueRoom): Schedules {
 async function nextOf(room: QueueRoom, state: ScheduleState, most: number): Promise<readonly number[]> {
   const { rule, createdAtMs, cursorMs, fired, pausedAtMs } = state;
   if (pausedAtMs !== undefined) return [];
-  const left = rule.limit === undefined ? most : Math.min(most, rule.limit - fired);
+  const left = rule.limit === undefined ? most : Math.max(0, Math.min(most, rule.limit - fired));
   const afterMs = Math.max(cursorMs, await redisNowMs(room.redis));
   return momentsBetween(readMomentRule(rule, createdAtMs), afterMs, Number.POSITIVE_INFINITY, left);
 }
