@@ -1,6 +1,6 @@
-import { beat, openClaimer } from "@comfyq/queue";
+import { beat, disableEndpoint, openClaimer } from "@comfyq/queue";
 import { describe, expect, test } from "vitest";
-import { problem, setup } from "./setup.ts";
+import { GRAPH, problem, setup } from "./setup.ts";
 
 describe("what machines and people ask", () => {
   test("with Redis away the API lives, is not ready, and answers 503 with Retry-After; then it goes on by itself", async () => {
@@ -52,6 +52,8 @@ describe("what machines and people ask", () => {
       storage: "ok",
       workers: "fail",
       poison: "ok",
+      webhooks: "ok",
+      schedules: "ok",
       "api keys": "ok",
     });
     for (const { state, advice } of before.json.checks) expect(advice === null).toBe(state === "ok");
@@ -93,6 +95,48 @@ describe("what machines and people ask", () => {
     expect(after.json.checks).toContainEqual(expect.objectContaining(quarantined));
     const { json } = await api.call("/v1/workers");
     expect(json.workers).toMatchObject([{ id: "w1", device: "NVIDIA H100" }, { id: "w2" }, { id: "w3" }]);
+    await claimer.close();
+  });
+
+  test("the doctor tells of disabled endpoints and of schedules without a job, whose dispatcher is away, and what to do", async () => {
+    await using api = await setup({ env: { COMFYQ_PREFIX: "telling" } });
+    const { json: endpoint } = await api.post("/v1/webhooks", { url: "https://example.com/in" });
+    const body = JSON.stringify({ cron: "@yearly", job: { workflow: GRAPH } });
+    const headers = { "content-type": "application/json" };
+    expect((await api.call("/v1/schedules/daily", { method: "PUT", headers, body })).status).toBe(201);
+    const options = { redisUrl: api.redis.url, prefix: "telling" };
+    const claimer = await openClaimer({ ...options, pool: "default", workerId: "w", instance: "i" });
+    const { room } = claimer;
+    const checkOf = async (name: string) =>
+      (await api.call("/v1/doctor")).json.checks.find((check: { name: string }) => check.name === name);
+
+    await disableEndpoint(room, "default", endpoint.id, "It answered 410 Gone");
+    expect(await checkOf("webhooks")).toMatchObject({
+      state: "warn",
+      found: "1 of 1 endpoints are disabled, such as https://example.com/in: It answered 410 Gone",
+      advice: expect.stringContaining(`comfyq webhooks enable ${endpoint.id}`),
+    });
+    const { redis, names } = room;
+    await redis.zadd(names.schedulesDue, "XX", Date.now() + 60_000, "default/daily"); // a dispatcher has looked at it
+    const at = "2026-11-27T02:30:00.000Z";
+    const missed = {
+      tick_at: at,
+      decided_at: at,
+      trigger: "rule",
+      outcome: "missed",
+      job_id: null,
+      canceled: [],
+      count: 1,
+    };
+    const lastTick = JSON.stringify({ ...missed, reason: "No dispatcher came to it" });
+    await redis.hset(names.schedule("default", "daily"), "last_tick", lastTick);
+    expect(await checkOf("schedules")).toMatchObject({
+      state: "warn",
+      found: "1 of 1 made no job at their last moment, such as daily: No dispatcher came to it",
+      advice: "see its history: comfyq schedules ticks daily",
+    });
+    await redis.zadd(names.schedulesDue, "XX", Date.now() - 90_000, "default/daily");
+    expect(await checkOf("schedules")).toMatchObject({ state: "fail", advice: expect.stringContaining("dispatcher") });
     await claimer.close();
   });
 

@@ -7,6 +7,7 @@ import { type CancelOptions, cancel } from "./commands/cancel.ts";
 import { doctor } from "./commands/doctor.ts";
 import { type JobsOptions, jobs } from "./commands/jobs.ts";
 import { type CreateKeyOptions, createKey, listKeys, revokeKey } from "./commands/keys.ts";
+import { limits } from "./commands/limits.ts";
 import { type RetryOptions, retry } from "./commands/retry.ts";
 import { type RunOptions, run } from "./commands/run.ts";
 import { watch } from "./commands/watch.ts";
@@ -53,6 +54,11 @@ function addSystemCommands(program: Command, finish: Finish): void {
     .description("check Redis, storage, every ComfyUI and the clock; say what to do")
     .option("--json", "print the report as JSON")
     .action(async (options: { json?: boolean }) => finish(await doctor(options)));
+  program
+    .command("limits")
+    .description("show your limits, and what you use of them")
+    .option("--json", "print them as JSON")
+    .action(async (options: { json?: boolean }) => finish(await limits(options)));
   program
     .command("simulator")
     .description("run a ComfyUI without a GPU; all arguments go to it")
@@ -111,6 +117,7 @@ function addJobCommands(program: Command, finish: Finish): void {
     .addOption(new Option("--status <status>", "only these").choices(JOB_STATUSES))
     .addOption(errorCode())
     .option("--tag <tag>", "only those with this tag")
+    .option("--batch <batch>", "only those of this batch")
     .option("--pool <name>", "only those of this pool")
     .option("--limit <n>", "how many", wholeNumber, 20)
     .option("--cursor <cursor>", "go on from where the last list ended")

@@ -13,9 +13,11 @@ import {
   type CreateWebhookOptions,
   createWebhook,
   deleteWebhook,
+  enableWebhook,
   listWebhooks,
   type RotateOptions,
   rotateWebhook,
+  showWebhook,
   testWebhook,
 } from "./commands/webhooks.ts";
 import { collect, wholeNumber } from "./optionTypes.ts";
@@ -36,6 +38,17 @@ export function addWebhookCommands(program: Command, finish: Finish): void {
     .option("--events <types>", "comma separated; left out: every way a job can end")
     .option("--description <text>", "to tell it from others")
     .action(async (url: string, options: CreateWebhookOptions) => finish(await createWebhook(url, options)));
+  webhooks
+    .command("show")
+    .description("show an endpoint, and why it is disabled if it is")
+    .argument("<endpoint>")
+    .option("--json", "print it as JSON")
+    .action(async (id: string, options: { json?: boolean }) => finish(await showWebhook(id, options)));
+  webhooks
+    .command("enable")
+    .description("send to a disabled endpoint again")
+    .argument("<endpoint>")
+    .action(async (id: string) => finish(await enableWebhook(id)));
   webhooks
     .command("delete")
     .description("send nothing more to an endpoint")

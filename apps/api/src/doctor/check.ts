@@ -11,3 +11,8 @@ export function warn(name: string, found: string, advice: string): DoctorCheck {
 export function fail(name: string, found: string, advice: string): DoctorCheck {
   return { name, state: "fail", found, advice };
 }
+
+/** What somebody threw, in words. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -3,7 +3,8 @@ import type { RedisFacts } from "@comfyq/queue";
 import { nowMs } from "@comfyq/runtime";
 import { isLoopbackHost } from "../auth/loopback.ts";
 import type { Rooms } from "../rooms.ts";
-import { fail, ok, warn } from "./check.ts";
+import { fail, messageOf, ok, warn } from "./check.ts";
+import { examineEndpoints, examineSchedules } from "./examineTelling.ts";
 import { workerCheck } from "./workerCheck.ts";
 
 const OLDEST_REDIS = [6, 2];
@@ -25,6 +26,8 @@ export async function examine(rooms: Rooms, tenant: string): Promise<DoctorRepor
     examineStorage(rooms),
     examineFleet(rooms),
     examinePoison(rooms, tenant),
+    examineEndpoints(rooms, tenant),
+    examineSchedules(rooms, tenant),
   ]);
   const checks = [...groups.flat(), examineKeys(rooms)];
   return { ok: checks.every(({ state }) => state !== "fail"), checks };
@@ -114,8 +117,4 @@ function examineKeys({ keys, settings }: Rooms): DoctorCheck {
   return isLoopbackHost(settings.COMFYQ_HOST) && !keys.isRequired()
     ? ok("api keys", "none, and none needed: only this machine can reach the API")
     : fail("api keys", "none can be used: every call is refused", "make one with comfyq keys");
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

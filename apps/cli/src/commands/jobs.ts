@@ -10,6 +10,7 @@ import { table } from "../table.ts";
 export interface JobsOptions {
   readonly status?: string;
   readonly tag?: string;
+  readonly batch?: string;
   readonly pool?: string;
   readonly limit?: number;
   readonly cursor?: string;

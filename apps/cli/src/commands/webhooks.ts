@@ -1,4 +1,4 @@
-import { RotatedSecret, type WebhookEndpoint, WebhookEndpointList, WebhookEndpointMade } from "@comfyq/contract";
+import { RotatedSecret, WebhookEndpoint, WebhookEndpointList, WebhookEndpointMade } from "@comfyq/contract";
 import { createApiClient } from "../api/apiClient.ts";
 import { EXIT, type ExitCode } from "../CliError.ts";
 import { ownName, readCliEnv } from "../config.ts";
@@ -23,6 +23,40 @@ function shown(endpoints: readonly WebhookEndpoint[]): string {
   return `${table(["ENDPOINT", "STATUS", "URL", "EVENTS"], rows)}\n`;
 }
 
+/** `comfyq webhooks show`: one endpoint, and why it is disabled if it is. */
+export async function showWebhook(id: string, { json }: { readonly json?: boolean }): Promise<ExitCode> {
+  const endpoint = await createApiClient(readCliEnv()).ask({ path: pathOf(id) }, WebhookEndpoint);
+  process.stdout.write(json ? `${JSON.stringify(endpoint, null, 2)}\n` : `${described(endpoint).join("\n")}\n`);
+  return EXIT.succeeded;
+}
+
+function described(endpoint: WebhookEndpoint): readonly string[] {
+  const { id, status, url, events, description, header_names, disabled_at, disabled_reason } = endpoint;
+  return [
+    `Endpoint ${id} is ${status}${description === "" ? "" : `: ${description}`}`,
+    `  url:      ${url}`,
+    `  events:   ${events.join(", ")}`,
+    ...(header_names.length === 0 ? [] : [`  headers:  ${header_names.join(", ")}   (values are not shown)`]),
+    ...(endpoint.old_secret_until === null ? [] : [`  an old secret signs, too, until ${endpoint.old_secret_until}`]),
+    ...(disabled_reason === null
+      ? []
+      : [`  disabled: ${disabled_at}`, `  why:      ${disabled_reason}`, enableHint(id)]),
+  ];
+}
+
+function enableHint(id: string): string {
+  return `  enable:   ${ownName()} webhooks enable ${id}`;
+}
+
+/** `comfyq webhooks enable`: sends to a disabled endpoint again. */
+export async function enableWebhook(id: string): Promise<ExitCode> {
+  const client = createApiClient(readCliEnv());
+  const { url } = await client.ask({ method: "POST", path: `${pathOf(id)}/enable` }, WebhookEndpoint);
+  const missed = `${ownName()} deliveries redeliver --endpoint ${id} --since <moment>`;
+  process.stdout.write(`Endpoint ${id} is enabled: ${url}\n  send what it missed:  ${missed}\n`);
+  return EXIT.succeeded;
+}
+
 /** The options of `comfyq webhooks create`, as commander gives them. */
 export interface CreateWebhookOptions {
   readonly events?: string;
@@ -41,7 +75,7 @@ export async function createWebhook(url: string, { events, description }: Create
 
 /** `comfyq webhooks delete`: nothing more is sent there. */
 export async function deleteWebhook(id: string): Promise<ExitCode> {
-  await createApiClient(readCliEnv()).send({ method: "DELETE", path: `/v1/webhooks/${encodeURIComponent(id)}` });
+  await createApiClient(readCliEnv()).send({ method: "DELETE", path: pathOf(id) });
   process.stdout.write(`Endpoint ${id} is deleted\n`);
   return EXIT.succeeded;
 }
@@ -54,7 +88,7 @@ export interface RotateOptions {
 /** `comfyq webhooks rotate`: a new secret; the old one signs beside it for a while. */
 export async function rotateWebhook(id: string, { overlap }: RotateOptions): Promise<ExitCode> {
   const client = createApiClient(readCliEnv());
-  const path = `/v1/webhooks/${encodeURIComponent(id)}/rotate`;
+  const path = `${pathOf(id)}/rotate`;
   const rotated = await client.ask({ method: "POST", path, json: { overlap_s: overlap } }, RotatedSecret);
   const old = rotated.old_secret_until === null ? "is void" : `signs, too, until ${rotated.old_secret_until}`;
   process.stdout.write(`New secret:  ${rotated.secret}   (shown this once)\nThe old one ${old}\n`);
@@ -63,7 +97,11 @@ export async function rotateWebhook(id: string, { overlap }: RotateOptions): Pro
 
 /** `comfyq webhooks test`: sends an event that tells of nothing. */
 export async function testWebhook(id: string): Promise<ExitCode> {
-  await createApiClient(readCliEnv()).send({ method: "POST", path: `/v1/webhooks/${encodeURIComponent(id)}/test` });
+  await createApiClient(readCliEnv()).send({ method: "POST", path: `${pathOf(id)}/test` });
   process.stdout.write(`A test event is on its way\n  see it:  ${ownName()} deliveries --endpoint ${id}\n`);
   return EXIT.succeeded;
+}
+
+function pathOf(id: string): string {
+  return `/v1/webhooks/${encodeURIComponent(id)}`;
 }
