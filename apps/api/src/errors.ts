@@ -77,7 +77,7 @@ function refusalOf(cause: Error): Pick<ApiErrorFacts, "details" | "retryAfterSec
   if (!refusal) return { retryAfterSeconds: 60 };
   const { limit, most, used, retryAfterSeconds } = refusal;
   const details = [{ path: `limits.${limit}`, message: `${Math.round(used)} of ${most} are in use` }];
-  return { details, retryAfterSeconds };
+  return { details, ...(retryAfterSeconds !== undefined && { retryAfterSeconds }) };
 }
 
 /** Makes an ApiError of anything that was thrown. What nobody foresaw becomes `internal`, and says nothing of itself. */

@@ -214,6 +214,49 @@ test("what came of all rows is one manifest, as JSON and as CSV", async () => {
   expect(second).toMatch(/^1,queued,/);
 });
 
+test("jobs are listed by their batch, those of earlier tries included, and beside other filters", async () => {
+  const pool = "listed";
+  const { json: batch } = await api.post("/v1/batches", { workflow: GRAPH, rows: [{}, {}, {}], pool, tags: ["a"] });
+  await api.submit({ pool });
+  const listed = async (query = "") => (await api.call(`/v1/jobs?batch=${batch.id}${query}`)).json.jobs;
+  const rowsIn = (jobs: readonly { batch: { row: number } }[]) =>
+    jobs.map(({ batch: { row } }) => row).toSorted((a, b) => a - b);
+  await expect.poll(async () => rowsIn(await listed())).toEqual([0, 1, 2]);
+  const [first] = await listed();
+  await api.post(`/v1/jobs/${first.id}/cancel`, {});
+  expect(rowsIn(await listed("&status=queued"))).toHaveLength(2);
+  expect(await listed("&tag=a")).toHaveLength(3);
+  expect(await listed("&tag=b")).toEqual([]);
+  const page = (await api.call(`/v1/jobs?batch=${batch.id}&limit=2`)).json;
+  expect((await api.call(`/v1/jobs?batch=${batch.id}&limit=2&cursor=${page.next_cursor}`)).json).toMatchObject({
+    jobs: [{ batch: { id: batch.id } }],
+    next_cursor: null,
+  });
+  expect((await api.call(`/v1/jobs?batch=${first.id}`)).json).toEqual({ jobs: [], next_cursor: null });
+  expect((await api.call("/v1/jobs?batch=nonsense")).status).toBe(422);
+});
+
+test("whoever prefers to wait is answered when the batch has ended, or when the seconds are over", async () => {
+  // Nothing of it is made yet, so that it has ended as soon as it is canceled.
+  const batch = { workflow: GRAPH, rows: [{}], run_at: "2099-01-01T00:00:00Z" };
+  const post = (wait: number) => api.post("/v1/batches", batch, { prefer: `wait=${wait}` });
+  const early = await post(1);
+  expect([early.status, early.json.status]).toEqual([201, "running"]);
+  expect(early.headers.get("preference-applied")).toBe("wait=1");
+  const waiting = post(60);
+  const newest = async () => (await api.call("/v1/batches?limit=1")).json.batches[0].id;
+  await expect.poll(newest).not.toBe(early.json.id);
+  await api.post(`/v1/batches/${await newest()}/cancel`, {});
+  expect((await waiting).json).toMatchObject({ status: "canceled", counts: { canceled: 1 } });
+}, 30_000);
+
+test("what is wrong with a wish to retry rows is said as for every small body", async () => {
+  const { json } = await api.post("/v1/batches", { workflow: GRAPH, rows: [{}] });
+  const wrong = await api.post(`/v1/batches/${json.id}/retry`, { statuses: ["succeeded"] });
+  expect([wrong.status, wrong.json.error.code]).toEqual([422, "invalid_request"]);
+  expect(wrong.json.error.message).toMatch(/^Nothing was retried: statuses/);
+});
+
 test("secrets and headers of a batch are kept sealed only, and its rows show neither", async () => {
   const webhook = {
     url: "http://127.0.0.1:1/",

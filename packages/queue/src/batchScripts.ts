@@ -1,5 +1,6 @@
 import { CHECK_LIMITS } from "./limits.ts";
 import { namedScript } from "./luaScript.ts";
+import { PROMISE_ROWS } from "./promisedRows.ts";
 
 /**
  * What a batch is, in Redis. `batch:<id>`: what was asked for, its shared graph once. `batch:<id>:rows`: the values of its rows, a
@@ -15,28 +16,34 @@ local t = call("TIME")
 local function moment(ms) return string.format("%.0f", t[1] * 1000 + math.floor(t[2] / 1000) + ms) end
 `;
 
+/** What it takes to find out whether there is room for rows, and to take it. */
+const ROOM_KEYS = [
+  "reserved",
+  "promised",
+  "wait",
+  "prioritized",
+  "delayed",
+  "limits",
+  "open",
+  "seats",
+  "usage",
+  "pace",
+] as const;
+
+/** Is there room for so many rows, in the pool and for their tenant? Needs the keys above and what CHECK_LIMITS does. */
+const CHECK_ROOM = `
+local function refusalOfRows(rows)
+  local waiting = call("LLEN", waitKey) + call("ZCARD", prioritizedKey) + call("ZCARD", delayedKey)
+  local used = waiting + tonumber(call("HGET", reservedKey, pool) or 0)
+  if used + rows > tonumber(queueCap) then return {"full", perSecond(paceKey), used} end
+  return refusalOf(rows)
+end
+`;
+
 /** Everything of a batch in one step: its room under the pool's cap, its hold on assets, and the note that it is to be made. */
 export const COMMIT_BATCH = namedScript(
   {
-    keys: [
-      "batch",
-      "rows",
-      "states",
-      "index",
-      "care",
-      "reserved",
-      "wait",
-      "prioritized",
-      "delayed",
-      "pools",
-      "assets",
-      "assetJobs",
-      "limits",
-      "open",
-      "seats",
-      "usage",
-      "pace",
-    ],
+    keys: ["batch", "rows", "states", "index", "care", "pools", "assets", "assetJobs", ...ROOM_KEYS],
     values: [
       "queueCap",
       "id",
@@ -55,14 +62,10 @@ export const COMMIT_BATCH = namedScript(
       "chunks",
     ],
   },
-  `${CHECK_LIMITS}${NOW}
+  `${CHECK_LIMITS}${NOW}${PROMISE_ROWS}${CHECK_ROOM}
 local known = call("HGET", batchKey, "body_sha256")
 if known then return { known == bodySha256 and "known" or "reused", call("HGET", batchKey, "canonical_sha256") } end
-local waiting = call("LLEN", waitKey) + call("ZCARD", prioritizedKey) + call("ZCARD", delayedKey)
-if waiting + tonumber(call("HGET", reservedKey, pool) or 0) + total > tonumber(queueCap) then
-  return {"full", perSecond(paceKey)}
-end
-local refusal = refusalOf(tonumber(total))
+local refusal = refusalOfRows(tonumber(total))
 if refusal then return refusal end
 local assets = {}
 for i = FIRST_VALUE + chunks, #ARGV do
@@ -76,7 +79,7 @@ if #assets > 0 then call("HSET", batchKey, "assets", table.concat(assets, " ")) 
 for _, asset in ipairs(assets) do call("HINCRBY", assetJobsKey, asset, 1) end
 for i = 0, chunks - 1 do call("HSET", rowsKey, i, ARGV[FIRST_VALUE + i]) end
 call("SET", statesKey, string.rep(".", total))
-call("HINCRBY", reservedKey, pool, total)
+promiseRows(total)
 call("ZADD", indexKey, moment(0), id)
 call("SADD", poolsKey, pool)
 call("ZADD", careKey, careAtMs ~= "" and careAtMs or moment(leaseMs), id)
@@ -103,8 +106,11 @@ return call("HEXISTS", batchKey, "completed_at_ms") == 1 and "completed" or "ope
 
 /** Notes the wish to cancel: no further job is made from here on, and those that are made are to be canceled. */
 export const CANCEL_BATCH = namedScript(
-  { keys: ["batch", "states", "care", "reserved", "retention"], values: ["id", "pool", "retentionMs", "leaseMs"] },
-  `${NOW}
+  {
+    keys: ["batch", "states", "care", "reserved", "promised", "retention"],
+    values: ["id", "tenant", "pool", "retentionMs", "leaseMs"],
+  },
+  `${NOW}${PROMISE_ROWS}
 if call("HEXISTS", batchKey, "completed_at_ms") == 1 then
   return call("HEXISTS", batchKey, "cancel_requested_at_ms") == 1 and "known" or "ended"
 end
@@ -112,7 +118,7 @@ call("HSETNX", batchKey, "cancel_requested_at_ms", moment(0))
 local states, unmade = string.gsub(call("GET", statesKey), "%.", "c")
 if unmade > 0 then
   call("SET", statesKey, states)
-  call("HINCRBY", reservedKey, pool, -unmade)
+  promiseRows(-unmade)
   if call("HINCRBY", batchKey, "open", -unmade) == 0 then
     call("HSET", batchKey, "completed_at_ms", moment(0))
     call("ZADD", retentionKey, moment(retentionMs), id)
@@ -126,20 +132,20 @@ return "noted"
 /** Makes rows of some states wait again, each for a job of its own. A batch that had ended is open again, in its next round. */
 export const RETRY_ROWS = namedScript(
   {
-    keys: ["batch", "states", "tries", "care", "reserved", "retention", "wait", "prioritized", "delayed"],
-    values: ["id", "pool", "letters", "queueCap", "leaseMs"],
+    keys: ["batch", "states", "tries", "care", "retention", ...ROOM_KEYS],
+    values: ["id", "tenant", "pool", "letters", "queueCap", "leaseMs", "paceMs"],
   },
-  `${NOW}
+  `${CHECK_LIMITS}${NOW}${PROMISE_ROWS}${CHECK_ROOM}
 local ended = call("HEXISTS", batchKey, "completed_at_ms") == 1
 if not ended and call("HEXISTS", batchKey, "cancel_requested_at_ms") == 1 then return {"canceling"} end
 local states, rows = call("GET", statesKey), {}
 for row in string.gmatch(states, "()[" .. letters .. "]") do rows[#rows + 1] = row - 1 end
 if #rows == 0 then return {"none"} end
-local waiting = call("LLEN", waitKey) + call("ZCARD", prioritizedKey) + call("ZCARD", delayedKey)
-if waiting + tonumber(call("HGET", reservedKey, pool) or 0) + #rows > tonumber(queueCap) then return {"full"} end
+local refusal = refusalOfRows(#rows)
+if refusal then return {"refused", #rows, unpack(refusal)} end
 for _, row in ipairs(rows) do call("HINCRBY", triesKey, row, 1) end
 call("SET", statesKey, (string.gsub(states, "[" .. letters .. "]", ".")))
-call("HINCRBY", reservedKey, pool, #rows)
+promiseRows(#rows)
 if call("HINCRBY", batchKey, "open", #rows) == #rows then call("HDEL", batchKey, "turn") end
 if ended then
   call("HDEL", batchKey, "completed_at_ms", "cancel_requested_at_ms")

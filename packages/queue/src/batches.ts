@@ -2,10 +2,11 @@ import type { BatchFacts, JobFacts, JobStatus, TerminalStatus } from "@comfyq/co
 import { type BatchRecord, childId, readBatchRecord, readRows, rowStatus, toBatchFacts } from "./batchRecord.ts";
 import { CANCEL_BATCH, RETRY_ROWS, ROW_LETTERS } from "./batchScripts.ts";
 import { type Care, careForBatch, neglectedBatches } from "./careForBatch.ts";
-import { type BatchSubmission, commitBatch, keyReused } from "./commitBatch.ts";
+import { type BatchSubmission, commitBatch, keyReused, roomKeys } from "./commitBatch.ts";
 import { orUnavailable, QueueError } from "./errors.ts";
 import { runNamed } from "./luaScript.ts";
 import { readJob } from "./readJob.ts";
+import { refusedRows } from "./refusal.ts";
 import type { QueueRoom } from "./room.ts";
 import { cursorAt, parseCursor, placesAfter } from "./timeline.ts";
 
@@ -44,7 +45,7 @@ export interface BatchDesk {
   ): Promise<readonly BatchRowFacts[] | undefined>;
   /** @throws QueueError `conflict` when it has ended otherwise */
   cancel(tenant: string, id: string): Promise<BatchFacts | undefined>;
-  /** @throws QueueError `conflict` while it is being canceled, `full` */
+  /** @throws QueueError `conflict` while it is being canceled, `full`, `limited` */
   retry(
     tenant: string,
     id: string,
@@ -156,48 +157,49 @@ async function rowsOf(
   );
 }
 
-async function cancel({ redis, names, settings, retentionMs }: QueueRoom, { id, pool }: BatchRecord): Promise<void> {
+async function cancel(room: QueueRoom, { id, tenant, pool }: BatchRecord): Promise<void> {
+  const { redis, names, settings, retentionMs } = room;
   const became = await runNamed(redis, CANCEL_BATCH, {
     keys: {
       batch: names.batch(id),
       states: names.batchStates(id),
       care: names.batchCare,
       reserved: names.reserved,
+      promised: names.promised,
       retention: names.batchRetention,
     },
-    values: { id, pool, retentionMs, leaseMs: Math.round(settings.batchLeaseMs) },
+    values: { id, tenant, pool, retentionMs, leaseMs: Math.round(settings.batchLeaseMs) },
   });
   if (became === "ended") throw new QueueError("conflict", `Batch ${id} has already ended; there is nothing to cancel`);
 }
 
 async function retry(
-  { redis, names, settings }: QueueRoom,
-  { id, pool }: BatchRecord,
+  room: QueueRoom,
+  { id, tenant, pool }: BatchRecord,
   statuses: readonly Exclude<TerminalStatus, "succeeded">[],
 ): Promise<void> {
-  const queue = names.jobsQueue(pool);
+  const { redis, names, settings } = room;
   const answer = await runNamed(redis, RETRY_ROWS, {
     keys: {
       batch: names.batch(id),
       states: names.batchStates(id),
       tries: names.batchTries(id),
       care: names.batchCare,
-      reserved: names.reserved,
       retention: names.batchRetention,
-      wait: names.bull(queue, "wait"),
-      prioritized: names.bull(queue, "prioritized"),
-      delayed: names.bull(queue, "delayed"),
+      ...roomKeys(room, { tenant, pool }),
     },
     values: {
       id,
+      tenant,
       pool,
       letters: statuses.map((status) => ROW_LETTERS[status]).join(""),
       queueCap: settings.queueCap,
       leaseMs: Math.round(settings.batchLeaseMs),
+      paceMs: settings.paceMs,
     },
   });
-  const [kind]: readonly unknown[] = Array.isArray(answer) ? answer : [];
+  const [kind, rows, ...said]: readonly unknown[] = Array.isArray(answer) ? answer : [];
   if (kind === "canceling")
     throw new QueueError("conflict", `Batch ${id} is being canceled; retry it when it has ended`);
-  if (kind === "full") throw new QueueError("full", `Pool ${pool} has no room for these rows; try again later`);
+  if (kind === "refused") throw refusedRows(room, said.map(String), { pool, rows: Number(rows) });
 }

@@ -6,7 +6,7 @@ import type { RecordRequest } from "./envelopes.ts";
 import { orUnavailable, QueueError } from "./errors.ts";
 import { runNamed } from "./luaScript.ts";
 import { redisNowMs } from "./redisClock.ts";
-import { readRefusal, refused } from "./refusal.ts";
+import { refusedRows } from "./refusal.ts";
 import type { QueueRoom } from "./room.ts";
 import { shapeOf } from "./shapeOf.ts";
 
@@ -46,22 +46,14 @@ export async function commitBatch(room: QueueRoom, batch: BatchSubmission): Prom
         "missing_asset",
         `There is no asset ${String(fact).split("/").at(-1)} any more; upload it again with POST /v1/assets`,
       );
-    case "full":
-      throw new QueueError(
-        "full",
-        `Pool ${batch.head.pool} has no room for ${batch.rows.length} more jobs, its limit is ${room.settings.queueCap} ` +
-          "waiting ones; try again later, or send fewer rows",
-        { refusal: readRefusal(room, said.map(String)) },
-      );
     default:
-      throw refused(readRefusal(room, said.map(String)), batch.head.pool);
+      throw refusedRows(room, said.map(String), { pool: batch.head.pool, rows: batch.rows.length });
   }
 }
 
 async function write(room: QueueRoom, batch: BatchSubmission): Promise<unknown> {
   const { redis, names, settings } = room;
   const { id, tenant, head, rows } = batch;
-  const queue = names.jobsQueue(head.pool);
   const runAtMs = head.run_at === undefined ? 0 : Date.parse(head.run_at);
   const isLater = runAtMs > (await redisNowMs(redis));
   const chunks = chunked(rows).map((chunk) => JSON.stringify(chunk));
@@ -72,18 +64,10 @@ async function write(room: QueueRoom, batch: BatchSubmission): Promise<unknown> 
       states: names.batchStates(id),
       index: names.batchIndex(tenant),
       care: names.batchCare,
-      reserved: names.reserved,
-      wait: names.bull(queue, "wait"),
-      prioritized: names.bull(queue, "prioritized"),
-      delayed: names.bull(queue, "delayed"),
       pools: names.pools,
       assets: names.assets,
       assetJobs: names.assetJobs,
-      limits: names.limits,
-      open: names.open(tenant),
-      seats: names.seats(tenant),
-      usage: names.usage(tenant),
-      pace: names.pace(head.pool),
+      ...roomKeys(room, { tenant, pool: head.pool }),
     },
     values: {
       queueCap: settings.queueCap,
@@ -104,6 +88,23 @@ async function write(room: QueueRoom, batch: BatchSubmission): Promise<unknown> 
     },
     moreValues: [...chunks, ...assetsOf(batch).map((assetId) => assetMember(tenant, assetId))],
   });
+}
+
+/** What CHECK_ROOM looks at. */
+export function roomKeys({ names }: QueueRoom, { tenant, pool }: { readonly tenant: string; readonly pool: string }) {
+  const queue = names.jobsQueue(pool);
+  return {
+    reserved: names.reserved,
+    promised: names.promised,
+    wait: names.bull(queue, "wait"),
+    prioritized: names.bull(queue, "prioritized"),
+    delayed: names.bull(queue, "delayed"),
+    limits: names.limits,
+    open: names.open(tenant),
+    seats: names.seats(tenant),
+    usage: names.usage(tenant),
+    pace: names.pace(pool),
+  };
 }
 
 function chunked(rows: readonly RowValues[]): readonly (readonly RowValues[])[] {

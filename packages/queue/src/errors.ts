@@ -22,7 +22,8 @@ export interface Refusal {
   readonly limit: LimitName | "pool";
   readonly most: number;
   readonly used: number;
-  readonly retryAfterSeconds: number;
+  /** Undefined: coming back is of no use. */
+  readonly retryAfterSeconds: number | undefined;
 }
 
 export class QueueError extends Error {

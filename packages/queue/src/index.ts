@@ -75,12 +75,13 @@ export {
   type TickEntry,
 } from "./schedules/tickScripts.ts";
 export { SETTINGS, type Settings } from "./settings.ts";
+export { readSettled, type Settled } from "./settled.ts";
 export { type NodeSilence, type NodeSilences, noteSilences, readSilences } from "./silences.ts";
 export type { Standing } from "./standing.ts";
 export { type Submitted, submitJob } from "./submitJob.ts";
 export { sweepBatches } from "./sweepBatches.ts";
 export { sweepDeliveries } from "./sweepDeliveries.ts";
 export { type RemoveFiles, sweepExpired, sweepRetention } from "./sweeping.ts";
-export { type Audience, type NamedWebhook, readWebhook, tell } from "./tell.ts";
+export { type Audience, type NamedWebhook, tell } from "./tell.ts";
 export type { WatchedEvent, WatchQuery } from "./watchJob.ts";
 export type { Webhooks } from "./webhooks.ts";

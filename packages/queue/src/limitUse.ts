@@ -10,15 +10,16 @@ export async function showLimits(room: QueueRoom, limits: Limits, tenant: string
   const { redis, names } = room;
   const nowMs = await redisNowMs(redis);
   const day = Math.floor(nowMs / DAY_MS);
-  const [open, running, gpuMs] = await Promise.all([
+  const [open, promised, running, gpuMs] = await Promise.all([
     redis.zcard(names.open(tenant)),
+    redis.hget(names.promised, tenant),
     countRunning(room, tenant),
     redis.hget(names.usage(tenant), `gpu_ms:${day}`),
   ]);
   const { queued = null, running: seats = null, requests_per_s = null, gpu_seconds_per_day = null } = limits.of(tenant);
   return {
     tenant,
-    queued: { limit: queued, used: Math.max(0, open - running) },
+    queued: { limit: queued, used: Math.max(0, open - running + Number(promised ?? 0)) },
     running: { limit: seats, used: running },
     requests_per_s: { limit: requests_per_s },
     gpu_seconds_per_day: {

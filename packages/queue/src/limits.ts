@@ -35,7 +35,7 @@ end
 /**
  * How a script that queues jobs finds out whether their tenant may: `refusalOf(jobs)` is what it answers, or nil. Also
  * `perSecond(key)`: how many jobs end there in a second, counted with less and less weight (NOTE_END), over as much time as
- * there was; "" when nothing is known. Needs `limitsKey`, `openKey`, `seatsKey`, `usageKey`, `tenant` and `paceMs`.
+ * there was; "" when nothing is known. Needs `limitsKey`, `openKey`, `seatsKey`, `promisedKey`, `usageKey`, `tenant` and `paceMs`.
  */
 export const CHECK_LIMITS = `${READ_LIMITS}
 local now
@@ -52,7 +52,8 @@ end
 local function refusalOf(jobs)
   local most = limitOf("queued")
   if most then
-    local used = redis.call("ZCARD", openKey) - redis.call("HLEN", seatsKey)
+    local promised = tonumber(redis.call("HGET", promisedKey, tenant) or 0)
+    local used = redis.call("ZCARD", openKey) - redis.call("HLEN", seatsKey) + promised
     if used + jobs > most then return {"limited", "queued", tostring(most), used, perSecond(usageKey)} end
   end
   most = limitOf("gpu_seconds_per_day")

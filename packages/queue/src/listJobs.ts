@@ -10,6 +10,8 @@ export interface ListQuery {
   /** Why the job failed. */
   readonly code?: JobErrorCode | undefined;
   readonly tag?: string | undefined;
+  /** Only the jobs of this batch, those of earlier tries of its rows included. */
+  readonly batch?: string | undefined;
   readonly pool?: string | undefined;
   /** Made at this moment or later, Unix ms. */
   readonly createdAfterMs?: number | undefined;
@@ -37,7 +39,10 @@ export async function listJobs(room: QueueRoom, query: ListQuery): Promise<ListP
 }
 
 async function list(room: QueueRoom, query: ListQuery): Promise<ListPage> {
-  const stretch = stretchOf(room.names.index(query.tenant, query.tag), query);
+  const { tenant, batch: batchId, tag } = query;
+  if (batchId && (await room.redis.hget(room.names.batch(batchId), "tenant")) !== tenant)
+    return { jobs: [], nextCursor: undefined };
+  const stretch = stretchOf(batchId ? room.names.batchJobs(batchId) : room.names.index(tenant, tag), query);
   const jobs: JobFacts[] = [];
   let place = parseCursor(query.cursor);
   for (let seen = 0; seen < LOOK_AT_MOST; ) {
@@ -54,6 +59,7 @@ async function list(room: QueueRoom, query: ListQuery): Promise<ListPage> {
   return { jobs, nextCursor: place && (await cursorAt(room, stretch, place)) };
 }
 
-function isWanted(job: JobFacts, { status, code, pool }: ListQuery): boolean {
+function isWanted(job: JobFacts, { status, code, pool, tag }: ListQuery): boolean {
+  if (tag && !job.tags.includes(tag)) return false; // a batch's list has all of its jobs
   return (!status || job.status === status) && (!code || job.error?.code === code) && (!pool || job.pool === pool);
 }

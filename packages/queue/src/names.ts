@@ -95,6 +95,8 @@ export interface Names {
   batchStates(batchId: string): string;
   /** Hash: how often a row was retried; only of those that were. */
   batchTries(batchId: string): string;
+  /** Sorted set by creation: its jobs. */
+  batchJobs(batchId: string): string;
   /** Sorted set by creation: the batches of a tenant. */
   batchIndex(tenant: string): string;
   /** Sorted set by the moment to look, on Redis's clock: batches whose jobs are to be made or canceled, or whose end is to be told. */
@@ -103,6 +105,8 @@ export interface Names {
   readonly batchRetention: string;
   /** Hash: how many jobs of each pool's batches are still to be made; they count as waiting. */
   readonly reserved: string;
+  /** Hash: tenant → such rows of its batches, in all pools. */
+  readonly promised: string;
   /** Sorted set by turn: the jobs of one level that belong to no batch, as far as they may wait. */
   singles(pool: string, bullPriority: number): string;
   /** String: the furthest turn that a child of any batch was given in one level. */
@@ -205,10 +209,12 @@ export function namesUnder(prefix: string): Names {
     batchRows: (batchId) => at("batch", batchId, "rows"),
     batchStates: (batchId) => at("batch", batchId, "states"),
     batchTries: (batchId) => at("batch", batchId, "tries"),
+    batchJobs: (batchId) => at("batch", batchId, "jobs"),
     batchIndex: (tenant) => at("batches", tenant),
     batchCare: at("batch-care"),
     batchRetention: at("batch-retention"),
     reserved: at("reserved"),
+    promised: at("promised"),
     singles: (pool, bullPriority) => at("singles", pool, String(bullPriority)),
     crowd: (pool, bullPriority) => at("crowd", pool, String(bullPriority)),
     endpoints: (tenant) => at("endpoints", tenant),

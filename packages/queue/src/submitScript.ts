@@ -1,8 +1,9 @@
 import { CHECK_LIMITS } from "./limits.ts";
 import { namedScript } from "./luaScript.ts";
+import { PROMISE_ROWS } from "./promisedRows.ts";
 import { TAKE_TURN } from "./turns.ts";
 
-/** What the script calls its keys; `<name>Key` there. The jobs lists of the tenant and of its tags follow. */
+/** What the script calls its keys; `<name>Key` there. The lists of jobs of the tenant, its tags and its batch follow. */
 const KEYS = [
   "record",
   "prioritized",
@@ -22,6 +23,7 @@ const KEYS = [
   "batch",
   "batchStates",
   "reserved",
+  "promised",
   "active",
   "spans",
   "poolWorkers",
@@ -103,7 +105,7 @@ export const SUBMIT = namedScript(
   `
 local call = redis.call
 ${CHECK_LIMITS}
-${TAKE_TURN}
+${TAKE_TURN}${PROMISE_ROWS}
 local old = call("HMGET", recordKey, "body_sha256", "cancel_requested_at_ms", "expired_at_ms")
 if old[1] then
   if old[1] ~= bodySha256 then return {"reused"} end
@@ -143,7 +145,7 @@ if not old[1] then
   if isChild then
     call("HSET", recordKey, "batch", batchId)
     call("SETRANGE", batchStatesKey, row, "q")
-    call("HINCRBY", reservedKey, pool, -1)
+    promiseRows(-1)
   end
   if sealedSecrets ~= "" then call("HSET", recordKey, "secrets", sealedSecrets) end
   call("ZADD", retentionKey, after(recheckMs), id)

@@ -21,7 +21,7 @@ export async function sweepBatches(room: QueueRoom): Promise<number> {
     const record = await readBatchRecord(room, undefined, id);
     const pipeline = redis
       .pipeline()
-      .del(names.batchRows(id), names.batchStates(id), names.batchTries(id))
+      .del(names.batchRows(id), names.batchStates(id), names.batchTries(id), names.batchJobs(id))
       .eval(RELEASE_RECORD, 3, names.batch(id), names.assets, names.assetJobs)
       .zrem(names.batchCare, id)
       .zrem(names.batchRetention, id);

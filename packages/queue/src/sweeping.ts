@@ -4,7 +4,7 @@ import { finishWithdrawal, withdrawJob } from "./cancelJob.ts";
 import { nowMs } from "./clock.ts";
 import { reconcileOpen } from "./openJobs.ts";
 import { readJob } from "./readJob.ts";
-import { readRecord } from "./record.ts";
+import { type JobRecord, readRecord } from "./record.ts";
 import { redisNowMs } from "./redisClock.ts";
 import type { QueueRoom } from "./room.ts";
 import { lookAfterLines } from "./seats.ts";
@@ -50,9 +50,7 @@ async function sweepOne(room: QueueRoom, jobId: string, removeFiles: RemoveFiles
 async function forget(
   room: QueueRoom,
   jobId: string,
-  record:
-    | { readonly pool: string; readonly tenant: string; readonly head: { readonly tags: readonly string[] } }
-    | undefined,
+  record: Pick<JobRecord, "pool" | "tenant" | "head"> | undefined,
 ): Promise<void> {
   const { names, redis } = room;
   if (record) {
@@ -67,6 +65,7 @@ async function forget(
     .zrem(names.expiring, jobId);
   if (record) pipeline.zrem(names.ended(record.tenant), jobId).zrem(names.open(record.tenant), jobId);
   if (record) pipeline.srem(names.busy(record.tenant, record.pool), jobId); // nobody was there to tell its end
+  if (record?.head.batch) pipeline.zrem(names.batchJobs(record.head.batch.id), jobId);
   for (const tag of record ? [undefined, ...record.head.tags] : [])
     if (record) pipeline.zrem(names.index(record.tenant, tag), jobId);
   await pipeline.exec();

@@ -1,6 +1,7 @@
 import { type Attempt, type JobFailure, jobFailure, mayHaveLeftPrompt } from "@comfyq/contract";
 import type { Job as BullJob } from "bullmq";
 import { takeSeat } from "./cacheSeat.ts";
+import { chargeDeaths } from "./chargeDeaths.ts";
 import type { Desk, Drop, Found } from "./desk.ts";
 import { canPlaceModels, neighboursOf } from "./fleet.ts";
 import type { DropReason, HeldJob } from "./heldJob.ts";
@@ -57,6 +58,8 @@ async function judgeAndBegin(desk: Desk, hold: Hold, beginning: Beginning): Prom
   const papers = await whileOurs(lock, beginning.papers);
   if ("unreadable" in papers) return endUnread(desk, hold, papers.unreadable);
   const facts = await whileOurs(lock, () => gatherFacts(desk, hold, papers));
+  const job = { id: lock.jobId, tenant: papers.record.tenant, timeoutMs: papers.record.head.timeout_s * 1_000 };
+  await whileOurs(lock, () => chargeDeaths(room, job, papers.earlier));
   const cancelWanted = papers.record.cancelRequestedAtMs !== undefined || drop.signal.aborted;
   const settings = room.breaks.has("no_poison_limit")
     ? { ...room.settings, poisonDeaths: Number.POSITIVE_INFINITY }

@@ -58,10 +58,15 @@ export type Written =
   | { readonly kind: "missing"; readonly assetId: string };
 
 export async function writeSubmission(room: QueueRoom, papers: SubmissionPapers): Promise<Written> {
-  const { tenant, tags, assets } = papers;
+  const { names } = room;
+  const { tenant, tags, assets, batch } = papers;
   const answer = await runNamed(room.redis, SUBMIT, {
     keys: keysOf(room, papers),
-    moreKeys: [room.names.index(tenant), ...tags.map((tag) => room.names.index(tenant, tag))],
+    moreKeys: [
+      names.index(tenant),
+      ...tags.map((tag) => names.index(tenant, tag)),
+      ...(batch ? [names.batchJobs(batch.id)] : []),
+    ],
     values: valuesOf(room, papers),
     moreValues: assets.map((id) => assetMember(tenant, id)),
   });
@@ -110,6 +115,7 @@ function keysOf(
     batch: names.batch(batch?.id ?? ""),
     batchStates: names.batchStates(batch?.id ?? ""),
     reserved: names.reserved,
+    promised: names.promised,
     active: `${queue}active`,
     spans: names.spans(pool),
     poolWorkers: names.poolWorkers(pool),

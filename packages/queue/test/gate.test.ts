@@ -1,5 +1,5 @@
 import { expect, test, vi } from "vitest";
-import { comeBackIfCalled, enterGate, type Guest, leaveGate } from "../src/gate.ts";
+import { comeBackIfCalled, enterGate, type Guest, leaveGate, tendGates } from "../src/gate.ts";
 import type { Delivery } from "../src/index.ts";
 import { accepted, type Send, sending } from "./sending.ts";
 
@@ -102,4 +102,65 @@ test("what is called in the moment between being refused and being put off comes
   await comeBackIfCalled(room, guest(second), limits);
   expect(await room.deliveries.getDelayedCount()).toBe(0);
   expect(await room.redis.lrange("comfyq:deliveries:wait", -1, -1)).toEqual([second]); // next of all
+});
+
+test("a thousand deliveries to one host that takes its time: those to another, queued after all of them, are sent meanwhile", async () => {
+  const { send, to, beforeClose } = receivers();
+  const { queue, errands } = await sending(send, { timeScale: 1, gates, beforeClose });
+  const hosts = ["hang.example", "good.example"];
+  for (const host of hosts) await errands.room.redis.zadd("comfyq:gates:swift", Date.now() + 600_000, host); // both are known
+  await Promise.all(Array.from({ length: 1_000 }, () => queue({ url: "http://hang.example/" })));
+  await Promise.all(Array.from({ length: 100 }, () => queue({ url: "http://good.example/" })));
+  await vi.waitFor(() => expect(to("good")).toHaveLength(100), patience);
+  expect(to("hang")).toHaveLength(4); // its own slots, and nobody else's
+}, 60_000);
+
+test("slots that a dead dispatcher held go to the next in line when the gates are tended; hosts nobody asks for are forgotten", async () => {
+  const { queue, errands } = await sending(async () => accepted);
+  const { room } = errands;
+  const { redis } = room;
+  await room.deliveries.pause(); // the dispatcher leaves it to the test
+  const [dead, next] = [await queue(), await queue()];
+  const limits = { perHost: 1, leaseMs: 600_000 };
+  const guest = (id: string): Guest => ({ id, tenant: "acme", host: "a.example" });
+  expect(await enterGate(room, guest(dead), { limits, opened: "{}" })).toMatchObject({ kind: "try" });
+  expect(await enterGate(room, guest(next), { limits, opened: "{}" })).toMatchObject({ kind: "line" });
+  await redis.lrem("comfyq:deliveries:paused", 0, next);
+  await redis.lrem("comfyq:deliveries:wait", 0, next);
+  await redis.zadd("comfyq:deliveries:delayed", (Date.now() + 600_000) * 0x1000, next); // put off, as it was told
+  await redis.zadd("comfyq:gates:swift", 1, "long-ago.example");
+
+  await tendGates(room, limits);
+  expect(await room.deliveries.getDelayedCount()).toBe(1); // the lease of the first has not run out
+  await redis.zadd("comfyq:gate:a.example:active", "XX", 1, dead);
+  await redis.zadd("comfyq:gates:cautious", "XX", 1, dead);
+  await tendGates(room, limits);
+  expect(await room.deliveries.getDelayedCount()).toBe(0);
+  expect(await redis.lrange("comfyq:deliveries:wait", -1, -1)).toEqual([next]);
+  expect(await redis.zrange("comfyq:gate:a.example:active", "0", "-1")).toEqual([next]);
+  expect(await redis.zscore("comfyq:gates:swift", "long-ago.example")).toBeNull();
+
+  expect(await enterGate(room, guest(next), { limits, opened: "{}" })).toMatchObject({ kind: "try" });
+  const leaving = { number: 1, closed: "{}", pace: "swift", failedMadeAtMs: undefined } as const;
+  await leaveGate(room, guest(next), { limits, leaving });
+  await tendGates(room, limits);
+  expect(await redis.keys("comfyq:gate:*")).toEqual([]);
+});
+
+test("hosts that waited for a cautious slot get those that the dead have left, in turn", async () => {
+  const { queue, errands } = await sending(async () => accepted);
+  const { room } = errands;
+  await room.deliveries.pause();
+  const limits = { perHost: 4, leaseMs: 600_000 };
+  const slots = room.settings.cautiousSlots;
+  const guests: Guest[] = [];
+  for (let at = 0; at <= slots; at += 1)
+    guests.push({ id: await queue({ url: `http://h${at}.example/` }), tenant: "acme", host: `h${at}.example` });
+  const entered = [];
+  for (const guest of guests) entered.push(await enterGate(room, guest, { limits, opened: "{}" }));
+  expect(entered.map(({ kind }) => kind)).toEqual([...Array.from({ length: slots }, () => "try"), "line"]);
+  const last = guests.at(-1)?.id ?? "";
+  await room.redis.zadd("comfyq:gates:cautious", "XX", 1, guests[0]?.id ?? ""); // its dispatcher died long ago
+  await tendGates(room, limits);
+  expect(await room.redis.zscore("comfyq:gates:cautious", last)).not.toBeNull();
 });

@@ -1,11 +1,13 @@
 import { spawn } from "node:child_process";
+import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
-import { type JobStatus, LimitsFile, type TenantLimits } from "@comfyq/contract";
+import { type Attempt, type JobStatus, LimitsFile, type TenantLimits } from "@comfyq/contract";
 import { expect, test, vi } from "vitest";
-import type { Claimer, HeldJob } from "../src/index.ts";
-import { sweepExpired, sweepRetention } from "../src/index.ts";
-import { claimOne, endLock, manifestFor, nodeFailed, type Setup, setup } from "./setup.ts";
+import { gpuMsOfDead } from "../src/chargeDeaths.ts";
+import type { BatchSubmission, Claimer, HeldJob } from "../src/index.ts";
+import { BatchHead, sweepExpired, sweepRetention } from "../src/index.ts";
+import { claimOne, endLock, GRAPH, manifestFor, nodeFailed, type Setup, setup } from "./setup.ts";
 
 const FAST = { timeScale: 0.2 };
 const DAY_MS = 24 * 3_600_000;
@@ -177,6 +179,144 @@ test("kill -9 of the worker that had the only seat keeps nobody of that tenant w
   }
   expect(seen.toSorted()).toEqual(ids.toSorted());
 }, 60_000);
+
+test("GPU time of a worker that was killed counts up to the last word of its attempt, and once however often it is taken up", async () => {
+  await using house = await setup(FAST);
+  await limitTo(house, { gpu_seconds_per_day: 100 });
+  const id = await submit(house);
+  const script = `
+    const { openClaimer } = await import(${JSON.stringify(new URL("../src/index.ts", import.meta.url).href)});
+    const options = { redisUrl: ${JSON.stringify(house.redis.url)}, pool: "default", timeScale: 0.2 };
+    const claimer = await openClaimer({ ...options, workerId: "doomed", instance: "i" });
+    let held; while (!held) held = await claimer.claim();
+    await held.journal({ prompt_id: "p", stage: "submitted" });
+    await held.journal({ stage: "rendering", prepare_ms: 0 });
+    console.log(held.id);`;
+  const doomed = spawn(process.execPath, ["--conditions=@comfyq/source", "--input-type=module", "-e", script]);
+  const lines = createInterface({ input: doomed.stdout })[Symbol.asyncIterator]();
+  expect((await lines.next()).value).toBe(id);
+  doomed.kill("SIGKILL");
+  await once(doomed, "exit");
+  const other = await knowing(house);
+  const { redis, names } = other.room;
+  // It had shown progress for an hour, and somebody else said something after it had died.
+  const [page] = (await house.producer.attempts("acme", id)) ?? [];
+  const lastMs = Date.parse(page?.started_at ?? "") + 3_600_000;
+  const say = (atMs: number, event: object) =>
+    redis.xadd(names.events(id), `${atMs}-0`, "event", JSON.stringify(event));
+  const shown = { value: 0.5, nodes_done: 1, nodes_total: 2, current_node: null, current_node_class: null };
+  const words = { step: null, steps: null, message: null };
+  await say(lastMs, { event: "progress", data: { ...shown, ...words, attempt: 1 } });
+  await say(lastMs + 60_000, { event: "log", data: { message: "of nobody" } });
+  const timeout = 900; // no attempt renders for longer
+  for (let times = 0; times < 2; times += 1) {
+    const held = await claimOne(other);
+    expect(held.id).toBe(id);
+    expect(await used(house)).toMatchObject({ gpu: timeout });
+    await held.end({ kind: "give_back", reason: "seen enough" });
+  }
+  expect(await refusal(submit(house))).toMatchObject({ refusal: { limit: "gpu_seconds_per_day", used: timeout } });
+}, 60_000);
+
+test("what is known of a dead attempt's GPU time: nothing before it renders, its own words while it does, the journal after", () => {
+  const startedMs = Date.parse("2027-01-31T09:00:00Z");
+  const blank = { worker: "w", instance: "i", ended_at: null, end: null, counted: false, error: null, stop: null };
+  const times = { prepare_ms: 2_000, render_ms: null, store_ms: null };
+  const attempt = (more: Partial<Attempt>): Attempt => ({
+    ...{
+      ...blank,
+      ...times,
+      epoch: 2,
+      started_at: "2027-01-31T09:00:00Z",
+      prompt_id: "p",
+      stage: "rendering",
+      ...more,
+    },
+  });
+  const status = (afterMs: number, epoch: number) => ({
+    atMs: startedMs + afterMs,
+    event: {
+      event: "status" as const,
+      data: { status: "running" as const, stage: "rendering" as const, attempt: epoch, error: null },
+    },
+  });
+  const said = [status(9_000, 3), status(7_000, 2), status(3_000, 2)];
+  expect(gpuMsOfDead(attempt({}), said, 60_000)).toBe(5_000);
+  expect(gpuMsOfDead(attempt({}), said, 4_000)).toBe(4_000);
+  expect(gpuMsOfDead(attempt({}), [], 60_000)).toBe(0);
+  expect(gpuMsOfDead(attempt({ stage: "submitted" }), said, 60_000)).toBe(0);
+  expect(gpuMsOfDead(attempt({ stage: "storing", render_ms: 3_500 }), said, 60_000)).toBe(3_500);
+});
+
+/** A batch of so many rows. */
+function batchOf(rows: number, more: Partial<BatchSubmission> = {}): BatchSubmission {
+  return {
+    id: randomUUID(),
+    tenant: "acme",
+    head: BatchHead.parse({ pool: "default" }),
+    request: { workflow: GRAPH, inputs: {}, files: {} },
+    rows: Array.from({ length: rows }, () => ({ params: {} })),
+    bodySha256: "x",
+    canonicalSha256: "y",
+    sealedSecrets: undefined,
+    ...more,
+  };
+}
+
+test("racing batches and jobs never overshoot the limit of queued jobs: rows have their places before their jobs are made", async () => {
+  await using house = await setup();
+  await limitTo(house, { queued: 10 });
+  const { batches } = house.producer;
+  const racing = Array.from({ length: 6 }, () => batchOf(4));
+  const results = await Promise.allSettled(racing.map((batch) => batches.commit(batch)));
+  expect(results.filter(({ status }) => status === "fulfilled")).toHaveLength(2);
+  expect(await used(house)).toMatchObject({ queued: 8 });
+  expect(await refusal(batches.commit(batchOf(3)))).toMatchObject({
+    code: "limited",
+    message: "Your limit of 10 queued jobs has room for 2 more, and these are 3; try again in 60 s, or send fewer rows",
+    refusal: { limit: "queued", most: 10, used: 8 },
+  });
+  const singles = await Promise.allSettled(Array.from({ length: 5 }, () => submit(house)));
+  expect(singles.filter(({ status }) => status === "fulfilled")).toHaveLength(2);
+  const taken = racing.filter((_, at) => results[at]?.status === "fulfilled");
+  await Promise.all(taken.map(({ id }) => batches.work(id, { signal: new AbortController().signal })));
+  expect(await used(house)).toMatchObject({ queued: 10 }); // made, and not counted twice
+  await house.submit({}, "other");
+});
+
+test("a batch that is larger than the limit is never told to come back; one that is canceled gives its places back", async () => {
+  await using house = await setup();
+  await limitTo(house, { queued: 5 });
+  const { batches } = house.producer;
+  expect(await refusal(batches.commit(batchOf(6)))).toMatchObject({
+    message: "Your limit of 5 queued jobs has room for 5 more, and these are 6; send fewer rows at a time",
+    refusal: { retryAfterSeconds: undefined },
+  });
+  const batch = batchOf(5);
+  await batches.commit(batch);
+  expect(await refusal(submit(house))).toMatchObject({ code: "limited" });
+  await batches.cancel("acme", batch.id);
+  expect(await used(house)).toMatchObject({ queued: 0 });
+  await submit(house);
+});
+
+test("retrying the rows of a batch keeps to the limits of its tenant: all of them have room, or none is retried", async () => {
+  await using house = await setup();
+  const { batches } = house.producer;
+  const batch = batchOf(4);
+  await batches.commit(batch);
+  await batches.cancel("acme", batch.id);
+  await limitTo(house, { queued: 4 });
+  await submit(house);
+  expect(await refusal(batches.retry("acme", batch.id, ["canceled"]))).toMatchObject({
+    code: "limited",
+    refusal: { limit: "queued", most: 4, used: 1, retryAfterSeconds: 60 },
+  });
+  expect(await batches.read("acme", batch.id)).toMatchObject({ status: "canceled", round: 1, counts: { canceled: 4 } });
+  await limitTo(house, { queued: 5 });
+  expect(await batches.retry("acme", batch.id, ["canceled"])).toMatchObject({ status: "running", round: 2 });
+  expect(await used(house)).toMatchObject({ queued: 5 });
+});
 
 test("a limit that is raised or lifted takes effect for those who wait already", async () => {
   await using house = await setup(FAST);

@@ -2,9 +2,7 @@ import { Asset, AssetUpload, NewAssetUpload, toMoment, Uuid } from "@comfyq/cont
 import { newId, nowMs } from "@comfyq/runtime";
 import { verifyFolderUpload } from "@comfyq/storage";
 import * as z from "zod";
-import { parseJson } from "../body/parseJson.ts";
-import { readBody } from "../body/readBody.ts";
-import { zodFaults } from "../body/zodFaults.ts";
+import { readWish } from "../body/readWish.ts";
 import { ApiError, notFound } from "../errors.ts";
 import { checkAssetType } from "../objects/assetTypes.ts";
 import { typeFor } from "../objects/readUpload.ts";
@@ -18,8 +16,6 @@ import { assetAnswers, sendAsset } from "./assets.ts";
 export const UPLOAD_BASE = "/v1/uploads";
 
 const EXAMPLE: NewAssetUpload = { name: "clip.mp4", size_bytes: 73_400_320 };
-/** Longest body of a request that announces an upload. */
-const BODY_BYTES = 16_384;
 
 /** Large inputs: straight into the store by a link, and then made an asset. */
 export function assetUploadRoutes(rooms: Rooms): readonly Route[] {
@@ -38,7 +34,7 @@ function beginRoute(rooms: Rooms): Route {
     answers: { 201: json("Where the bytes go", AssetUpload) },
     errors: ["invalid_json", "invalid_request", "payload_too_large", "unsupported_media_type"],
     run: async (call) => {
-      const upload = await readWish(rooms, call);
+      const upload = await readUpload(rooms, call);
       const id = newId();
       const link = await beginUpload(rooms, call.caller.tenant, id, upload);
       const url = link.url.startsWith("/") ? call.baseUrl + link.url : link.url;
@@ -51,19 +47,14 @@ function beginRoute(rooms: Rooms): Route {
   });
 }
 
-async function readWish({ settings }: Rooms, { req }: Call): Promise<NewAssetUpload> {
-  const body = parseJson(await readBody(req, BODY_BYTES), JSON.stringify(EXAMPLE));
-  const parsed = NewAssetUpload.safeParse(body);
-  if (!parsed.success) {
-    const details = zodFaults(parsed.error, Object.keys(NewAssetUpload.shape));
-    throw new ApiError("invalid_request", `This upload cannot be taken; see details, and /docs for what can`, {
-      details,
-    });
-  }
-  const { name, size_bytes, content_type } = parsed.data;
+async function readUpload(rooms: Rooms, call: Call): Promise<NewAssetUpload> {
+  const { settings } = rooms;
+  const form = { schema: NewAssetUpload, example: JSON.stringify(EXAMPLE), undone: "begun" } as const;
+  const upload = await readWish(rooms, call, form);
+  const { name, size_bytes, content_type } = upload;
   if (size_bytes > settings.COMFYQ_MAX_ASSET_BYTES) throw tooLarge(settings.COMFYQ_MAX_ASSET_BYTES);
   checkAssetType(typeFor(name, content_type), settings.COMFYQ_ASSET_TYPES);
-  return parsed.data;
+  return upload;
 }
 
 function completeRoute(rooms: Rooms): Route {

@@ -12,13 +12,12 @@ import * as z from "zod";
 import { batchIdOf, found } from "../batch/ownBatch.ts";
 import { presentRow } from "../batch/presentRow.ts";
 import { submitBatch } from "../batch/submitBatch.ts";
+import { waitForBatch } from "../batch/waitForBatch.ts";
 import { workInBackground } from "../batch/workInBackground.ts";
-import { parseJson } from "../body/parseJson.ts";
-import { readBody } from "../body/readBody.ts";
-import { zodFaults } from "../body/zodFaults.ts";
-import { ApiError } from "../errors.ts";
+import { readWish } from "../body/readWish.ts";
 import type { Rooms } from "../rooms.ts";
 import { type Call, json, type Route, route } from "../route.ts";
+import { preferredWait } from "../submit/preferredWait.ts";
 import { SUBMIT_ERRORS } from "../submit/submitErrors.ts";
 import { batchOutputsRoute } from "./batchOutputs.ts";
 import { SUBMIT_HEADERS } from "./submitJob.ts";
@@ -91,7 +90,7 @@ function submitRoute(rooms: Rooms): Route {
     tag: "Batches",
     summary: "Submit a batch",
     description: DESCRIPTION,
-    headers: SUBMIT_HEADERS.pick({ "Idempotency-Key": true }),
+    headers: SUBMIT_HEADERS,
     body: { "application/json": { schema: NewBatch, example: EXAMPLE }, "multipart/form-data": { schema: FORM } },
     answers: {
       201: {
@@ -99,12 +98,16 @@ function submitRoute(rooms: Rooms): Route {
         headers: z.object({
           Location: z.string(),
           "Idempotency-Replayed": z.literal("true").optional().meta({ description: "It was submitted before" }),
+          "Preference-Applied": z.string().optional(),
         }),
       },
     },
     errors: SUBMIT_ERRORS,
     run: async (call) => {
-      const { facts, replayed } = await submitBatch(rooms, call);
+      const { facts: queued, replayed } = await submitBatch(rooms, call);
+      const seconds = preferredWait(call.req.get("prefer"));
+      const facts = seconds === undefined ? queued : await waitForBatch(rooms, call, queued, seconds);
+      if (seconds !== undefined) call.res.set("Preference-Applied", `wait=${seconds}`);
       if (replayed) call.res.set("Idempotency-Replayed", "true");
       const batch = presentBatch(facts, call.baseUrl);
       call.res.status(201).set("Location", batch.urls.self).json(batch);
@@ -171,10 +174,10 @@ function retryRoute(rooms: Rooms): Route {
     params: Params,
     body: { "application/json": { schema: BatchRetry, example: { statuses: ["failed", "expired"] } } },
     answers: { 200: json("The batch", Batch) },
-    errors: ["invalid_json", "invalid_request", "not_found", "conflict", "queue_full"],
+    errors: ["invalid_json", "invalid_request", "not_found", "conflict", "limit_reached", "queue_full"],
     run: async (call) => {
       const id = batchIdOf(call);
-      const { statuses } = readRetry(await readBody(call.req, 10_000));
+      const { statuses } = await readWish(rooms, call, RETRY_FORM);
       const facts = found(call, await rooms.producer.batches.retry(call.caller.tenant, id, statuses));
       workInBackground(rooms, id);
       show(call, facts);
@@ -183,14 +186,12 @@ function retryRoute(rooms: Rooms): Route {
 }
 
 /** An empty body asks for what is meant mostly. */
-function readRetry(bytes: Buffer): BatchRetry {
-  const parsed = BatchRetry.safeParse(bytes.length === 0 ? {} : parseJson(bytes, '{"statuses": ["failed"]}'));
-  if (parsed.success) return parsed.data;
-  const details = zodFaults(parsed.error, Object.keys(BatchRetry.shape));
-  throw new ApiError("invalid_request", 'Nothing was retried; send a JSON object such as {"statuses": ["failed"]}', {
-    details,
-  });
-}
+const RETRY_FORM = {
+  schema: BatchRetry,
+  example: '{"statuses": ["failed"]}',
+  isOptional: true,
+  undone: "retried",
+} as const;
 
 function show(call: Call, facts: BatchFacts): void {
   call.res.json(presentBatch(facts, call.baseUrl));

@@ -1,4 +1,4 @@
-import { fromMoment, JobErrorCode, JobPage, JobStatus, Moment, PoolName } from "@comfyq/contract";
+import { fromMoment, JobErrorCode, JobPage, JobStatus, Moment, PoolName, Uuid } from "@comfyq/contract";
 import * as z from "zod";
 import { showJob } from "../presentJob.ts";
 import type { Rooms } from "../rooms.ts";
@@ -8,6 +8,7 @@ const Query = z.strictObject({
   status: JobStatus.optional().meta({ description: "Only jobs that are in this status now" }),
   code: JobErrorCode.optional().meta({ description: "Only jobs that failed with this code, such as poison" }),
   tag: z.string().min(1).max(64).optional().meta({ description: "Only jobs with this tag" }),
+  batch: Uuid.optional().meta({ description: "Only jobs of this batch, those of earlier tries of its rows included" }),
   pool: PoolName.optional(),
   created_after: Moment.optional().meta({ description: "Only jobs made at this moment or later" }),
   created_before: Moment.optional().meta({ description: "Only jobs made before this moment" }),

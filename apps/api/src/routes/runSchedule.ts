@@ -1,6 +1,6 @@
-import { Job, makeTickJob, type NewJob, toMoment } from "@comfyq/contract";
+import { COMFYQ_NAMESPACE, Job, makeTickJob, type NewJob, toMoment, uuidV5 } from "@comfyq/contract";
 import type { ScheduleState } from "@comfyq/queue";
-import { COMFYQ_NAMESPACE, newId, nowMs, rollSeed, sha256Hex, uuidV5 } from "@comfyq/runtime";
+import { newId, nowMs, rollSeed, sha256Hex } from "@comfyq/runtime";
 import * as z from "zod";
 import { ApiError } from "../errors.ts";
 import { idempotencyKey } from "../idempotency.ts";
@@ -26,7 +26,7 @@ export function runScheduleRoute(rooms: Rooms): Route {
     params: z.object({ name: z.string() }),
     headers: SUBMIT_HEADERS.omit({ Prefer: true }),
     answers: { 201: { ...json("The job", Job), headers: SUBMITTED_HEADERS.omit({ "Preference-Applied": true }) } },
-    errors: ["not_found", "invalid_request", "missing_asset", "queue_full"],
+    errors: ["not_found", "invalid_request", "missing_asset", "limit_reached", "queue_full"],
     run: async (call) => runNow(rooms, call, await readOwnSchedule(rooms, call)),
   });
 }

@@ -28,10 +28,7 @@ export const SUBMIT_HEADERS = z.object({
   "Idempotency-Key": z.string().max(255).optional().meta({
     description: "Repeating a request with the same key and body gives the same job again, and never a second one",
   }),
-  Prefer: z
-    .string()
-    .optional()
-    .meta({ description: "wait=30: answer when the job has ended, or after 30 s (at most 60)" }),
+  Prefer: z.string().optional().meta({ description: "wait=30: answer when it has ended, or after 30 s (at most 60)" }),
 });
 
 /** Headers of the answer to a submission. */

@@ -13,7 +13,7 @@ export async function renderPrompt(run: AttemptRun, promptId: string, tools: Too
   const { job, signal } = run;
   run.takeGpu();
   const patience = await tools.patience.forAttempt();
-  await job.journal({ stage: "rendering" });
+  await job.journal({ stage: "rendering", prepare_ms: run.times.prepareMs });
   await failPoint("executing", historyOf(run));
   const rendered = await tools.comfyui
     .watch(promptId, {
