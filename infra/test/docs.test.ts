@@ -9,6 +9,7 @@ const PAGES: Readonly<Record<string, number>> = {
   "infra/docs/ARCHITECTURE.md": 200,
   "infra/docs/batches.md": 85,
   "infra/docs/cache.md": 65,
+  "infra/docs/clouds.md": 110,
   "infra/docs/comfycloud.md": 60,
   "infra/docs/deliveries.md": 80,
   "infra/docs/doors.md": 100,
@@ -44,6 +45,7 @@ describe.each(Object.entries(PAGES))("%s", (page, mostLines) => {
     const sources = [
       "packages/runtime/src/sharedSettings.ts",
       "packages/runtime/src/env.ts",
+      "apps/cli/src/up/settings.ts",
       "docker-compose.yml",
       ...["api", "cli", "dispatcher", "worker"].map((app) => `apps/${app}/src/config.ts`),
     ].map(readText);

@@ -27,6 +27,19 @@ test("the doctor tells how a GPU spent its time, and warns when it waits for the
   expect(workerCheck(beat({ gpu: { state: "rendering", busy_s: 75, idle_s } })).state).toBe("ok");
 });
 
+test("a cloud has an account instead of a log, and is not taken for one that never answered when it tells no version", () => {
+  const cloud = { cloud: true, instance: "https://cloud.comfy.org", comfyui_version: null };
+  expect(workerCheck(beat({ ...cloud, fingerprint: "f" })).found).toContain("a cloud at https://cloud.comfy.org");
+  expect(workerCheck(beat(cloud)).found).toContain("a cloud that has not answered yet");
+  expect(workerCheck(beat({ ...cloud, comfyui_version: "0.36.0" })).found).toContain("a cloud with ComfyUI 0.36.0");
+  const empty = workerCheck(beat({ ...cloud, state: "quarantined", reason: "it answered 402" }));
+  expect(empty).toMatchObject({
+    state: "fail",
+    found: expect.stringContaining("402"),
+    advice: expect.stringMatching(/credits/),
+  });
+});
+
 test("a worker of an older version, which does not tell of its GPU, is as well as it says", () => {
   expect(workerCheck(beat({}))).toMatchObject({ state: "ok", advice: null });
   expect(workerCheck(beat({ state: "unready", reason: "it is away" })).state).toBe("fail");

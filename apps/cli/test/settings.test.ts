@@ -2,6 +2,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { SHARED_SETTINGS } from "@comfyq/runtime";
 import { describe, expect, test } from "vitest";
+import { workerEnvs } from "../src/up/comfyUis.ts";
 import { settingsHelp, settingsMarkdown } from "../src/up/describeSettings.ts";
 import { readSettings, settingGroups } from "../src/up/settings.ts";
 import { unknownSettings } from "../src/up/unknownSettings.ts";
@@ -9,6 +10,12 @@ import { unknownSettings } from "../src/up/unknownSettings.ts";
 const clone = join(import.meta.dirname, "../../..");
 const entries = settingGroups().flatMap(({ settings }) => settings);
 const names = entries.map(({ name }) => name);
+
+/** What each worker is told. */
+function envsOf(env: Readonly<Record<string, string | undefined>>) {
+  const settings = readSettings(env);
+  return workerEnvs(settings.COMFYUI_URLS ?? [], settings);
+}
 
 /** Every process's config.ts. */
 const configs = readdirSync(join(clone, "apps"))
@@ -70,6 +77,32 @@ describe("reading", () => {
     expect(COMFYUI_URLS).toEqual(["http://a:8188", "http://b:8188"]);
   });
 
+  test("a key is for one host: with several it has to be said which", () => {
+    const urls = {
+      COMFYUI_URLS: "http://a:8188,https://cloud.comfy.org,http://b:8188",
+      COMFYUI_API_KEY: "k".repeat(8),
+    };
+    expect(envsOf(urls).map((env) => env["COMFYUI_API_KEYS"])).toEqual(Array(3).fill("cloud.comfy.org=kkkkkkkk"));
+    const two = { ...urls, COMFYUI_CLOUD_HOSTS: "b:8188" };
+    expect(() => readSettings(two)).toThrow(/COMFYUI_API_KEY: is \(not shown\).*COMFYUI_API_KEYS=host=key/);
+    expect(() => readSettings({ ...urls, COMFYUI_API_KEYS: "kkkkkkkk" })).toThrow(
+      /COMFYUI_API_KEYS: is \(not shown\), expected host=key/,
+    );
+    const each = { ...two, COMFYUI_API_KEY: undefined, COMFYUI_API_KEYS: "cloud.comfy.org=a=b, B:8188=c" };
+    expect(envsOf(each).map((env) => env["COMFYUI_API_KEYS"])).toEqual(Array(3).fill("cloud.comfy.org=a=b,b:8188=c"));
+  });
+
+  test("only a cloud takes several workers, each with a name, and only clouds wait for overflow", () => {
+    const cloud = "https://cloud.comfy.org";
+    const urls = { COMFYUI_URLS: `http://a:8188,${cloud},${cloud}`, COMFYQ_OVERFLOW_AFTER_S: "30" };
+    const envs = envsOf(urls);
+    expect(envs.map((env) => env["COMFYQ_OVERFLOW_AFTER_S"])).toEqual(["0", "30", "30"]);
+    expect(envs.map((env) => env["COMFYQ_WORKER_ID"] !== undefined)).toEqual([false, false, true]);
+    expect(() => readSettings({ COMFYUI_URLS: "http://a:8188,http://a:8188" })).toThrow(
+      /COMFYUI_URLS.*each address once/,
+    );
+  });
+
   test("all mistakes come together, and secrets are not shown", () => {
     const env = {
       COMFYQ_PORT: "99999",
@@ -80,7 +113,7 @@ describe("reading", () => {
     };
     expect(() => readSettings(env)).toThrow(
       expect.objectContaining({
-        message: expect.stringMatching(/COMFYQ_PORT.*COMFYUI_URLS.*REDIS_URL.*S3_ENDPOINT.*COMFYQ_WEBHOOK_SECRET/s),
+        message: expect.stringMatching(/COMFYQ_PORT.*REDIS_URL.*S3_ENDPOINT.*COMFYQ_WEBHOOK_SECRET.*COMFYUI_URLS/s),
       }),
     );
     expect(() => readSettings(env)).not.toThrow(/short/);

@@ -3,7 +3,16 @@ import { hostname } from "node:os";
 import { join, resolve } from "node:path";
 import { type Place, PoolName } from "@comfyq/contract";
 import type { CacheLimits } from "@comfyq/queue";
-import { MODEL_SETTINGS, readEnv, readSwitches, SHARED_SETTINGS, stripUrl } from "@comfyq/runtime";
+import {
+  apiKeysByHost,
+  cloudHosts,
+  comfyUiAccess,
+  MODEL_SETTINGS,
+  readEnv,
+  readSwitches,
+  SHARED_SETTINGS,
+  stripUrl,
+} from "@comfyq/runtime";
 import * as z from "zod";
 
 /** What one worker process is told. Times in seconds, sizes in bytes. */
@@ -11,13 +20,22 @@ const WorkerEnv = z.object({
   ...SHARED_SETTINGS,
   ...MODEL_SETTINGS,
   COMFYUI_URL: z.url().default("http://127.0.0.1:8188").describe("The one ComfyUI this process drives"),
-  COMFYUI_API_KEY: z.string().optional().describe("Key for Comfy Cloud, or for a proxy before ComfyUI"),
+  COMFYUI_API_KEY: z.string().optional().describe("Key for COMFYUI_URL: of Comfy Cloud, another comfyq, or a proxy"),
+  COMFYUI_API_KEYS: apiKeysByHost.describe(
+    "Keys by host, for stopping prompts elsewhere, too: host=key, comma separated",
+  ),
+  COMFYUI_CLOUD_HOSTS: cloudHosts.describe("Hosts that speak as Comfy Cloud does, besides it: another comfyq's"),
   COMFYUI_OUTPUT_DIR: z
     .string()
     .min(1)
     .optional()
     .describe("Folder of this ComfyUI's outputs as it is mounted here; without it they are fetched by HTTP"),
   COMFYQ_POOL: PoolName.default("default").describe("Pool whose jobs this worker takes"),
+  COMFYQ_OVERFLOW_AFTER_S: z.coerce
+    .number()
+    .min(0)
+    .default(0)
+    .describe("Takes only jobs that have waited so long for the pool's other workers; 0: any"),
   COMFYQ_WORKER_ID: z
     .string()
     .regex(/^[\w.-]{1,100}$/)
@@ -181,6 +199,8 @@ export type WorkerConfig = z.output<typeof WorkerEnv> & {
   readonly instanceName: string;
   /** The same for every worker that drives this ComfyUI. */
   readonly instanceKey: string;
+  /** It is many machines behind one address, which any number of workers may use. */
+  readonly isCloud: boolean;
   /** All that the restart command sees of our environment: no secrets. */
   readonly restartEnv: Readonly<Record<string, string>>;
   /** How long waits are, against the real ones. 1 but in tests. */
@@ -191,9 +211,11 @@ export type WorkerConfig = z.output<typeof WorkerEnv> & {
 
 /** Reads the environment and flags. @throws EnvError with every mistake */
 export function readConfig(argv: readonly string[]): WorkerConfig {
-  const env = readEnv(WorkerEnv, { argv });
-  const address = createHash("sha256").update(env.COMFYUI_URL).digest("hex").slice(0, 8);
-  const instanceName = stripUrl(env.COMFYUI_URL).replace(/\/$/, "");
+  const given = readEnv(WorkerEnv, { argv });
+  const instanceName = stripUrl(given.COMFYUI_URL).replace(/\/$/, "");
+  const isCloud = comfyUiAccess(instanceName, given).dialect === "cloud";
+  const env = { ...given, ...(isCloud && NOT_IN_THE_CLOUD), COMFYUI_API_KEYS: keysOf(given) };
+  const address = createHash("sha256").update(instanceName).digest("hex").slice(0, 8);
   const { PATH = "", HOME = "" } = process.env;
   const { timeScale, isNaive } = readSwitches();
   return {
@@ -206,10 +228,25 @@ export function readConfig(argv: readonly string[]): WorkerConfig {
     machine: hostname(),
     instanceName,
     instanceKey: env.COMFYQ_INSTANCE_ID ?? instanceKeyOf(instanceName),
+    isCloud,
     restartEnv: { PATH, HOME, COMFYUI_URL: instanceName },
     timeScale,
     isNaive,
   };
+}
+
+/** Its folders are not mounted here, and nobody here can restart it. */
+const NOT_IN_THE_CLOUD = {
+  COMFYUI_OUTPUT_DIR: undefined,
+  COMFYUI_MODELS_DIR: undefined,
+  COMFYUI_RESTART_COMMAND: undefined,
+} as const;
+
+/** The keys of all hosts, with the one that belongs to our own ComfyUI. */
+function keysOf({ COMFYUI_URL, COMFYUI_API_KEY, COMFYUI_API_KEYS }: z.output<typeof WorkerEnv>) {
+  const { host } = new URL(COMFYUI_URL);
+  if (COMFYUI_API_KEY === undefined || COMFYUI_API_KEYS.has(host)) return COMFYUI_API_KEYS;
+  return new Map([...COMFYUI_API_KEYS, [host, COMFYUI_API_KEY]]);
 }
 
 /** Where the credentials for sources stand. */

@@ -45,6 +45,7 @@ export function startHeartbeat({ room, config, instance, activity, log }: Heartb
       fingerprint: facts?.fingerprint ?? null,
       object_info: facts?.objectInfo.sha256 ?? null,
       device: facts?.device ?? null,
+      cloud: config.isCloud,
       models: config.COMFYUI_MODELS_DIR !== undefined,
       started_at: activity.startedAt,
       beat_at: toMoment(nowMs()),

@@ -1,4 +1,4 @@
-import { type ComfyUi, connectComfyUi } from "@comfyq/comfyui";
+import type { ComfyUi } from "@comfyq/comfyui";
 import { toMoment } from "@comfyq/contract";
 import { type Claimer, openClaimer } from "@comfyq/queue";
 import {
@@ -41,6 +41,7 @@ import { createTurnstile } from "./media/turnstile.ts";
 import { measureModels } from "./models/measureModels.ts";
 import { openModelStore } from "./models/modelStore.ts";
 import { createModelsAhead } from "./models/modelsAhead.ts";
+import { openComfyUi } from "./openComfyUi.ts";
 import type { Tools } from "./tools.ts";
 import { type LoopOptions, workLoop } from "./workLoop.ts";
 
@@ -64,7 +65,8 @@ interface Base {
 }
 
 async function start(service: Service, config: WorkerConfig, log: Logger): Promise<void> {
-  const comfyui = openComfyUi(service, config, log);
+  const comfyui = openComfyUi(config, log);
+  service.onStop("close ComfyUI's connections", () => comfyui.close());
   const activity = newActivity(toMoment(nowMs()), config);
   const claimer = await openQueue({ service, config, log, comfyui, activity });
   const supplies = await openSupplies({ service, config, log, comfyui });
@@ -118,6 +120,7 @@ async function openQueue({
     placesModels: config.COMFYUI_MODELS_DIR !== undefined,
     cacheLimits: cacheLimitsOf(config),
     ageingMs: config.COMFYQ_AGEING_S * 1_000,
+    overflowMs: config.COMFYQ_OVERFLOW_AFTER_S * 1_000,
     onRendered: (shared) => {
       activity.cache.misses += 1;
       activity.cache.shared += shared;
@@ -136,16 +139,6 @@ async function openQueue({
   });
   service.onStop("close the queue", () => claimer.close());
   return claimer;
-}
-
-function openComfyUi(service: Service, config: WorkerConfig, log: Logger): ComfyUi {
-  const comfyui = connectComfyUi({
-    url: config.COMFYUI_URL,
-    ...(config.COMFYUI_API_KEY === undefined ? {} : { apiKey: config.COMFYUI_API_KEY }),
-    onEvent: (event) => log.debug({ event }, "comfyui"),
-  });
-  service.onStop("close ComfyUI's connections", () => comfyui.close());
-  return comfyui;
 }
 
 /** Watches the instance and tells the fleet of it, until the last job is let go. */

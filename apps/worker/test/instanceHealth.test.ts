@@ -42,6 +42,7 @@ const anyEvent: fc.Arbitrary<HealthEvent> = fc.oneof(
     fails("prompt_lost"),
     fails("comfyui_zombie"),
     fails("comfyui_unreachable"),
+    fails("instance_refuses"),
     fails("node_failed"),
     fails("stalled"),
   ),
@@ -70,6 +71,14 @@ test("three failures in a row that it is to blame for quarantine it, and others 
 
 test("one that runs nothing is quarantined at once", () => {
   expect(standingOf(after(WELL, fails("comfyui_zombie"))).kind).toBe("quarantined");
+});
+
+test("one that refuses prompts (its key, its credits) is quarantined at once, says why, and is not restarted for it", () => {
+  const refusing = after(WELL, { kind: "failed", failure: jobFailure("instance_refuses", "it answered 402") });
+  expect(standingOf(refusing)).toMatchObject({ kind: "quarantined", reason: expect.stringContaining("402") });
+  const cureAt = (nowMs: number) => nextCure(refusing, { nowMs, canRestart: true, timeScale: 1 });
+  expect([cureAt(5_900), cureAt(6_100)]).toEqual(["none", "canary"]);
+  expect(standingOf(after(refusing, { kind: "canary_passed" }))).toEqual({ kind: "well" });
 });
 
 test("the second worker says who has the instance, and takes over when it is let go", () => {

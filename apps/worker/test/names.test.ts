@@ -36,6 +36,9 @@ test("the customer's own subfolder comes back without ours", () => {
   expect(withoutJobFolder("comfyq/a-1/video")).toBe("video");
   expect(withoutJobFolder("comfyq\\a-1\\video")).toBe("video");
   expect(withoutJobFolder("video")).toBe("video");
+  const job = "0190a0a0-0000-7000-8000-000000000000";
+  expect(withoutJobFolder(`${job}/comfyq/${job}-2/video`)).toBe("video"); // behind another comfyq
+  expect(withoutJobFolder("mine/comfyq/video")).toBe("mine/comfyq/video");
 });
 
 test("the kind of an output follows its bytes' type, not ComfyUI's key", () => {

@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { rmSync } from "node:fs";
 import type { WebSocket } from "ws";
+import { Cloud } from "./cloud/Cloud.ts";
 import type { EngineParts } from "./engine/EngineParts.ts";
 import { Life } from "./engine/Life.ts";
 import type { Fault } from "./faults/Fault.ts";
@@ -21,6 +22,8 @@ import { profileOf } from "./versions.ts";
 export class Simulation {
   readonly options: ResolvedOptions;
   readonly parts: EngineParts;
+  /** Set when it speaks as Comfy Cloud. */
+  readonly cloud: Cloud | undefined;
   readonly #hub = new SocketHub();
   readonly #server: HttpServer;
   readonly #logReaders = new Set<string>();
@@ -35,19 +38,21 @@ export class Simulation {
     const { execMs, stepMs, loadMs, speed, gcEvery10sMs, previews, clock } = options;
     this.options = options;
     this.#history = new HistoryFile(options.historyFile, clock);
+    const folders = new Folders({
+      base: options.dir,
+      models: options.modelsDir,
+      bundledModels: options.models,
+      containsInputPaths: profile.containsInputPaths,
+    });
+    this.cloud = options.cloud && new Cloud(options.cloud, folders);
     this.parts = {
       profile,
       clock,
-      folders: new Folders({
-        base: options.dir,
-        models: options.modelsDir,
-        bundledModels: options.models,
-        containsInputPaths: profile.containsInputPaths,
-      }),
+      folders,
       nodes: new NodeRegistry([...ALL_NODES, ...(options.recordedNodes ? RECORDED_NODES : []), ...options.nodes]),
       faults: new FaultBoard(() => this.#heal()),
       stats: new Stats(clock, this.#history),
-      frames: this.#hub,
+      frames: this.cloud?.framesFor(this.#hub) ?? this.#hub,
       settings: {
         execMs,
         stepMs,
@@ -73,6 +78,7 @@ export class Simulation {
 
   /** @throws SimulatorError `port_taken` */
   async listen(): Promise<void> {
+    await this.cloud?.files.listen(this.options.host);
     this.#port = await this.#server.listen(this.options.host, this.#port || this.options.port);
     this.#state = "up";
     this.#history.booted(this.#port);
@@ -106,6 +112,7 @@ export class Simulation {
   async close(): Promise<void> {
     this.#state = "closed";
     await this.#stop();
+    await this.cloud?.files.close();
     if (this.options.isDirTemporary) rmSync(this.options.dir, { recursive: true, force: true });
   }
 

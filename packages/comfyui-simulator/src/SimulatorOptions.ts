@@ -2,6 +2,7 @@ import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { realClock, type SimulatorClock } from "./clock.ts";
+import type { CloudOptions } from "./cloud/Cloud.ts";
 import type { CacheMode } from "./engine/ResultCache.ts";
 import type { Fault } from "./faults/Fault.ts";
 import { BUNDLED_MODELS } from "./files/bundledModels.ts";
@@ -51,14 +52,19 @@ export interface SimulatorOptions {
   readonly argv?: readonly string[];
   /** File to which a line is added for whatever happens to a prompt. Default: none. */
   readonly historyFile?: string;
+  /** Speak as Comfy Cloud does, for whoever has this key. Default: be a ComfyUI. */
+  readonly cloud?: CloudOptions;
   /** Called when a fault crashes the server. Default: the port closes and all connections break off. */
   readonly onCrash?: () => void;
   readonly clock?: SimulatorClock;
 }
 
 /** {@link SimulatorOptions} with everything decided, except what depends on the version. */
-export type ResolvedOptions = Required<Omit<SimulatorOptions, "cache" | "historyFile" | "modelsDir" | "onCrash">> & {
+export type ResolvedOptions = Required<
+  Omit<SimulatorOptions, "cache" | "cloud" | "historyFile" | "modelsDir" | "onCrash">
+> & {
   readonly cache: CacheMode | undefined;
+  readonly cloud: CloudOptions | undefined;
   /** The folder was made for this simulator alone. */
   readonly isDirTemporary: boolean;
   readonly historyFile: string | undefined;
@@ -89,6 +95,7 @@ export function resolveOptions(options: SimulatorOptions): ResolvedOptions {
     clock: realClock,
     ...options,
     cache: options.cache,
+    cloud: options.cloud,
     historyFile: options.historyFile,
     modelsDir: options.modelsDir,
     onCrash: options.onCrash,

@@ -29,11 +29,13 @@ const FLAGS = {
   "max-upload-bytes": "largest request body, bytes (104857600)",
   cache: "ram, classic or none (as the version does)",
   history: "file to which a line is added for whatever happens to a prompt (none)",
+  "cloud-key": "speak as Comfy Cloud does, for whoever has this key (be a ComfyUI)",
   faults: "a JSON list of faults, see README.md",
 } as const;
 
 const SWITCHES = {
   "no-previews": "samplers send no previews unless the prompt asks for them",
+  "no-sockets": "with --cloud-key: there is no websocket",
   "recorded-nodes": "use the toy nodes of the recordings",
   help: "show this",
 } as const;
@@ -51,6 +53,7 @@ export function readConfig(): Config {
     ["host", "dir", "version"].filter((flag) => values.get(flag) !== undefined).map((flag) => [flag, values.get(flag)]),
   );
   const historyFile = values.get("history");
+  const cloudKey = values.get("cloud-key");
   const modelsDir = values.get("models-directory");
   const cache = (["ram", "classic", "none"] as const).find((mode) => mode === values.get("cache"));
   if (values.get("cache") !== undefined && !cache) throw wrong("cache", "ram, classic or none");
@@ -65,6 +68,7 @@ export function readConfig(): Config {
       ...(cache ? { cache } : {}),
       ...(historyFile === undefined ? {} : { historyFile }),
       ...(modelsDir === undefined ? {} : { modelsDir }),
+      ...(cloudKey === undefined ? {} : { cloud: { apiKey: cloudKey, sockets: !switches.has("no-sockets") } }),
       previews: !switches.has("no-previews"),
       recordedNodes: switches.has("recorded-nodes"),
       faults: toFaults(values.get("faults") ?? "[]"),

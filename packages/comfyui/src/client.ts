@@ -20,6 +20,10 @@ const DEFAULTS = {
   idleMs: 60_000,
 };
 
+function pickFetch({ fetchElsewhere }: ConnectOptions) {
+  return fetchElsewhere ? { fetchElsewhere } : {};
+}
+
 /** Everything that one connection to a server holds. Nothing is opened until it is needed. */
 export class Client {
   readonly address: Address;
@@ -35,7 +39,7 @@ export class Client {
   constructor(options: ConnectOptions) {
     this.limits = { ...DEFAULTS, ...options };
     this.address = parseAddress(options);
-    this.http = createHttp(this.address, this.limits);
+    this.http = createHttp(this.address, { ...this.limits, ...pickFetch(options) });
     const isCloud = this.address.dialect === "cloud";
     this.router = createFrameRouter(isCloud);
     this.report = options.onEvent ?? (() => {});

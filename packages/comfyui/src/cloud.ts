@@ -1,8 +1,9 @@
 import { isComfyError } from "./errors.ts";
-import type { Found } from "./face.ts";
+import type { FinishedPrompt, Found } from "./face.ts";
 import { type Asked, readHistory } from "./readHistory.ts";
 import { readJob } from "./readJob.ts";
 import {
+  CloudHistoryList,
   CloudJobStatus,
   ExecutionError,
   type HistoryEntry,
@@ -40,7 +41,7 @@ export async function lookUpOnCloud(promptId: string, asked: Asked): Promise<Fou
   if (state === "pending") return { kind: "pending" };
   if (state === "lost") return { kind: "unknown" };
   const entry = (await readHistory(promptId, asked)) ?? entryOf(await readJob(promptId, asked));
-  if (state === "success") return entry ? { kind: "finished", entry } : { kind: "running" }; // not readable yet
+  if (state === "success") return entry ? { kind: "finished", entry: withSuccess(entry) } : { kind: "running" }; // not readable yet
   return {
     kind: "finished",
     entry: withEnding(promptId, entry, state === "cancelled" ? cancelled : failed(job.error_message)),
@@ -50,6 +51,18 @@ export async function lookUpOnCloud(promptId: string, asked: Asked): Promise<Fou
 /** The jobs API has the outputs too, for when the deprecated history has gone. */
 function entryOf(job: Job | undefined): HistoryEntry | undefined {
   return job?.outputs && { outputs: job.outputs, status: job.execution_status };
+}
+
+/** The status endpoint has said so; the jobs API may have no timeline. */
+function withSuccess(entry: HistoryEntry): HistoryEntry {
+  return entry.status ? entry : { ...entry, status: { status_str: "success", completed: true, messages: [] } };
+}
+
+/** The newest finished prompts of the account, at most so many. */
+export async function readFinishedOnCloud(limit: number, { http, signal }: Asked): Promise<readonly FinishedPrompt[]> {
+  const query = { max_items: String(limit) };
+  const { history } = await http.read(CloudHistoryList, { method: "GET", path: PATHS.cloudHistory, query, signal });
+  return history.map(({ prompt_id, prompt }) => ({ promptId: prompt_id, extraData: prompt?.extra_data ?? {} }));
 }
 
 async function readStatus(promptId: string, { http, signal, timeoutMs }: Asked): Promise<CloudJobStatus | undefined> {

@@ -8,6 +8,7 @@ import { readFinished, readHistory } from "./readHistory.ts";
 import { readJob } from "./readJob.ts";
 import { readModels } from "./readModels.ts";
 import { readObjectInfo } from "./readObjectInfo.ts";
+import { seekPrompt } from "./seekPrompt.ts";
 import { submitPrompt } from "./submitPrompt.ts";
 import { uploadFile } from "./uploadFile.ts";
 import { fileSize, viewFile } from "./viewFile.ts";
@@ -39,6 +40,7 @@ export function connectComfyUi(options: ConnectOptions): ComfyUi {
     queue: ({ signal } = {}) => readQueue({ http, signal }),
     history: (promptId, { signal } = {}) => readHistory(promptId, { http, dialect, signal }),
     finished: (limit, { signal } = {}) => readFinished(limit, { http, dialect, signal }),
+    seek: (isWanted, { signal } = {}) => seekPrompt(isWanted, { http, dialect, signal }),
     async job(promptId, { signal } = {}) {
       const { jobsApi } = await client.features();
       return jobsApi ? readJob(promptId, { http, dialect, signal }) : undefined;

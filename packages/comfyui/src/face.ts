@@ -1,4 +1,4 @@
-import type { FileAddress, Upload, Uploaded, ViewedFile, ViewOptions } from "./files.ts";
+import type { FetchElsewhere, FileAddress, Upload, Uploaded, ViewedFile, ViewOptions } from "./files.ts";
 import type { FileType, HistoryEntry, Job, NodeErrors, ObjectInfo, SystemStats, Workflow } from "./wire/index.ts";
 
 /** `local`: a ComfyUI server. `cloud`: Comfy Cloud v1, or whatever speaks like it (§6.1). */
@@ -18,6 +18,8 @@ export interface ConnectOptions {
   /** Prefix of the socket's id; an unclean reconnect appends to it. Random when absent. */
   readonly clientId?: string;
   readonly onEvent?: (event: ComfyEvent) => void;
+  /** Fetches what is redirected to another origin. Without it any address is followed, always without our headers. */
+  readonly fetchElsewhere?: FetchElsewhere;
   /** Longest wait for one whole answer. Default 30 000. */
   readonly requestTimeoutMs?: number;
   /** Longest wait for the answer to a submission; ComfyUI validates and may be loading a model. Default 60 000. */
@@ -104,6 +106,9 @@ export interface QueuedPrompt {
   /** The output nodes that will run. */
   readonly outputNodeIds: readonly string[];
 }
+
+/** A prompt as the server shows it. */
+export type SeenPrompt = Pick<QueuedPrompt, "promptId" | "workflow" | "extraData">;
 
 /** A prompt in the server's history, and what was sent with it. */
 export type FinishedPrompt = Pick<QueuedPrompt, "promptId" | "extraData">;
@@ -271,6 +276,12 @@ export interface ComfyUi {
   history(promptId: string, options?: { signal?: AbortSignal }): Promise<HistoryEntry | undefined>;
   /** The newest prompts in history, at most so many (each with its whole graph on the wire); none on Comfy Cloud. */
   finished(limit: number, options?: { signal?: AbortSignal }): Promise<readonly FinishedPrompt[]>;
+  /**
+   * Looks for a prompt whose id is not known, because the answer to its submission was lost at a server that mints ids: among those
+   * that wait or run, then among the newest that have ended. Comfy Cloud shows the graph of the former and the extra data of the
+   * latter; what is not shown is empty.
+   */
+  seek(isWanted: (prompt: SeenPrompt) => boolean, options?: { signal?: AbortSignal }): Promise<string | undefined>;
   /** What the jobs API says of a prompt; undefined for unknown ids, and on servers without one (before 0.5.1). */
   job(promptId: string, options?: { signal?: AbortSignal }): Promise<Job | undefined>;
   /** Carried out after the current prompt; `freeMemory` also empties the result cache. */

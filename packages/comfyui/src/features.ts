@@ -22,7 +22,7 @@ const NOBODY = "00000000-0000-0000-0000-000000000000";
 export async function detectFeatures(http: Http, dialect: Dialect): Promise<ComfyFeatures> {
   const maxUploadBytes = await readMaxUpload(http);
   const limits = maxUploadBytes === undefined ? {} : { maxUploadBytes };
-  if (dialect === "cloud") return { dialect, ...limits, ...CLOUD };
+  if (dialect === "cloud") return { dialect, ...limits, ...(await cloudVersion(http)), ...CLOUD };
   const { system } = await http.read(SystemStats, { method: "GET", path: PATHS.systemStats });
   const version = system.comfyui_version;
   const parsed = parseVersion(version);
@@ -40,6 +40,17 @@ const CLOUD: Abilities = {
   promptIds: "minted",
   hidesKeys: true,
 };
+
+/** Told by the published contract; what speaks like the cloud may have no such route. */
+async function cloudVersion(http: Http): Promise<Pick<ComfyFeatures, "version">> {
+  try {
+    const { system } = await http.read(SystemStats, { method: "GET", path: PATHS.systemStats });
+    return system.comfyui_version === undefined ? {} : { version: system.comfyui_version };
+  } catch (error) {
+    if (isComfyError(error, "not_found", "protocol")) return {};
+    throw error;
+  }
+}
 
 function abilitiesOf(version: Version): Abilities {
   const has = (since: Version) => isAtLeast(version, since);

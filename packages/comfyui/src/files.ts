@@ -44,3 +44,20 @@ export interface ViewOptions {
   /** Bytes `start` (included) to `end` (excluded; to the last one when left out). Not every server honours it. */
   readonly range?: { readonly start: number; readonly end?: number | undefined };
 }
+
+/**
+ * Fetches what a server redirects to on another origin, by the caller's own rules; follows further redirects itself. The URL may
+ * hold a signature: no error may show it.
+ */
+export type FetchElsewhere = (
+  url: URL,
+  request: {
+    readonly method: string;
+    readonly headers: Readonly<Record<string, string>>;
+    readonly signal: AbortSignal;
+  },
+) => Promise<{
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  readonly body: Readable;
+}>;

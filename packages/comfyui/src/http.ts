@@ -3,6 +3,7 @@ import { Agent, type Dispatcher, request } from "undici";
 import type { ZodType } from "zod";
 import type { Address } from "./address.ts";
 import { ComfyError, type ComfyErrorCode } from "./errors.ts";
+import type { FetchElsewhere } from "./files.ts";
 import { parseJson } from "./wire/index.ts";
 
 /** One request. `path` is one of `PATHS`, or below it. */
@@ -56,6 +57,7 @@ const MAX_REDIRECTS = 3;
 interface Limits {
   readonly requestTimeoutMs: number;
   readonly idleMs: number;
+  readonly fetchElsewhere?: FetchElsewhere;
 }
 
 /** Opens nothing until the first call. */
@@ -66,11 +68,13 @@ export function createHttp(address: Address, limits: Limits): Http {
 class AgentHttp implements Http {
   readonly #address: Address;
   readonly #requestTimeoutMs: number;
+  readonly #fetchElsewhere: FetchElsewhere | undefined;
   readonly #closing = new AbortController();
   readonly #agent: Agent;
 
-  constructor(address: Address, { requestTimeoutMs, idleMs }: Limits) {
+  constructor(address: Address, { requestTimeoutMs, idleMs, fetchElsewhere }: Limits) {
     this.#address = address;
+    this.#fetchElsewhere = fetchElsewhere;
     this.#requestTimeoutMs = requestTimeoutMs;
     this.#agent = new Agent({
       connect: { timeout: 5_000 },
@@ -106,8 +110,11 @@ class AgentHttp implements Http {
       if (typeof location !== "string") return answer;
       answer.body.on("error", () => {}).destroy();
       if (hop === MAX_REDIRECTS) throw new ComfyError("protocol", `${this.#name(call)} redirects in circles.`);
+      const url = redirected(location, target.url, this.#name(call));
+      const fetchIt = this.#fetchElsewhere;
+      if (fetchIt && url.origin !== this.#address.origin) return this.#elsewhere(call, url, fetchIt);
       // Comfy Cloud redirects to a signed URL on another host, which must never see the key (§6.1).
-      target = { url: redirected(location, target.url, this.#name(call)), headers: {} };
+      target = { url, headers: {} };
     }
   }
 
@@ -115,6 +122,18 @@ class AgentHttp implements Http {
     const message = `The connection to ComfyUI at ${this.#address.origin} was closed by us.`;
     this.#closing.abort(new ComfyError("closed", message));
     await this.#agent.destroy();
+  }
+
+  /** By the rules of whoever gave us the way; only what the call itself brought goes along. */
+  async #elsewhere(call: Call, url: URL, fetchIt: FetchElsewhere): Promise<StreamedAnswer> {
+    const signal = call.signal ? AbortSignal.any([this.closed, call.signal]) : this.closed;
+    try {
+      return await fetchIt(url, { method: call.method, headers: call.headers ?? {}, signal });
+    } catch (cause) {
+      signal.throwIfAborted();
+      const why = cause instanceof Error ? cause.message : String(cause);
+      throw new ComfyError("unreachable", `${this.#name(call)} redirects elsewhere: ${why}`, { cause });
+    }
   }
 
   async #streamOnce(call: Call, target: Target): Promise<StreamedAnswer> {

@@ -17,8 +17,12 @@ const PIECE_BYTES = 64 * 1024;
  * A server that takes nothing for `idleMs` is busy; what the source takes to come is the source's business.
  * @throws the body's own error when reading it fails; ComfyError `unsafe_path` | `payload_too_large` | `rejected` | `unreachable` | `busy` | `protocol`
  */
-export async function uploadFile(upload: Upload, { http, limits: { idleMs } }: Client): Promise<Uploaded> {
-  const { name, subfolder = "", body } = upload;
+export async function uploadFile(upload: Upload, client: Client): Promise<Uploaded> {
+  const { http, address, limits } = client;
+  const { idleMs } = limits;
+  const { name, body } = upload;
+  // Comfy Cloud stores by content and knows no folders; it only repeats what it is told (§6.1).
+  const subfolder = address.dialect === "cloud" ? "" : (upload.subfolder ?? "");
   const idle = createDeadline(
     idleMs,
     () => new ComfyError("busy", `ComfyUI has taken nothing of the upload of ${name} for ${idleMs} ms.`),

@@ -31,6 +31,8 @@ export interface Circumstances {
   readonly hasEnded: boolean;
   /** No frame of this prompt can reach us now, so silence proves little. */
   readonly isDeaf: boolean;
+  /** It waits in a queue that others fill too, in their turn: to wait there is no silence. */
+  readonly sharesQueue: boolean;
   /** What it was last heard to work at. */
   readonly stuckNode: NodeStarted | undefined;
   readonly stallMs: number;
@@ -63,7 +65,8 @@ export function applyReply(vigil: Vigil, reply: Reply, now: Circumstances): Vigi
     return { ...vigil, asksSinceEnd, trouble: { sinceMs: vigil.trouble?.sinceMs ?? nowMs, error: reply.error } };
   }
   const place = placeOf(reply) ?? vigil.place;
-  const silence = place === vigil.place ? silenceSoFar(vigil, now) : { sinceMs: nowMs, forgivenMs: 0 };
+  const isMoved = place !== vigil.place || (reply.kind === "pending" && now.sharesQueue);
+  const silence = isMoved ? { sinceMs: nowMs, forgivenMs: 0 } : silenceSoFar(vigil, now);
   // A prompt of which frames came meanwhile was not gone the last time.
   const wasUnknown = vigil.unknown && vigil.unknown.atMs >= heardAtMs ? vigil.unknown.times : 0;
   const unknown = reply.kind === "unknown" ? { times: wasUnknown + 1, atMs: nowMs } : undefined;

@@ -90,6 +90,7 @@ function circumstances({ promptId, options, client, hearing }: Watch, clientId: 
     heardAtMs,
     hasEnded,
     isDeaf,
+    sharesQueue: client.address.dialect === "cloud",
     stuckNode,
     stallMs: typeof stallMs === "number" ? stallMs : stallMs(stuckNode),
     pollMs,

@@ -225,6 +225,54 @@ describe("a conversation with Comfy Cloud", () => {
     expect(JSON.stringify(request?.headers)).not.toContain(KEY);
   });
 
+  test("whoever has rules for other hosts is asked to fetch from them, and told nothing of the key", async () => {
+    await using stage = await setup();
+    const asked: unknown[] = [];
+    const careful = connectComfyUi({
+      url: stage.server.url,
+      apiKey: KEY,
+      dialect: "cloud",
+      fetchElsewhere: async (url, { headers, method }) => {
+        asked.push([url.href, headers, method]);
+        throw new Error("10.0.0.9 is private; open it in the settings");
+      },
+    });
+    stage.script.routes["GET /api/view"] = () => ({ status: 302, headers: { location: "http://10.0.0.9/x?sig=abc" } });
+    const refused = careful.view({ filename: "hash.png" }, { range: { start: 0 } });
+    const message = expect.stringMatching(/^(?!.*sig=abc).*10\.0\.0\.9 is private/);
+    await expect(refused).rejects.toMatchObject({ code: "unreachable", message });
+    expect(asked).toEqual([["http://10.0.0.9/x?sig=abc", { range: "bytes=0-" }, "GET"]]);
+    // A link to the server itself is followed as ever, and without the key, too.
+    stage.script.routes["GET /api/view"] = () => ({ status: 302, headers: { location: "/files/x?sig=abc" } });
+    stage.script.routes["GET /files/x"] = () => ({ bytes: Buffer.from("own") });
+    await careful.view({ filename: "hash.png" }).catch(() => {});
+    expect(stage.server.seen("GET", "/files/x").map(({ headers }) => headers["x-api-key"])).toEqual([undefined]);
+    await careful.close();
+  });
+
+  test("an ended prompt without any timeline has succeeded when its status says so", async () => {
+    await using stage = await setup();
+    stage.script.state = "completed";
+    stage.script.routes[`GET /api/jobs/${CLOUD_ID}`] = () => ({
+      json: { id: CLOUD_ID, status: "completed", outputs: { "2": { images: [FILE] } } },
+    });
+    expect(await stage.comfyui.find(CLOUD_ID)).toMatchObject({
+      kind: "finished",
+      entry: { status: { status_str: "success" } },
+    });
+  });
+
+  test("its version is told where the server tells it, and a server that does not is one all the same", async () => {
+    await using stage = await setup();
+    expect(await stage.comfyui.features()).not.toHaveProperty("version");
+    stage.script.routes["GET /api/system_stats"] = () => ({
+      json: { system: { comfyui_version: "0.36.0" }, devices: [] },
+    });
+    const another = connectComfyUi({ url: stage.server.url, apiKey: KEY, dialect: "cloud" });
+    expect(await another.features()).toMatchObject({ dialect: "cloud", version: "0.36.0" });
+    await another.close();
+  });
+
   test("freeing memory is nobody's business there", async () => {
     await using stage = await setup();
     await stage.comfyui.free({ freeMemory: true });

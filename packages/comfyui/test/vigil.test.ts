@@ -8,6 +8,7 @@ const CALM: Circumstances = {
   heardAtMs: 0,
   hasEnded: false,
   isDeaf: false,
+  sharesQueue: false,
   stuckNode: undefined,
   stallMs: 10_000,
   pollMs: 1_000,
@@ -57,6 +58,15 @@ describe("silence", () => {
     expect(codeOf(after([0, pending(3)], [9_000, pending(2)]), { nowMs: 12_000 })).toBe("ask");
     expect(codeOf(after([0, pending(0)], [9_000, running]), { nowMs: 12_000 })).toBe("ask");
     expect(codeOf(after([0, pending(2)], [9_000, pending(2)]), { nowMs: 12_000 })).toBe("stalled");
+  });
+
+  test("is not kept by waiting in a queue that others fill, too", () => {
+    const shared = { ...CALM, sharesQueue: true };
+    const waiting = applyReply(startVigil(0), pending(2), shared);
+    const later = applyReply(waiting, pending(2), { ...shared, nowMs: 9_999_000 });
+    expect(nextStep(later, { ...shared, nowMs: 9_999_000 }).kind).toBe("ask");
+    const started = applyReply(later, running, { ...shared, nowMs: 9_999_500 });
+    expect(nextStep(started, { ...shared, nowMs: 10_009_500 })).toMatchObject({ error: { code: "stalled" } });
   });
 
   test("counts four times longer while no frame can reach us", () => {

@@ -96,7 +96,7 @@ class World {
     this.nowMs += askMs;
     this.#remember(reply);
     const now = { ...LIMITS, nowMs: this.nowMs, heardAtMs: this.#heardAtMs, isDeaf };
-    const circumstances = { ...now, promptId: "p", hasEnded: false, stuckNode: undefined };
+    const circumstances = { ...now, promptId: "p", hasEnded: false, sharesQueue: false, stuckNode: undefined };
     this.#vigil = applyReply(this.#vigil, reply, circumstances);
     return nextStep(this.#vigil, circumstances);
   }

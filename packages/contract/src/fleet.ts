@@ -45,6 +45,7 @@ export const WorkerBeat = z
     /** sha256 of all that its ComfyUI tells of its node classes; names the copy kept for ComfyUI's own API. */
     object_info: z.string().nullish(),
     device: z.string().nullable(),
+    cloud: z.boolean().nullish().meta({ description: "Is it Comfy Cloud, or another comfyq? Many may drive it then" }),
     models: z.boolean().nullish().meta({ description: "Can it put model files into its ComfyUI's models folder?" }),
     started_at: Moment,
     beat_at: Moment,

@@ -39,6 +39,10 @@ export const JOB_ERRORS = {
   cuda_fault: { retry: "elsewhere", blame: "instance", counts: false, sickens: true, retriesAtMost: 2 },
   instance_disk_full: { retry: "elsewhere", blame: "instance", counts: false, sickens: true }, // ComfyUI could not save
   comfyui_unreachable: { retry: "backoff", blame: "instance", counts: false },
+  // Its key, its account or its queue's limit: no job is to blame, and none is tried there until a canary has run.
+  instance_refuses: { retry: "backoff", blame: "platform", counts: false, sickens: true },
+  payment_required: { retry: "never", blame: "customer", counts: true }, // a partner's node: no credits, or no login
+  rate_limited: { retry: "backoff", blame: "customer", counts: true }, // a partner's service turned its node away
   secrets_unreadable: { retry: "elsewhere", blame: "platform", counts: false }, // this worker has another key
   worker_unfit: { retry: "backoff", blame: "platform", counts: false }, // its own disk is full, say
   prompt_lost: { retry: "here", blame: "instance", counts: false, sickens: true }, // ComfyUI restarted and forgot it

@@ -5,9 +5,13 @@ import type { QueueRoom } from "./room.ts";
  * Hops through the levels that wait, from the lowest, and looks at the head of each for the one that has waited longest. A
  * level's numbers share their upper half (turns.ts), so a hop is two look-ups, whatever the level holds.
  */
-const FIND_LONGEST = `
+export const FIND_LONGEST = `
 local t = redis.call("TIME")
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
+local function waitsSince(id)
+  local moments = redis.call("HMGET", recordPrefix .. id, "created_at_ms", "due_at_ms")
+  return tonumber(moments[2] or moments[1] or now)
+end
 local function findLongest(since)
   local LEVEL = 0x100000000
   local below, found = "+inf", nil
@@ -16,8 +20,7 @@ local function findLongest(since)
     if not lowest[1] then break end
     local first = string.format("%.0f", math.floor(tonumber(lowest[2]) / LEVEL) * LEVEL)
     local head = redis.call("ZRANGEBYSCORE", prioritizedKey, first, "+inf", "LIMIT", 0, 1)[1]
-    local moments = redis.call("HMGET", recordPrefix .. head, "created_at_ms", "due_at_ms")
-    local its = tonumber(moments[2] or moments[1] or now)
+    local its = waitsSince(head)
     if its <= since then found, since = head, its end
     below = "(" .. first
   end
@@ -50,7 +53,7 @@ return found and now - since or 0
 );
 
 /** More levels than anybody uses on purpose: whoever made up a level for each job shall not hold Redis up. */
-const MOST_LEVELS = 256;
+export const MOST_LEVELS = 256;
 
 /**
  * Of the jobs that wait longer than `patienceMs` (counted from when they were submitted, or from `run_at`), puts the one that has

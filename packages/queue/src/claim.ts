@@ -9,6 +9,7 @@ import type { BeforeEnding, Desk, NotTaken } from "./desk.ts";
 import { neighboursOf } from "./fleet.ts";
 import type { HeldJob } from "./heldJob.ts";
 import { followLimits } from "./limits.ts";
+import { letOverflow } from "./overflow.ts";
 import { peekJobs, type WaitingJob } from "./peekJobs.ts";
 import { orAborted, within } from "./persist.ts";
 import { feelPulse } from "./pulse.ts";
@@ -64,6 +65,8 @@ export interface ClaimerOptions extends RoomOptions {
   readonly placesModels?: boolean;
   /** How long a job may wait before it goes, now and then, before jobs of higher priority. Default 600 000. */
   readonly ageingMs?: number | undefined;
+  /** Takes only jobs that have waited so long for the other workers of the pool, the oldest first. Default 0: any. */
+  readonly overflowMs?: number | undefined;
   /** Redis troubles between claims, for the log; claiming goes on by itself. */
   readonly onTrouble?: (error: Error) => void;
   /** A claimed job was judged, and begun or left to others; so long after it was claimed. For measuring. */
@@ -100,6 +103,7 @@ export async function openClaimer(options: ClaimerOptions): Promise<Claimer> {
   let claimed = 0;
   const { agedEveryClaims } = room.settings;
   const ageingMs = options.ageingMs ?? room.settings.ageingMs;
+  const overflow = { room, pool, overflowMs: desk.overflowMs, signal: stopping.signal };
   const nextToken = () => {
     serial += 1;
     return `${workerId}:${nowMs()}:${serial}`;
@@ -112,10 +116,11 @@ export async function openClaimer(options: ClaimerOptions): Promise<Claimer> {
         // Not waited for: the claim follows it on the same connection.
         if (claimed % agedEveryClaims === agedEveryClaims - 1) void moveAgedFirst(room, pool, ageingMs).catch(() => {}); // the claim meets the same trouble
         if (first.length > 0) await within(room.settings.lockMs, moveFirst(room.redis, room.names, pool, first));
+        else if (!(await hasOverflow(overflow))) return undefined;
         // A Redis that is away would keep it waiting even after the worker was closed.
         const bullJob = await orAborted<BullJob | undefined>(
           stopping.signal,
-          worker.getNextJob(token, { block: true }),
+          worker.getNextJob(token, { block: desk.overflowMs === 0 }),
         );
         if (bullJob) claimed += 1;
         if (bullJob?.id === undefined) return undefined;
@@ -145,6 +150,22 @@ export async function openClaimer(options: ClaimerOptions): Promise<Claimer> {
       await room.close();
     },
   };
+}
+
+interface Overflow {
+  readonly room: QueueRoom;
+  readonly pool: string;
+  readonly overflowMs: number;
+  readonly signal: AbortSignal;
+}
+
+/** May this worker claim now? If not, waits a while: a job that comes meanwhile is the others'. */
+async function hasOverflow({ room, pool, overflowMs, signal }: Overflow): Promise<boolean> {
+  if (overflowMs === 0) return true;
+  const leftMs = await within(room.settings.lockMs, letOverflow(room, pool, overflowMs));
+  if (leftMs === 0) return true;
+  await sleep(Math.min(leftMs ?? room.settings.overflowLookMs, room.settings.overflowLookMs), signal);
+  return false;
 }
 
 async function openWorker(room: QueueRoom, options: ClaimerOptions): Promise<Worker> {
@@ -183,6 +204,7 @@ async function openDesk(room: QueueRoom, options: ClaimerOptions, closing: Abort
     instance,
     instanceId,
     placesModels: options.placesModels ?? true,
+    overflowMs: options.overflowMs ?? 0,
     cancels: await listenForCancels(room, options.redisUrl),
     declines: rememberDeclines({
       firstDeclineMs,

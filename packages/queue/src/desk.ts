@@ -44,6 +44,8 @@ export interface Desk {
   readonly instanceId: string | undefined;
   /** Can this worker put models into its ComfyUI's models folder? */
   readonly placesModels: boolean;
+  /** Takes only jobs that have waited so long; 0: any. */
+  readonly overflowMs: number;
   readonly cancels: Cancels;
   readonly declines: Declines;
   readonly pulse: Pulse;

@@ -25,14 +25,19 @@ export interface ClaimFacts extends Place {
   readonly declinedForMs: number;
   /** It brings models that this worker cannot place, and another one that lives can. */
   readonly isForOthers: boolean;
+  /** This worker takes what the others leave waiting, and they have not had the time yet. */
+  readonly isTooNew: boolean;
   /** Was Redis away a moment ago? Then workers that are missing may only not have come back yet. */
   readonly redisWasAway: boolean;
 }
 
 export type ClaimVerdict =
   | { readonly kind: "take" }
-  /** `home`: its prompt may still run at another worker's ComfyUI. `elsewhere`: it failed or cannot run here, and there is an elsewhere. */
-  | { readonly kind: "decline"; readonly why: "home" | "elsewhere" }
+  /**
+   * `home`: its prompt may still run at another worker's ComfyUI. `elsewhere`: it failed or cannot run here, and there is an
+   * elsewhere. `too_new`: another worker was quicker to claim the one that had waited for long enough.
+   */
+  | { readonly kind: "decline"; readonly why: "home" | "elsewhere" | "too_new" }
   | { readonly kind: "end"; readonly error: JobFailure };
 
 type Patience = Pick<Settings, "poisonDeaths" | "homePatienceMs" | "elsewherePatienceMs">;
@@ -41,6 +46,7 @@ type Patience = Pick<Settings, "poisonDeaths" | "homePatienceMs" | "elsewherePat
 export function judgeClaim(facts: ClaimFacts, settings: Patience): ClaimVerdict {
   const error = endOf(facts, settings.poisonDeaths);
   if (error) return { kind: "end", error };
+  if (facts.isTooNew) return { kind: "decline", why: "too_new" };
   if (facts.declinedForMs < settings.homePatienceMs && hasAnotherHome(facts)) return { kind: "decline", why: "home" };
   if (facts.isForOthers) return { kind: "decline", why: "elsewhere" }; // however long: here it can never run
   if (facts.declinedForMs < settings.elsewherePatienceMs && hasAnElsewhere(facts))

@@ -84,6 +84,8 @@ const REAL = {
   /** Every so many claims of one worker, the job that has waited too long and longest goes before all others. */
   agedEveryClaims: 8,
   ageingMs: 600_000,
+  /** A worker that takes only what the others leave waiting looks this often. */
+  overflowLookMs: 500,
   /** Waits between tries of one delivery (Standard Webhooks' example: 10 tries in 75 h 35 min). */
   deliveryBackoffMs: [5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400].map((seconds) => seconds * 1_000),
   /** Progress is soon out of date, and an output is told again at the job's end. */

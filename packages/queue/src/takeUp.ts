@@ -70,9 +70,12 @@ async function judgeAndBegin(desk: Desk, hold: Hold, beginning: Beginning): Prom
     case "end":
       await orAborted(lock.lost, desk.beforeEnding(lock.jobId, papers.earlier, lock.lost)).catch(() => {});
       return endUnbegun(hold, verdict.error);
-    case "decline":
-      await putAside(hold, desk.declines.decline(availabilityOf(lock.jobId, papers.earlier)));
+    case "decline": {
+      const isTooNew = verdict.why === "too_new"; // back at once, to whoever has no need to wait
+      const name = availabilityOf(lock.jobId, papers.earlier);
+      await putAside(hold, isTooNew ? 1 : desk.declines.decline(name));
       return undefined;
+    }
     case "take":
       if (!(await sitDown(desk, hold, papers))) return undefined;
       return holdOrShare(desk, hold, { ...papers, drop });
@@ -112,17 +115,25 @@ async function gatherFacts(
   const isNew = earlier.length === 0;
   const expiresAtMs =
     record.head.expires_in_s === undefined ? undefined : record.createdAtMs + record.head.expires_in_s * 1_000;
+  const needsClock = isNew && (expiresAtMs !== undefined || desk.overflowMs > 0);
+  const nowMs = needsClock ? await redisNowMs(room.redis) : 0;
   return {
     earlier,
     instance: desk.instance,
     instance_id: desk.instanceId,
     neighbours: isNew ? [] : await neighboursOf(room, desk.pool, desk.workerId),
     expiresAtMs,
-    nowMs: isNew && expiresAtMs !== undefined ? await redisNowMs(room.redis) : 0,
+    nowMs,
     declinedForMs: desk.declines.declinedForMs(availabilityOf(lock.jobId, earlier)),
     isForOthers: record.head.bringsModels && !desk.placesModels && (await canPlaceModels(room, desk.pool)),
+    isTooNew: isNew && desk.overflowMs > 0 && nowMs - waitsSinceMs(record) < desk.overflowMs,
     redisWasAway: desk.pulse.wasAwayWithin(room.settings.homePatienceMs),
   };
+}
+
+/** As the order of claims counts it (ageing.ts). */
+function waitsSinceMs({ createdAtMs, head }: Found["record"]): number {
+  return head.run_at === undefined ? createdAtMs : Date.parse(head.run_at);
 }
 
 function endUnread(desk: Desk, hold: Hold, why: string): Promise<undefined> {

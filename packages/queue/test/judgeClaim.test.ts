@@ -35,6 +35,7 @@ const judge = (facts: Partial<ClaimFacts> = {}) =>
       nowMs: 1_000,
       declinedForMs: 0,
       isForOthers: false,
+      isTooNew: false,
       redisWasAway: false,
       ...facts,
     },

@@ -1,6 +1,14 @@
 export { createAddressRules, opensHost } from "./addressRules.ts";
 export { cleanText } from "./cleanLine.ts";
 export { type EveryOptions, every, monotonicMs, nowMs, sleep, withDeadline } from "./clock.ts";
+export {
+  apiKeysByHost,
+  type ComfyUiAccess,
+  type ComfyUiSettings,
+  cloudHosts,
+  comfyUiAccess,
+  writeApiKeys,
+} from "./comfyUiAccess.ts";
 export { describeEnv, type EnvEntry, envTable } from "./describeEnv.ts";
 export { EnvError, type EnvMistake, type EnvSources, readEnv, readSwitches, reportAndExit } from "./env.ts";
 export { FailPointError, failPoint } from "./failPoints.ts";

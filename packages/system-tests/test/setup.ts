@@ -24,8 +24,8 @@ export interface SetupOptions {
   readonly proxied?: boolean;
   /** False: the simulators wait for workers that the test starts with `restartWorker`. */
   readonly startWorkers?: boolean;
-  /** Settings of one worker, by its number, each time it starts: its pool, say. */
-  readonly workerEnv?: (at: number) => Readonly<Record<string, string>>;
+  /** Settings of one worker, by its number and the address of its ComfyUI, each time it starts: its pool, say. */
+  readonly workerEnv?: (at: number, url: string) => Readonly<Record<string, string>>;
   /** Locks, fences and heartbeats this much shorter in every process (COMFYQ_TIME_SCALE). Default 1: as shipped. */
   readonly timeScale?: number;
 }
@@ -128,7 +128,7 @@ export async function setup(options: SetupOptions = {}): Promise<System> {
         ...via(lines?.workers[at]),
         COMFYUI_URL: String(instances[at]),
         COMFYQ_WORKER_ID: `worker-${at}`,
-        ...options.workerEnv?.(at),
+        ...options.workerEnv?.(at, String(instances[at])),
         ...env,
       },
     });

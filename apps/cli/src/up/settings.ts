@@ -1,8 +1,17 @@
 import { isAbsolute } from "node:path";
 import { PoolName } from "@comfyq/contract";
-import { describeEnv, type EnvEntry, MODEL_SETTINGS, readEnv, SHARED_SETTINGS } from "@comfyq/runtime";
+import {
+  apiKeysByHost,
+  cloudHosts,
+  describeEnv,
+  type EnvEntry,
+  MODEL_SETTINGS,
+  readEnv,
+  SHARED_SETTINGS,
+} from "@comfyq/runtime";
 import * as z from "zod";
 import { CliEnv } from "../config.ts";
+import { areAddressesRead, hostOfLoneKey, repeatedAddresses } from "./comfyUis.ts";
 
 const seconds = z.coerce.number().positive();
 const bytes = z.coerce.number().int().min(1_024);
@@ -48,9 +57,13 @@ const GROUPS = {
           .min(1)
           .optional(),
       )
-      .refine((urls) => new Set(urls).size === (urls?.length ?? 0), "each address once")
-      .describe("ComfyUI servers, comma separated, one worker each; without it the bundled simulator"),
-    COMFYUI_API_KEY: z.string().optional().describe("Key sent to ComfyUI, for Comfy Cloud"),
+      .describe("ComfyUI servers and clouds, comma separated, one worker each; without it the bundled simulator"),
+    COMFYUI_API_KEY: z.string().optional().describe("Key of the only cloud among them, or of the only one there is"),
+    COMFYUI_API_KEYS: apiKeysByHost.describe("Keys of several, by host and port: cloud.comfy.org=…,10.0.0.5:8190=…"),
+    COMFYUI_CLOUD_HOSTS: cloudHosts.describe("Hosts that speak as Comfy Cloud does, besides it: another comfyq's"),
+    COMFYQ_OVERFLOW_AFTER_S: atLeast(0)
+      .default(0)
+      .describe("Seconds a job waits for the others before a cloud takes it; 0: clouds take jobs like all"),
     COMFYUI_OUTPUT_DIR: z
       .string()
       .optional()
@@ -216,11 +229,20 @@ const GROUPS = {
 } as const;
 
 /** All settings, flat. */
-const UpEnv = z.object(Object.assign({}, ...Object.values(GROUPS)) as UpShape); // the union of the groups above
+const AllSettings = z.object(Object.assign({}, ...Object.values(GROUPS)) as UpShape); // the union of the groups above
+const UpEnv = AllSettings.refine((settings) => repeatedAddresses(settings).length === 0, {
+  path: ["COMFYUI_URLS"],
+  message: "each address once; only a cloud may stand there several times, with a worker for each",
+  when: areAddressesRead,
+}).refine((settings) => !settings.COMFYUI_API_KEY || !settings.COMFYUI_URLS || hostOfLoneKey(settings) !== undefined, {
+  path: ["COMFYUI_API_KEY"],
+  message: "one host that it can be for; name them in COMFYUI_API_KEYS=host=key,host=key",
+  when: areAddressesRead,
+});
 type Group = (typeof GROUPS)[keyof typeof GROUPS];
 type KeyOf<T> = T extends unknown ? keyof T : never;
 type UpShape = { [Key in KeyOf<Group>]: Extract<Group, Record<Key, unknown>>[Key] };
-export type UpSettings = z.output<typeof UpEnv>;
+export type UpSettings = z.output<typeof AllSettings>;
 
 /** A group of settings under one heading. */
 export interface SettingGroup {

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { stripUrl } from "@comfyq/runtime";
 import { fromWhereCalled, inheritedEnv } from "../config.ts";
 import { tryToListen } from "./checkPort.ts";
+import { workerEnvs } from "./comfyUis.ts";
 import type { Fleet } from "./fleet.ts";
 import { installDebianRedis } from "./installRedis.ts";
 import { obtainRedis } from "./obtainRedis.ts";
@@ -45,6 +46,8 @@ export async function startSystem(options: StartOptions): Promise<RunningSystem>
     COMFYQ_WORKER_ID: undefined,
     COMFYQ_INSTANCE_ID: undefined,
     COMFYUI_MODELS_DIR: modelsDirOf(settings),
+    COMFYUI_API_KEY: undefined, // keys are the workers' business, and each belongs to one host
+    COMFYUI_API_KEYS: undefined,
   };
   const [apiUrl, comfyUiUrls] = await Promise.all([
     startApiAndDispatcher(options, env),
@@ -53,7 +56,12 @@ export async function startSystem(options: StartOptions): Promise<RunningSystem>
       return urls;
     }),
   ]);
-  return { apiUrl, redis: redis.shown, comfyUiUrls, areSimulators: settings.COMFYUI_URLS === undefined };
+  return {
+    apiUrl,
+    redis: redis.shown,
+    comfyUiUrls: comfyUiUrls.map(stripUrl),
+    areSimulators: settings.COMFYUI_URLS === undefined,
+  };
 }
 
 /** One folder for all: each ComfyUI must read it, and whoever has several gives each worker its own by hand. */
@@ -99,12 +107,9 @@ async function freePortAgain(portFile: string): Promise<string> {
   return isUsable && (await tryToListen("127.0.0.1", port)) === undefined ? String(port) : "0";
 }
 
-async function startWorkers({ fleet }: StartOptions, env: Env, urls: readonly string[]): Promise<void> {
-  const plans = urls.map((url, index) =>
-    roomPlan(
-      { name: `worker-${index + 1}`, room: "apps/worker", env: () => ({ ...env, COMFYUI_URL: url }) },
-      ReadyOnly,
-    ),
+async function startWorkers({ fleet, settings }: StartOptions, env: Env, urls: readonly string[]): Promise<void> {
+  const plans = workerEnvs(urls, settings).map((own, index) =>
+    roomPlan({ name: `worker-${index + 1}`, room: "apps/worker", env: () => ({ ...env, ...own }) }, ReadyOnly),
   );
   await Promise.all(plans.map((plan) => fleet.add("front", plan)));
 }

@@ -40,7 +40,7 @@ export function decideOutcome(error: JobFailure, tries: TriesSoFar, dice: number
 }
 
 function isPlaceAway(code: JobFailure["code"]): boolean {
-  return code === "comfyui_unreachable" || code === "worker_unfit";
+  return code === "comfyui_unreachable" || code === "instance_refuses" || code === "worker_unfit";
 }
 
 type Failed = TriesSoFar["earlier"];

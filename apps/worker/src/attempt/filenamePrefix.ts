@@ -3,6 +3,7 @@ import type { HeldJob } from "@comfyq/queue";
 import { isBroken } from "@comfyq/runtime";
 
 const OUR_FOLDER = "comfyq";
+const JOB_FOLDER = /^[0-9a-f-]{36}-\d+$/;
 
 /**
  * Gives every save node of the graph a folder of this attempt's own, so that jobs with the same graph, instances that share
@@ -13,9 +14,14 @@ export function withJobFolder(workflow: Workflow, job: Pick<HeldJob, "id" | "epo
   if (isBroken("shared_output_folder")) return copy; // for a test: all attempts save in one place
   for (const node of Object.values(copy)) {
     const prefix = literalOf(node.inputs["filename_prefix"], copy);
-    if (prefix !== undefined) node.inputs["filename_prefix"] = `${OUR_FOLDER}/${job.id}-${job.epoch}/${prefix}`;
+    if (prefix !== undefined) node.inputs["filename_prefix"] = `${jobFolderOf(job)}${prefix}`;
   }
   return copy;
+}
+
+/** The folder that this attempt's save nodes were given, with a slash at its end. */
+export function jobFolderOf(job: Pick<HeldJob, "id" | "epoch">): string {
+  return `${OUR_FOLDER}/${job.id}-${job.epoch}/`;
 }
 
 /** Nodes that only hold a text; a prefix that comes from one is as good as written at the save node. */
@@ -32,7 +38,10 @@ function literalOf(prefix: unknown, workflow: Workflow): string | undefined {
 /** Takes that folder off a subfolder again: what is left is the customer's own. */
 export function withoutJobFolder(subfolder: string): string {
   const parts = subfolder.split(/[\\/]/);
-  return (parts[0] === OUR_FOLDER ? parts.slice(2) : parts).join("/");
+  if (parts[0] === OUR_FOLDER) return parts.slice(2).join("/");
+  // Behind another comfyq it stands in a folder of that one's.
+  const at = parts.findIndex((part, index) => part === OUR_FOLDER && JOB_FOLDER.test(parts[index + 1] ?? ""));
+  return (at < 0 ? parts : parts.slice(at + 2)).join("/");
 }
 
 /** Was it saved for this job, by whichever attempt? Then no other instance's folder has a file of that name. */

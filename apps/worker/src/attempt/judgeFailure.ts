@@ -27,7 +27,7 @@ export async function judgeFailure(run: AttemptRun, tools: Tools, error: unknown
     await tools.comfyui.free(toFree).catch((cause: unknown) => {
       tools.log.warn({ jobId: run.job.id, cause }, "memory could not be freed");
     });
-  if (!run.mayRun || failure.code === "comfyui_unreachable") return failure;
+  if (!run.mayRun || failure.code === "comfyui_unreachable" || failure.code === "instance_refuses") return failure;
   const stop = await stopPrompt(run, 0, tools);
   await run.job.journal({ stop }).catch(() => {}); // the lock is lost: the next holder writes its own page
   return failure.code === "stalled" ? whoStalled(run, tools, { stop, failure }) : failure;

@@ -33,7 +33,7 @@ export async function renderPrompt(run: AttemptRun, promptId: string, tools: Too
         }),
     })
     .catch((error: unknown) => {
-      run.mayRun = !isComfyError(error, ...ENDED);
+      run.mayRun = !(isComfyError(error, ...ENDED) || (isComfyError(error) && error.facts.failure !== undefined));
       throw error;
     });
   run.mayRun = false;

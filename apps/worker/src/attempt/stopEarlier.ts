@@ -1,6 +1,6 @@
 import { type ComfyUi, connectComfyUi } from "@comfyq/comfyui";
 import { type Attempt, isSameInstance, mayHaveLeftPrompt } from "@comfyq/contract";
-import { isBroken, type Logger } from "@comfyq/runtime";
+import { comfyUiAccess, isBroken, type Logger } from "@comfyq/runtime";
 import { hereOf, type WorkerConfig } from "../config.ts";
 
 /** How long an instance is asked to stop a prompt of an earlier attempt. */
@@ -53,8 +53,7 @@ async function stopElsewhere(
   { config, log }: StopTools,
   signal: AbortSignal,
 ): Promise<void> {
-  const apiKey = config.COMFYUI_API_KEY;
-  const other = connectComfyUi({ url: instance, ...(apiKey === undefined ? {} : { apiKey }) });
+  const other = connectComfyUi({ url: instance, ...comfyUiAccess(instance, config) });
   try {
     const { stopped } = await other.cancel(prompt_id, { deadlineMs: STOP_MS, signal });
     if (stopped) await other.forget(prompt_id); // whether it was stopped, or had ended: nobody goes on from it any more

@@ -7,9 +7,9 @@ import { JobError } from "../jobError.ts";
 const BY_COMFY_CODE: Readonly<Record<ComfyErrorCode, JobErrorCode>> = {
   unreachable: "comfyui_unreachable",
   busy: "comfyui_unreachable",
-  unauthorized: "comfyui_unreachable",
-  payment_required: "comfyui_unreachable",
-  rate_limited: "comfyui_unreachable",
+  unauthorized: "instance_refuses",
+  payment_required: "instance_refuses",
+  rate_limited: "instance_refuses",
   protocol: "comfyui_unreachable",
   closed: "comfyui_unreachable",
   unknown_outcome: "comfyui_unreachable",
@@ -49,11 +49,27 @@ function fromComfyError({ code, message, facts }: ComfyError): JobFailure {
   const details = facts.nodeErrors && { faults: plainFaults(facts.nodeErrors) };
   const nodeId = node?.node_id ?? Object.keys(facts.nodeErrors ?? {})[0];
   const classType = node?.class_type ?? (nodeId === undefined ? undefined : facts.nodeErrors?.[nodeId]?.class_type);
-  return jobFailure(code === "rejected" ? refusalCode(facts) : BY_COMFY_CODE[code], message, {
+  const ours = code === "rejected" ? refusalCode(facts) : isOfPartner(facts) ? BY_PARTNER[code] : undefined;
+  return jobFailure(ours ?? BY_COMFY_CODE[code], message, {
     nodeId,
     classType,
     details,
   });
+}
+
+/** A partner's node is paid and logged in to with the job's own key. */
+const BY_PARTNER: Readonly<Partial<Record<ComfyErrorCode, JobErrorCode>>> = {
+  unauthorized: "payment_required",
+  payment_required: "payment_required",
+  rate_limited: "rate_limited",
+};
+
+/** These stop a whole account of Comfy Cloud, in the middle of a render (protocol §6.1). */
+const OF_ACCOUNT = ["InsufficientFundsError", "InactiveSubscriptionError"];
+
+function isOfPartner({ failure, refusal }: ComfyError["facts"]): boolean {
+  if (failure) return !OF_ACCOUNT.includes(failure.exception_type);
+  return refusal === "PARTNER_NODE_PAYMENT_REQUIRED";
 }
 
 /** A refusal for something this instance lacks is the instance's fault, and another may have it. */

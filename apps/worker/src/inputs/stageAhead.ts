@@ -57,7 +57,8 @@ interface Ahead {
  * will meet them, and tell. Ends with the signal.
  */
 export function startStageAhead(options: AheadOptions): StageAhead {
-  const { COMFYQ_STAGE_AHEAD_JOBS: count, COMFYQ_STAGE_AHEAD_BYTES: bytes, isNaive } = options.config;
+  const { COMFYQ_STAGE_AHEAD_JOBS: wanted, COMFYQ_STAGE_AHEAD_BYTES: bytes, isNaive } = options.config;
+  const count = options.config.COMFYQ_OVERFLOW_AFTER_S > 0 ? 0 : wanted; // what waits is mostly for others
   if (count === 0 || bytes === 0 || isNaive) return { lookNow: () => {}, expectsNone: () => true };
   const stager = new AheadStager(options, createByteBudget(bytes));
   void stager.lookOnAndOn();

@@ -125,6 +125,10 @@ function afterFailure(health: Health, { code, message }: JobFailure, now: Circum
   const sickInRow = health.sickInRow + 1;
   const next = { ...health, ...away, sickInRow };
   if (code === "comfyui_zombie") return { ...next, quarantine: afterCanary(next, message, now) };
+  if (code === "instance_refuses") {
+    const quarantine = { ...afterCanary(next, message, now), wasRestarted: true }; // a restart mends no account
+    return { ...next, quarantine };
+  }
   // A broken CUDA context breaks every render until the process is restarted: one is enough.
   const isEnough = code === "cuda_fault" || sickInRow >= now.quarantineAfter;
   if (health.quarantine || !isEnough) return next;

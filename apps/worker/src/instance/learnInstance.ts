@@ -18,7 +18,8 @@ export interface InstanceFacts {
 
 /** Asks a ComfyUI what it is. @throws ComfyError */
 export async function learnInstance(comfyui: ComfyUi): Promise<InstanceFacts> {
-  const [features, stats, objectInfo] = await Promise.all([comfyui.features(), comfyui.stats(), comfyui.objectInfo()]);
+  const [features, objectInfo] = await Promise.all([comfyui.features(), comfyui.objectInfo()]);
+  const isCloud = features.dialect === "cloud";
   const classes = NodeClasses.parse(
     Object.fromEntries(Object.entries(objectInfo).map(([name, node]) => [name, node.output_node ?? false])),
   );
@@ -26,10 +27,10 @@ export async function learnInstance(comfyui: ComfyUi): Promise<InstanceFacts> {
   return {
     objectInfo: { json, sha256: sha256Hex(json) },
     version: features.version ?? null,
-    device: stats.devices[0]?.name ?? null,
+    device: isCloud ? null : ((await comfyui.stats()).devices[0]?.name ?? null),
     fingerprint: fingerprintOf(features.version ?? null, objectInfo),
     classes,
-    isCloud: features.dialect === "cloud",
+    isCloud,
   };
 }
 

@@ -1,4 +1,4 @@
-import type { ComfyUi } from "@comfyq/comfyui";
+import { type ComfyUi, isComfyError } from "@comfyq/comfyui";
 import type { JobFailure, Workflow } from "@comfyq/contract";
 import type { Claimer } from "@comfyq/queue";
 import { type Logger, monotonicMs, newId, sleep, withDeadline } from "@comfyq/runtime";
@@ -22,6 +22,7 @@ import { type InstanceFacts, learnInstance } from "./learnInstance.ts";
 import { sharedReason, sortLeftovers } from "./leftovers.ts";
 import { restartInstance } from "./restartInstance.ts";
 import { tidyHistory } from "./tidyHistory.ts";
+import { whyUnknown } from "./whyUnknown.ts";
 
 export interface InstanceOptions {
   readonly comfyui: ComfyUi;
@@ -40,6 +41,8 @@ export interface InstanceOptions {
 }
 
 const LOOK_EVERY_MS = 1_000;
+/** A cloud counts the questions, and its jobs tell when it is away. */
+const LOOK_AT_CLOUD_EVERY_MS = 10_000;
 /** While something is in the way of claiming. */
 const LOOK_SOON_MS = 250;
 /** A well instance's queue: two workers may have been pointed at it under two addresses. */
@@ -49,6 +52,8 @@ const REACHABLE_MS = 2_000;
 const TIDY_EVERY_MS = 30_000;
 /** A server that answers but refuses (a wrong key, say) would otherwise be tried hundreds of times a second. */
 const REST_MS = 3_000;
+/** A key that is refused is so until somebody corrects it, and who knocks all the time is locked out. */
+const REFUSED_REST_MS = 30_000;
 /** Longest wait for Redis's answer about one leftover, and for the list of classes to be written. */
 const ANSWER_MS = 5_000;
 /** Longest wait for the word whose instance it is, when a GPU may have to be stopped: fence and this must fit into a lock. */
@@ -71,6 +76,7 @@ class WatchedInstance implements Instance {
   /** When its history is to be looked through next; a dead predecessor may have left something. */
   #tidyAtMs = 0;
   #lookedThroughAtMs = Number.NEGATIVE_INFINITY;
+  #askedAtMs = Number.NEGATIVE_INFINITY;
   #changed = Promise.withResolvers<void>();
 
   constructor(options: InstanceOptions) {
@@ -143,7 +149,7 @@ class WatchedInstance implements Instance {
   async #look(): Promise<void> {
     const { comfyui, signal } = this.#options;
     if (monotonicMs() < this.#restUntilMs) return;
-    if (!(await comfyui.isReachable({ signal, withinMs: REACHABLE_MS }))) {
+    if (!this.#hasJustAnswered() && !(await comfyui.isReachable({ signal, withinMs: REACHABLE_MS }))) {
       this.#note({ kind: "away", reason: "ComfyUI does not answer; is it running?" });
       return this.#cure();
     }
@@ -152,6 +158,13 @@ class WatchedInstance implements Instance {
     await this.#lookThrough();
     await this.#cure();
     await this.#tidy();
+  }
+
+  #hasJustAnswered(): boolean {
+    const { isCloud, timeScale } = this.#options.config;
+    const isDue = monotonicMs() - this.#askedAtMs > LOOK_AT_CLOUD_EVERY_MS * timeScale;
+    if (isDue) this.#askedAtMs = monotonicMs();
+    return isCloud && !isDue && this.#health.away === undefined;
   }
 
   async #learn(): Promise<void> {
@@ -164,9 +177,8 @@ class WatchedInstance implements Instance {
       this.#note({ kind: "answered" });
       this.#holdLease(facts);
     } catch (cause) {
-      this.#rest();
-      const why = cause instanceof Error ? cause.message : "no error was given";
-      this.#note({ kind: "away", reason: `ComfyUI answers, but could not be asked what it is: ${why}` });
+      this.#rest(isComfyError(cause, "unauthorized") ? REFUSED_REST_MS : REST_MS);
+      this.#note({ kind: "away", reason: whyUnknown(cause, this.#options.config) });
     }
   }
 
@@ -217,7 +229,8 @@ class WatchedInstance implements Instance {
     return other && { kind: "in_the_way", reason: sharedReason(other), sharedWith: id };
   }
 
-  #sortLeftovers(): Promise<Leftovers> {
+  async #sortLeftovers(): Promise<Leftovers> {
+    if (this.#options.config.isCloud) return { kind: "none" }; // in nobody's way, and found by the journal
     const { comfyui, claimer, config, activity, signal } = this.#options;
     return sortLeftovers({
       comfyui,
@@ -264,8 +277,8 @@ class WatchedInstance implements Instance {
     return this.#lease === undefined || this.#health.driver.kind !== "us" || this.#lease.isSurelyOurs();
   }
 
-  #rest(): void {
-    this.#restUntilMs = monotonicMs() + REST_MS * this.#options.config.timeScale;
+  #rest(ms = REST_MS): void {
+    this.#restUntilMs = monotonicMs() + ms * this.#options.config.timeScale;
   }
 
   #note(event: HealthEvent): void {

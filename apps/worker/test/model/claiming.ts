@@ -46,6 +46,7 @@ function claimFacts(world: World, worker: Worker, held: Held): ClaimFacts {
     nowMs: world.nowMs,
     declinedForMs: world.nowMs - (worker.declining.get(availabilityOf(held)) ?? world.nowMs),
     isForOthers: false,
+    isTooNew: false,
     redisWasAway: world.nowMs - worker.redisBackAtMs < world.parts.settings.homePatienceMs,
   };
 }

@@ -5,6 +5,7 @@ import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { WebSocketServer } from "ws";
+import { CLOUD_ROUTES } from "../cloud/cloudRoutes.ts";
 import type { Fault } from "../faults/Fault.ts";
 import type { Simulation } from "../Simulation.ts";
 import { SimulatorError } from "../SimulatorError.ts";
@@ -20,7 +21,7 @@ const LARGEST_FRAME = 4 * 1024 * 1024;
 /** The port: HTTP and websocket, with the faults that strike requests. */
 export class HttpServer {
   readonly #simulation: Simulation;
-  readonly #router = new Router(ROUTES);
+  readonly #router: Router;
   readonly #sockets = new WebSocketServer({
     noServer: true,
     maxPayload: LARGEST_FRAME,
@@ -33,6 +34,7 @@ export class HttpServer {
 
   constructor(simulation: Simulation) {
     this.#simulation = simulation;
+    this.#router = new Router(simulation.cloud ? CLOUD_ROUTES : ROUTES);
   }
 
   /** Starts to listen and returns the port. @throws SimulatorError `port_taken` */
@@ -95,6 +97,8 @@ export class HttpServer {
   async #answer(request: ApiRequest): Promise<Reply> {
     const { parts } = this.#simulation;
     if (isForeignOrigin(request.headers, parts.profile.refusesCrossSite)) return empty(403);
+    const refusal = this.#simulation.cloud?.refuse(request);
+    if (refusal) return refusal;
     if (request.method === "OPTIONS") return empty();
     try {
       const found = this.#router.find(request);
@@ -156,7 +160,7 @@ export class HttpServer {
       this.#hung.add(stream);
       return;
     }
-    const status = request.barePath !== "/ws" ? 404 : isForeign ? 403 : parts.faults.strike("ws_refuse") ? 503 : 101;
+    const status = request.barePath !== "/ws" ? 404 : isForeign ? 403 : this.#refusalOfSocket(request);
     if (status !== 101) {
       stream.end(`HTTP/1.1 ${status} Refused\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
       return;
@@ -164,5 +168,10 @@ export class HttpServer {
     this.#sockets.handleUpgrade(raw, stream, head, (socket) => {
       void this.#simulation.welcome(socket, request.query.get("clientId") ?? "");
     });
+  }
+
+  #refusalOfSocket(request: ApiRequest): number {
+    const { cloud, parts } = this.#simulation;
+    return cloud?.refuseSocket(request) ?? (parts.faults.strike("ws_refuse") ? 503 : 101);
   }
 }

@@ -47,3 +47,11 @@ export type HistoryEntry = z.infer<typeof HistoryEntry>;
 /** `GET /history` and `GET /history/{id}`: `{}` for unknown, pending and running ids alike. */
 export const HistoryAnswer = z.record(z.string(), HistoryEntry);
 export type HistoryAnswer = z.infer<typeof HistoryAnswer>;
+
+/** Comfy Cloud's `GET /api/history_v2`, newest first; entries without their graphs (§6.1). */
+export const CloudHistoryList = z.looseObject({
+  history: z.array(
+    z.looseObject({ prompt_id: z.string(), prompt: z.looseObject({ extra_data: Fields.optional() }).optional() }),
+  ),
+});
+export type CloudHistoryList = z.infer<typeof CloudHistoryList>;

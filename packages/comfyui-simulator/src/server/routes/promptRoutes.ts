@@ -24,10 +24,14 @@ export const PROMPT_ROUTES: readonly Route[] = [
 type Accepted = Extract<PromptVerdict, { isValid: true }>;
 
 async function postPrompt(request: ApiRequest, simulation: Simulation): Promise<Reply> {
+  return submitPrompt(await request.json(), request, simulation);
+}
+
+/** Validates and queues what a body says. @throws PythonError, which becomes a 500 as in ComfyUI */
+export async function submitPrompt(body: unknown, request: ApiRequest, simulation: Simulation): Promise<Reply> {
   const { life, parts } = simulation;
   const arrivedAtMs = parts.clock.monotonicMs();
   life.log.write("got prompt");
-  const body = await request.json();
   if (typeof body !== "object" || body === null)
     throw new PythonError("TypeError", "argument of that type is not iterable");
   const fields = isObject(body) ? body : {};

@@ -1,0 +1,105 @@
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { type Job, StoredApiKey } from "@comfyq/contract";
+import { newSecret, sha256Hex } from "@comfyq/runtime";
+import { afterAll, describe, expect, test, vi } from "vitest";
+import { copyImage, freshPixel } from "./graphs.ts";
+import { timedJob } from "./lanes.ts";
+import { startProcess } from "./processes.ts";
+import { isFinished, readJson, type System, setup } from "./setup.ts";
+import { manifestOf } from "./traces.ts";
+
+// An old ComfyUI at the far end: one that shows in its queue what it was sent.
+const far = await setup({ simulatorArgs: ["--version", "0.3.64"], env: { COMFYQ_LOG_LEVEL: "trace" } });
+afterAll(() => far[Symbol.asyncDispose]());
+
+const key = newSecret("cq_live");
+
+/** The far installation as strangers reach it: with a key. */
+async function openDoor(): Promise<string> {
+  const keysFile = join(far.dataDir, "keys-of-strangers.json");
+  const facts = { name: "near", tenant: "default", scopes: ["submit", "read", "cancel"], expires_at: null };
+  const stored = StoredApiKey.parse({ ...facts, sha256: sha256Hex(key), created_at: new Date().toISOString() });
+  await writeFile(keysFile, JSON.stringify({ v: 1, keys: [stored] }));
+  const api = await startProcess("api", { env: { ...far.env, COMFYQ_PORT: "0", COMFYQ_KEYS_FILE: keysFile } });
+  afterAll(async () => void (await api.stop("SIGKILL")));
+  return String(api.ready["url"]);
+}
+
+const door = await openDoor();
+
+const jobsOf = async (system: System) => (await readJson<{ jobs: Job[] }>(system.get("/v1/jobs?limit=100"))).jobs;
+const idsOf = async (system: System) => (await jobsOf(system)).map(({ id }) => id);
+
+describe.each([
+  ["a cloud", { COMFYUI_CLOUD_HOSTS: new URL(door).host }],
+  ["a ComfyUI", { COMFYUI_CLOUD_HOSTS: "" }],
+])("a comfyq that drives another one as %s", async (_, how) => {
+  const near = await setup({
+    comfyUiUrls: [door],
+    env: { COMFYQ_LOG_LEVEL: "trace", COMFYUI_API_KEYS: `${new URL(door).host}=${key}`, ...how },
+  });
+  afterAll(() => near[Symbol.asyncDispose]());
+
+  /** Jobs that came up at the far end while something was done here. */
+  async function farJobsOf(work: () => Promise<unknown>): Promise<readonly Job[]> {
+    const before = await idsOf(far);
+    await work();
+    return (await jobsOf(far)).filter(({ id }) => !before.includes(id));
+  }
+
+  test("renders there, and keeps the very bytes", async () => {
+    const image = `data:image/png;base64,${freshPixel().toString("base64")}`;
+    let nearId = "";
+    const there = await farJobsOf(async () => {
+      const job = await near.submit({ workflow: copyImage("x.png"), inputs: { "10.inputs.image": image } });
+      nearId = job.id;
+      expect(await near.until(nearId, isFinished)).toMatchObject({ status: "succeeded", error: null });
+    });
+    expect(there).toMatchObject([{ status: "succeeded" }]);
+    const [here, origin] = [await manifestOf(near, nearId), await manifestOf(far, there[0]?.id ?? "")];
+    const bytesOf = (system: System, output: (typeof here.outputs)[number] | undefined) =>
+      readFile(join(system.dataDir, "files", output && "key" in output ? output.key : ""));
+    expect(here.outputs).toHaveLength(1);
+    expect((await bytesOf(near, here.outputs[0])).equals(await bytesOf(far, origin.outputs[0]))).toBe(true);
+  }, 60_000);
+
+  test("renders once, though its worker is killed in the middle", async () => {
+    const there = await farJobsOf(async () => {
+      const { id } = await near.submit(timedJob(6_000));
+      await near.until(id, ({ stage }) => stage === "rendering");
+      await near.workers[0]?.stop("SIGKILL");
+      await near.restartWorker(0);
+      expect(await near.until(id, isFinished)).toMatchObject({ status: "succeeded" });
+    });
+    expect(there).toMatchObject([{ status: "succeeded" }]);
+  }, 60_000);
+
+  test("a cancel here stops the render there", async () => {
+    const there = await farJobsOf(async () => {
+      const { id } = await near.submit(timedJob(60_000));
+      await near.until(id, ({ stage }) => stage === "rendering");
+      await vi.waitUntil(async () => (await jobsOf(far)).some(({ stage }) => stage === "rendering"), 10_000);
+      await near.post(`/v1/jobs/${id}/cancel`);
+      expect(await near.until(id, isFinished)).toMatchObject({ status: "canceled" });
+    });
+    const [farId = ""] = there.map(({ id }) => id);
+    expect(await far.until(farId, isFinished)).toMatchObject({ status: "canceled" });
+  }, 60_000);
+
+  test("a partner's key goes all the way to the far ComfyUI, and neither it nor ours stays anywhere on it", async () => {
+    const secrets = { api_key_comfy_org: "MARKERfar33" };
+    const { id } = await near.submit({ ...timedJob(3_000), secrets });
+    const queue = async () => (await fetch(`${far.instances[0]}/queue`)).text();
+    await vi.waitUntil(async () => (await queue()).includes('"api_key_comfy_org":"MARKERfar33"'), 20_000);
+    expect(await near.until(id, isFinished)).toMatchObject({ status: "succeeded" });
+    const logs = [near, far].flatMap(({ api, dispatcher, workers }) => [api, dispatcher, ...workers]);
+    const places = [
+      logs.map((process) => process.log()).join(""),
+      await near.redis.everWritten(),
+      await far.redis.everWritten(),
+      await (await near.get("/v1/workers")).text(),
+    ];
+    for (const text of places) for (const form of ["MARKERfar33", key]) expect(text.includes(form)).toBe(false);
+  }, 60_000);
+});
