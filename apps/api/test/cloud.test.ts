@@ -183,7 +183,7 @@ test("an upload is named by its bytes, in whatever folder, and by that name it i
 test("a socket with a token hears the prompts that name no client, as on Comfy Cloud, and others do not", async () => {
   const listen = async (query: string, headers: Record<string, string> = {}) => {
     const socket = new WebSocket(`${api.url.replace("http", "ws")}/ws?clientId=any${query}`, { headers });
-    const frames: { type: string; data: { prompt_id?: string; node?: null } }[] = [];
+    const frames: { type: string; data: { prompt_id?: string } }[] = [];
     socket.on("message", (bytes: Buffer) => void frames.push(JSON.parse(bytes.toString())));
     await new Promise((resolve) => socket.once("message", resolve));
     return { socket, frames };
@@ -207,5 +207,10 @@ test("a socket with a token hears the prompts that name no client, as on Comfy C
   expect([heard(editor), heard(local)]).toEqual([[], []]);
   const late = await listen(`&token=${own}`); // its client was slower than its job
   await vi.waitFor(() => expect(heard(late)).toEqual(["executed", "execution_success", "executing"]), 5_000);
+  const { outputs } = (await get(`/api/history_v2/${id}`)).json[id];
+  expect(late.frames.find(({ type, data }) => type === "executed" && data.prompt_id === id)?.data).toMatchObject({
+    node: "9",
+    output: outputs["9"],
+  });
   for (const { socket } of [cloud, editor, local, late]) socket.close();
 });

@@ -3,6 +3,7 @@ import { every } from "@comfyq/runtime";
 import type { WebSocket } from "ws";
 import type { Rooms } from "../../../rooms.ts";
 import { featuresOf } from "../features.ts";
+import { withCloudNames } from "./frames.ts";
 
 /** What a client has not taken: beyond the first, previews and steps are left out; beyond the second, it is cut off. */
 const BEHIND_BYTES = 2_097_152;
@@ -17,8 +18,11 @@ export interface ClientSocket {
    * @param style `plain`: a preview goes without metadata, even to who asked for it
    */
   send(frame: string | Uint8Array, style?: "plain"): void;
-  /** Does it hear prompts that name no client, as every socket does on Comfy Cloud? Who says hello as ComfyUI's own editor does, does not. */
-  hearsUnaddressed(): boolean;
+  /**
+   * Is it one of Comfy Cloud's, which hear prompts that name no client, and are told files by one name? Who says hello as ComfyUI's own
+   * editor does is none, however it came.
+   */
+  speaksCloud(): boolean;
   onClose(act: () => void): void;
 }
 
@@ -32,28 +36,25 @@ export function createClientSocket(
   rooms: Pick<Rooms, "settings">,
   { isCloud }: SocketFacts,
 ): ClientSocket {
-  let wantsMetadata = false;
-  let hasSaidHello = false;
+  let hello: ClientHello | undefined;
   let heldPreview: Uint8Array | undefined;
   socket.once("message", (bytes: Buffer, isBinary) => {
     if (isBinary) return;
-    const hello = ClientHello.safeParse(parsed(bytes.toString("utf8"))).data; // only the first frame can matter (server.py)
-    if (!hello) return;
-    hasSaidHello = true;
-    wantsMetadata = hello.data["supports_preview_metadata"] === true;
-    write(JSON.stringify({ type: "feature_flags", data: featuresOf(rooms) }));
+    hello = ClientHello.safeParse(parsed(bytes.toString("utf8"))).data; // only the first frame can matter (server.py)
+    if (hello) write(JSON.stringify({ type: "feature_flags", data: featuresOf(rooms) }));
   });
   socket.on("error", () => socket.terminate());
   keepAlive(socket);
+  const speaksCloud = () => isCloud && !hello;
   const write = (frame: string | Uint8Array) => {
     if (socket.readyState !== socket.OPEN) return;
     if (socket.bufferedAmount > STUCK_BYTES) return socket.terminate();
     if (socket.bufferedAmount > BEHIND_BYTES && isOfTheMoment(frame)) return;
-    socket.send(frame);
+    socket.send(typeof frame === "string" && speaksCloud() ? withCloudNames(frame) : frame);
   };
   return {
     send: (frame, style) => {
-      const isPlain = style === "plain" || !wantsMetadata;
+      const isPlain = style === "plain" || hello?.data["supports_preview_metadata"] !== true;
       if (frame instanceof Uint8Array && isPlain && hasMetadata(frame)) {
         heldPreview = frame;
         return;
@@ -66,7 +67,7 @@ export function createClientSocket(
       write(frame);
       if (preview && isItsStep) write(withoutMetadata(preview));
     },
-    hearsUnaddressed: () => isCloud && !hasSaidHello,
+    speaksCloud,
     onClose: (act) => {
       socket.once("close", act);
       if (socket.readyState === socket.CLOSED) act();

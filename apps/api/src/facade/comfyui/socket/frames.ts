@@ -1,4 +1,5 @@
 import type { JobFacts } from "@comfyq/contract";
+import { withFlatNames } from "../../cloud/flatNames.ts";
 import { statusOf } from "../promptHistory.ts";
 
 /** A text frame, as it is sent. */
@@ -25,6 +26,13 @@ export function endingOf(facts: JobFacts, wasBegun: boolean): readonly string[] 
 /** The kind of a text frame, of those that we write ourselves: the type comes first. */
 export function typeOf(frame: string): string {
   return /^\{"type":"([\w.]+)"/.exec(frame)?.[1] ?? "";
+}
+
+/** The same frame with one name for each file, if it tells of any. */
+export function withCloudNames(frame: string): string {
+  if (typeOf(frame) !== "executed") return frame;
+  const { type, data } = JSON.parse(frame) as { type: string; data: { prompt_id?: unknown } }; // as workers write them
+  return textFrame(type, withFlatNames(String(data.prompt_id), data));
 }
 
 /** Does it end a prompt? The error of an execution blocker does not. */

@@ -112,7 +112,7 @@ export class TenantSockets {
   /** As ComfyUI greets who comes back during their own prompt: the node at work, and nothing else again. */
   async #resume(socket: ClientSocket, clientId: string): Promise<void> {
     const { prompts } = this.#rooms.producer;
-    if (socket.hearsUnaddressed()) {
+    if (socket.speaksCloud()) {
       for (const { id } of await prompts.openOf(this.#tenant, null, MOST_LOOKED_AT)) this.#await(id, null);
       for (const frame of await lateFrames(this.#rooms, this.#tenant)) socket.send(frame);
     }
@@ -189,6 +189,6 @@ export class TenantSockets {
     }
     const isForEverybody = typeof frame !== "string" || FOR_EVERYBODY.includes(typeOf(frame));
     for (const sockets of this.#clients.values())
-      for (const socket of sockets) if (isForEverybody || socket.hearsUnaddressed()) socket.send(frame, "plain");
+      for (const socket of sockets) if (isForEverybody || socket.speaksCloud()) socket.send(frame, "plain");
   }
 }
