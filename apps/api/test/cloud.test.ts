@@ -2,6 +2,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { jobFailure, SCOPES } from "@comfyq/contract";
+import fc from "fast-check";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { WebSocket } from "ws";
 import { type Answer, GRAPH, setup, type TestApi, writeKeys } from "./setup.ts";
@@ -124,6 +125,58 @@ test("what there is not is refused in its words, and a key is asked for", async 
     expect(await get(path)).toMatchObject({ status: 404, json: { code: "not_found", message: expect.any(String) } });
   expect((await get("/api/user")).json).toEqual({ status: "active" });
   expect(await get("/api/user", "wrong")).toMatchObject({ status: 401, json: { code: "unauthorized" } });
+});
+
+test("a job's result is the input of the next by its name, of the same tenant only", async () => {
+  const id = await prompt();
+  await api.succeed(await api.claim(), { "a.png": "png" });
+  const [{ filename }] = (await get(`/api/history_v2/${id}`)).json[id].outputs["9"].images;
+  const graph = { ...GRAPH, "1": { class_type: "LoadImage", inputs: { image: filename } } };
+  await prompt({ prompt: graph });
+  const held = await api.claim();
+  const { url = "" } = held.request.inputs["1.inputs.image"] ?? {};
+  const read = await get(`/v1/assets/${url.replace("asset:", "")}/content`);
+  expect(read).toMatchObject({ status: 200, text: "png" });
+  await api.succeed(held, { "a.png": "png" });
+  await post("/api/prompt", { prompt: graph }, foreign);
+  const theirs = await api.claim();
+  expect(theirs.request.inputs).toEqual({});
+  await api.succeed(theirs, { "a.png": "png" });
+});
+
+test("no query and no body makes a call fail", async () => {
+  const id = await prompt();
+  await api.succeed(await api.claim(), { "a.png": "png" });
+  const odd = fc.oneof(
+    fc.string({ unit: "grapheme", maxLength: 40 }),
+    fc.string({ maxLength: 40 }).map((rest) => `${id}_${rest}`),
+    fc.constantFrom("__proto__", "..", "1e9", "-1", "\u0000", "x".repeat(3_000), `${"0".repeat(64)}.png`),
+  );
+  const address = fc.oneof(
+    fc.tuple(odd, odd, odd).map(([filename, subfolder, type]) => ["/api/view", { filename, subfolder, type }] as const),
+    fc.tuple(odd, odd).map(([max_items, offset]) => ["/api/history_v2", { max_items, offset }] as const),
+    fc.tuple(odd, odd).map(([sort_by, output_type]) => ["/api/jobs", { sort_by, output_type }] as const),
+    odd.map((name) => [`/api/history_v2/${encodeURIComponent(name)}`, {}] as const),
+    odd.map((name) => [`/api/job/${encodeURIComponent(name)}/status`, {}] as const),
+  );
+  await fc.assert(
+    fc.asyncProperty(address, async ([path, query]) => {
+      const answer = await get(`${path}?${new URLSearchParams(query).toString()}`);
+      expect([answer.status < 500, answer.text]).toEqual([true, answer.text]);
+    }),
+    { numRuns: 200 },
+  );
+  const bodies = fc.oneof(
+    fc.json(),
+    fc.record({ delete: fc.jsonValue(), clear: fc.jsonValue() }).map((body) => JSON.stringify(body)),
+  );
+  await fc.assert(
+    fc.asyncProperty(bodies, async (body) => {
+      for (const path of ["/api/queue", "/api/history", "/api/interrupt", "/api/prompt"])
+        expect((await post(path, body)).status).toBeLessThan(500);
+    }),
+    { numRuns: 40 },
+  );
 });
 
 test("the queue is told in its tuples, and what is deleted from it in its answer; what runs is left alone", async () => {

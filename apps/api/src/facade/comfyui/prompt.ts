@@ -5,6 +5,7 @@ import { readAnyBody } from "../../body/readBody.ts";
 import type { Rooms } from "../../rooms.ts";
 import type { Call, Route } from "../../route.ts";
 import { queueJob } from "../../submit/queueJob.ts";
+import { keepFlatOutputs } from "../cloud/keepFlatOutputs.ts";
 import { comfyRoute } from "./comfyRoute.ts";
 import type { FleetObjectInfo } from "./fleetObjectInfo.ts";
 import { judgePrompt } from "./judgePrompt.ts";
@@ -52,7 +53,11 @@ async function submitPrompt(rooms: Rooms, call: Call, { objectInfo, uploads }: P
   const bytes = await readAnyBody(call.req, rooms.settings.COMFYQ_MAX_BODY_BYTES);
   const number = await rooms.producer.prompts.nextNumber(tenant); // also for one that is refused, as ComfyUI counts
   const read = readPrompt(bytes, call.req);
-  const files = await uploads.find(tenant, "input", namesIn(read.graph));
+  const names = namesIn(read.graph);
+  const files = new Map([
+    ...(await uploads.find(tenant, "input", names)),
+    ...(await keepFlatOutputs(rooms, call, names)),
+  ]);
   const judged = judgePrompt(read, await objectInfo(DEFAULT_POOL), (name) => files.has(withoutMark(name)));
   const placed = placeOf(read, number);
   const job = NewJob.parse({

@@ -3,7 +3,6 @@ import { isTerminal, type JobFacts, type StoredFile, type StoredValue } from "@c
 import type { PromptPapers } from "@comfyq/queue";
 import * as z from "zod";
 import type { Rooms } from "../../rooms.ts";
-import { flatNameOf } from "../cloud/flatNames.ts";
 
 /** An ended job as ComfyUI's history has it. */
 export interface ShownEntry extends HistoryEntry {
@@ -41,21 +40,11 @@ export function showEntry(facts: JobFacts, papers: PromptPapers): ShownEntry {
 
 /** The name of one of a job's files in the store, by what its customer was told of it. */
 export function storedName(papers: PromptPapers, path: string): string {
-  return filesOf(papers)[path] ?? path.slice(path.lastIndexOf("/") + 1);
+  return storedNames(papers)[path] ?? path.slice(path.lastIndexOf("/") + 1);
 }
 
-/** The same by the file's flat name; undefined when the job has no such file. */
-export function storedNameOfFlat(
-  { id, outputs }: JobFacts,
-  papers: PromptPapers,
-  flatName: string,
-): string | undefined {
-  const told = [...Object.entries(filesOf(papers)), ...outputs.map(({ name }) => [`output/${name}`, name] as const)];
-  return told.find(([path]) => flatNameOf(id, path) === flatName)?.[1];
-}
-
-/** Names in the store, by `<type>/<subfolder>/<filename>` as told. */
-function filesOf({ entry }: PromptPapers): Readonly<Record<string, string>> {
+/** Names of a job's files in the store, by `<type>/<subfolder>/<filename>` as told; empty where ComfyUI's own words were not kept. */
+export function storedNames({ entry }: PromptPapers): Readonly<Record<string, string>> {
   return entry === undefined ? {} : KeptEntry.parse(JSON.parse(entry)).files;
 }
 

@@ -1,4 +1,4 @@
-import { assetKeys, JobId } from "@comfyq/contract";
+import { assetKeys, JobId, type StoredFile } from "@comfyq/contract";
 import { contentTypeOf } from "@comfyq/storage";
 import { ApiError } from "../../errors.ts";
 import { readAsset } from "../../objects/keepAsset.ts";
@@ -6,10 +6,10 @@ import type { SentObject } from "../../objects/sendObject.ts";
 import { sendLink, sendStored } from "../../objects/sendStored.ts";
 import type { Rooms } from "../../rooms.ts";
 import type { Call, Route } from "../../route.ts";
-import { jobOfFlatName } from "../cloud/flatNames.ts";
+import { findFlatOutput } from "../cloud/findFlatOutput.ts";
 import { isCloudClient } from "../cloud/isCloudClient.ts";
 import { comfyRoute } from "./comfyRoute.ts";
-import { storedName, storedNameOfFlat } from "./promptHistory.ts";
+import { storedName } from "./promptHistory.ts";
 import { UploadFolder, type UploadShelf } from "./uploadShelf.ts";
 
 /**
@@ -66,20 +66,23 @@ async function outputAt(
   call: Call,
   { filename, folders, type }: ViewAddress,
 ): Promise<SentObject | undefined> {
-  const flatJob = jobOfFlatName(filename);
-  const [id = "", ...rest] = flatJob === undefined ? folders : [flatJob];
-  if ((type === "input" && flatJob === undefined) || !JobId.safeParse(id).success) return undefined;
   const { tenant } = call.caller;
+  const flat = await findFlatOutput(rooms, tenant, filename);
+  if (flat) return sentAs(filename, flat);
+  const [id = "", ...rest] = folders;
+  if (type === "input" || !JobId.safeParse(id).success) return undefined;
   const [facts, papers] = await Promise.all([
     rooms.producer.read(tenant, id),
     rooms.producer.prompts.papers(tenant, id),
   ]);
   if (!facts || !papers) return undefined;
-  const told = () => storedName(papers, [type, ...rest, filename].join("/"));
-  const name = flatJob === undefined ? told() : storedNameOfFlat(facts, papers, filename);
+  const name = storedName(papers, [type, ...rest, filename].join("/"));
   const output = facts.outputs.find((one) => "key" in one && one.name === name);
-  if (!output || !("key" in output)) return undefined;
-  return { key: output.key, name: filename, contentType: output.content_type, sha256: output.sha256 };
+  return output && "key" in output ? sentAs(filename, output) : undefined;
+}
+
+function sentAs(name: string, { key, content_type: contentType, sha256 }: StoredFile): SentObject {
+  return { key, name, contentType, sha256 };
 }
 
 async function uploadAt(
