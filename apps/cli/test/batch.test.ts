@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Batch } from "@comfyq/contract";
@@ -19,9 +19,10 @@ beforeEach(async () => {
       return true;
     });
 });
-afterEach(() => {
+afterEach(async () => {
   vi.restoreAllMocks();
   vi.unstubAllEnvs();
+  await rm(folder, { recursive: true, force: true });
 });
 
 const GRAPH = { "1": { class_type: "KSampler", inputs: { seed: 0, text: "a" } } };

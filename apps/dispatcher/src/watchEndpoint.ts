@@ -1,3 +1,4 @@
+import { COMFYQ_NAMESPACE, toMoment, uuidV5 } from "@comfyq/contract";
 import {
   type Delivery,
   disableEndpoint,
@@ -5,10 +6,12 @@ import {
   noteHookGone,
   noteRefused,
   type QueueRoom,
+  readEndpoint,
   type TryOrder,
   type TryReport,
+  tell,
 } from "@comfyq/queue";
-import type { Logger } from "@comfyq/runtime";
+import { failPoint, type Logger, stripUrl } from "@comfyq/runtime";
 
 interface Watching {
   readonly log: Logger;
@@ -37,12 +40,27 @@ export async function watchEndpoint(
     if (code === "gone" && jobId !== null) await noteHookGone(room, jobId, order.deliveryId);
     return;
   }
-  if (code === "internal" || code === "endpoint_disabled") return; // tells nothing of the receiver
+  if (code === "internal") return; // tells nothing of the receiver
+  // Who disabled it may have died before anybody was told.
+  if (code === "endpoint_disabled") return tellDisabled(room, tenant, endpointId);
   if (verdict.kind === "delivered") return noteAccepted(room, endpointId);
   const reason = code === "gone" ? GONE : await reasonToDisable(room, endpointId, message ?? code);
   if (reason === undefined || !(await disableEndpoint(room, tenant, endpointId, reason))) return;
   watching.onDisabled();
   watching.log.warn({ tenant, endpointId, code, reason }, "a webhook endpoint was disabled");
+  await failPoint("endpoint_disabled", { endpoint: endpointId });
+  await tellDisabled(room, tenant, endpointId);
+}
+
+/** The other endpoints of the tenant, if they want to hear of that. Safe to repeat: it is told once for each time. */
+async function tellDisabled(room: QueueRoom, tenant: string, id: string): Promise<void> {
+  const endpoint = await readEndpoint(room, tenant, id);
+  if (!endpoint || endpoint.disabledAtMs === null) return; // deleted, or enabled again
+  const { url, disabledAtMs, disabledReason } = endpoint;
+  const eventId = uuidV5(`${id}:webhook.disabled:${disabledAtMs}`, COMFYQ_NAMESPACE);
+  const named = { v: 1, id: eventId, timestamp: toMoment(disabledAtMs), type: "webhook.disabled" } as const;
+  const data = { endpoint_id: id, url: stripUrl(url), reason: disabledReason ?? "" };
+  await tell(room, { ...named, data }, { tenant });
 }
 
 const GONE = "It answered 410 Gone, which asks for no more events; enable it again when it is to have them";

@@ -26,6 +26,7 @@ export const WEBHOOK_EVENT_TYPES = [
   "batch.completed",
   "schedule.missed",
   "queue.idle",
+  "webhook.disabled",
   "webhook.test",
 ] as const;
 export const WebhookEventType = z.enum(WEBHOOK_EVENT_TYPES);
@@ -101,6 +102,16 @@ const QueueIdleBody = z.object({
   data: z.object({ pool: PoolName.meta({ description: "Where no job of yours waits or runs any more" }) }),
 });
 
+const WebhookDisabledBody = z.object({
+  ...envelope,
+  type: z.literal("webhook.disabled"),
+  data: z.object({
+    endpoint_id: Uuid,
+    url: z.string(),
+    reason: z.string().meta({ description: "Why nothing is sent to it any more, and what to do" }),
+  }),
+});
+
 const WebhookTestBody = z.object({
   ...envelope,
   type: z.literal("webhook.test"),
@@ -115,6 +126,7 @@ export const WebhookEvent = z
     BatchCompletedBody,
     ScheduleMissedBody,
     QueueIdleBody,
+    WebhookDisabledBody,
     WebhookTestBody,
   ])
   .meta({ id: "WebhookEvent" });

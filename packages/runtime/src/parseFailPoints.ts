@@ -28,6 +28,7 @@ export const FAIL_POINTS = {
   delivery_opened: "K11f", // the try is noted, nothing is sent
   delivered: "K12", // webhook sent, delivery not recorded
   delivery_noted: "K12a", // what came of the try is noted, BullMQ does not know
+  endpoint_disabled: "K12b", // an endpoint is disabled, nobody was told of that
   tick_due: "K13a", // a schedule's moment is due, nothing is decided
   tick_decided: "K13b", // its moment is decided, its job not made
   tick_canceled: "K13c", // jobs that make way for it were canceled

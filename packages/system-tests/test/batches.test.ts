@@ -34,6 +34,20 @@ async function read(id: string): Promise<Batch | undefined> {
   return readJson<Batch>(fetch(`${system.url}/v1/batches/${id}`)).catch(() => undefined);
 }
 
+/** Ids of the jobs that BullMQ has in one of its lists. */
+async function bullJobs(list: string): Promise<readonly string[]> {
+  const key = `comfyq:jobs-default:${list}`;
+  const kind = await system.redisCommand("TYPE", key);
+  const [command, ...range] =
+    { zset: ["ZRANGE", "0", "-1"], list: ["LRANGE", "0", "-1"], set: ["SMEMBERS"] }[kind] ?? [];
+  if (command === undefined) return [];
+  const ids = await system.redisCommand(command, key, ...range);
+  return ids
+    .split("\n")
+    .filter((id) => id !== "")
+    .toSorted();
+}
+
 async function allRows(id: string): Promise<readonly BatchRowView[]> {
   const rows: BatchRowView[] = [];
   for (let cursor: string | null = "0"; cursor !== null; ) {
@@ -93,6 +107,11 @@ test(
     // A job whose worker was killed twice is poison; every other one has succeeded.
     const failed = rows.filter(({ status }) => status !== "succeeded");
     expect(failed.every(({ error }) => error?.code === "poison")).toBe(true);
+    // BullMQ gives up nothing by itself, however often a job's worker was lost: what it has as failed is what we have.
+    expect(await bullJobs("failed")).toEqual(failed.map(({ job_id }) => job_id).toSorted());
+    expect(await bullJobs("completed")).toHaveLength(ROWS - failed.length);
+    for (const list of ["wait", "active", "delayed", "prioritized", "stalled"])
+      expect([list, await bullJobs(list)]).toEqual([list, []]);
     expect(batch?.counts).toMatchObject({ succeeded: ROWS - failed.length, failed: failed.length });
     for (const { row, outputs, status } of rows)
       if (status === "succeeded") expect(JSON.stringify(outputs)).toContain(`fox ${row}`);

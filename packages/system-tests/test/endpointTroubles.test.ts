@@ -71,7 +71,10 @@ async function disabledTotal(): Promise<number> {
 }
 
 test("an endpoint that answers 410 is disabled, says why, and gets no more; others hear on, and enabled again it does, too", async () => {
-  const [gone, other] = [await growEars(system), await growEars(system)];
+  const [gone, other] = [
+    await growEars(system),
+    await growEars(system, { events: ["job.canceled", "webhook.disabled"] }),
+  ];
   gone.answerWith(410);
   await cancelOne();
   const endpoint = await untilDisabled(gone);
@@ -82,6 +85,11 @@ test("an endpoint that answers 410 is disabled, says why, and gets no more; othe
   expect(system.dispatcher.log()).toContain("a webhook endpoint was disabled");
   expect(await disabledTotal()).toBe(1);
   expect((await system.post(`/v1/webhooks/${gone.id}/test`)).status).toBe(409);
+  await vi.waitFor(() => expect(other.ids("webhook.disabled")).toHaveLength(1), patience);
+  const notice = other.arrivals.find(({ event }) => event.type === "webhook.disabled");
+  const { url } = await read(gone);
+  expect(notice?.event.data).toEqual({ endpoint_id: gone.id, url, reason: endpoint.disabled_reason });
+  expect(notice && verifies(other.secret, notice)).toBe(true);
 
   gone.answerWith(204);
   await cancelOne();
@@ -93,6 +101,20 @@ test("an endpoint that answers 410 is disabled, says why, and gets no more; othe
   expect(await read(gone)).toMatchObject({ status: "enabled", disabled_reason: null, disabled_at: null });
   await cancelOne();
   await vi.waitFor(() => expect(gone.ids("job.canceled")).toHaveLength(2), patience); // the one of before, and this
+}, 90_000);
+
+test("a dispatcher that dies in the moment it disables an endpoint: the others are told of it all the same, and once", async () => {
+  const [gone, other] = [await growEars(system), await growEars(system, { events: ["webhook.disabled"] })];
+  gone.answerWith(410);
+  await system.dispatcher.stop("SIGKILL");
+  const doomed = await system.restartDispatcher({ FAILPOINT: "endpoint_disabled:kill9" });
+  await cancelOne();
+  expect(await doomed.ended()).toBeNull(); // by a signal
+  expect(await read(gone)).toMatchObject({ status: "disabled" });
+  await system.restartDispatcher();
+  await vi.waitFor(() => expect(other.ids("webhook.disabled")).toHaveLength(1), patience);
+  expect(await deliveriesTo(gone)).toMatchObject([{ tries: [{ code: null }, { code: "endpoint_disabled" }] }]);
+  expect(await deliveriesTo(other)).toHaveLength(1);
 }, 90_000);
 
 test("an endpoint that accepts nothing for five days is disabled with a notice; enabled again it begins anew, and what it missed can be sent", async () => {

@@ -9,7 +9,8 @@ export async function examineEndpoints({ producer }: Rooms, tenant: string): Pro
     const endpoints = await producer.webhooks.list(tenant);
     const disabled = endpoints.filter(({ status }) => status === "disabled");
     const [first] = disabled;
-    if (!first) return [ok(name, `${endpoints.length} endpoints, none disabled`)];
+    if (!first)
+      return [ok(name, endpoints.length === 0 ? "no endpoints" : `${endpoints.length} endpoints, none disabled`)];
     const found = `${disabled.length} of ${endpoints.length} endpoints are disabled, such as ${first.url}: ${first.disabledReason}`;
     return [warn(name, found, `when its receiver is well: comfyq webhooks enable ${first.id}`)];
   } catch (error) {
@@ -36,7 +37,13 @@ export async function examineSchedules({ producer }: Rooms, tenant: string): Pro
       ({ lastTick }) => lastTick?.outcome === "missed" || lastTick?.outcome === "failed",
     );
     const [first] = troubled;
-    if (!first) return [ok(name, `${schedules.length} looked at, all made their last job`)];
+    if (!first)
+      return [
+        ok(
+          name,
+          schedules.length === 0 ? "there are none" : `${schedules.length} looked at, none without its last job`,
+        ),
+      ];
     const found = `${troubled.length} of ${schedules.length} made no job at their last moment, such as ${first.name}: ${first.lastTick?.reason}`;
     return [warn(name, found, `see its history: comfyq schedules ticks ${first.name}`)];
   } catch (error) {

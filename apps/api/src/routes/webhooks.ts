@@ -61,7 +61,8 @@ function collectionRoutes(rooms: Rooms): readonly Route[] {
       answers: { 201: json("The endpoint, and its secret", WebhookEndpointMade) },
       errors: [...BODY_ERRORS, "conflict"],
       run: async (call) => {
-        const wish = await readWish(rooms, call, { schema: NewWebhookEndpoint, example: '{"url": "https://…"}' });
+        const form = { schema: NewWebhookEndpoint, example: '{"url": "https://…"}', undone: "made" } as const;
+        const wish = await readWish(rooms, call, form);
         checkWebhookUrl(rooms, wish.url);
         const { tenant } = call.caller;
         const { facts, secret } = makeEndpoint(wish, { box, tenant });

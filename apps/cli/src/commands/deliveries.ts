@@ -91,7 +91,7 @@ export async function redeliver(ids: readonly string[], options: RedeliverOption
     sent.push(...report.deliveries);
     cursor = report.next_cursor ?? undefined;
   } while (cursor !== undefined);
-  const words = options.dryRun ? "would be sent again" : "are sent again";
+  const words = options.dryRun ? "would be sent again" : sent.length === 1 ? "is sent again" : "are sent again";
   process.stdout.write(`${sent.length} ${words}\n${sent.map((id) => `  ${id}\n`).join("")}`);
   return EXIT.succeeded;
 }

@@ -20,7 +20,7 @@ function shown(endpoints: readonly WebhookEndpoint[]): string {
     url,
     disabled_reason ?? events.join(" "),
   ]);
-  return `${table(["ENDPOINT", "STATUS", "URL", "EVENTS"], rows)}\n`;
+  return `${table(["ENDPOINT", "STATUS", "URL", "EVENTS, OR WHY DISABLED"], rows)}\n`;
 }
 
 /** `comfyq webhooks show`: one endpoint, and why it is disabled if it is. */
