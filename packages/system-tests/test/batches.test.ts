@@ -108,7 +108,7 @@ test(
     const failed = rows.filter(({ status }) => status !== "succeeded");
     expect(failed.every(({ error }) => error?.code === "poison")).toBe(true);
     // BullMQ gives up nothing by itself, however often a job's worker was lost: what it has as failed is what we have.
-    expect(await bullJobs("failed")).toEqual(failed.map(({ job_id }) => job_id).toSorted());
+    expect(await bullJobs("failed")).toEqual(failed.map(({ job_id }) => String(job_id)).toSorted());
     expect(await bullJobs("completed")).toHaveLength(ROWS - failed.length);
     for (const list of ["wait", "active", "delayed", "prioritized", "stalled"])
       expect([list, await bullJobs(list)]).toEqual([list, []]);
