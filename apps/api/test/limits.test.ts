@@ -46,6 +46,22 @@ test("a tenant at its limit gets 429: which limit, how much is used, and when to
   });
 });
 
+test("a batch that finds no room gets 429 and when to come back; one that is larger than the limit is told so, and not to come back", async () => {
+  const { api, headers } = await limited(acme({ queued: 3 }));
+  await using _ = api;
+  const batch = (rows: number) =>
+    api.post("/v1/batches", { ...BODY, rows: Array.from({ length: rows }, () => ({})) }, headers);
+  expect((await batch(2)).status).toBe(201);
+  const refused = await batch(2);
+  expect([refused.status, refused.json.error.code]).toEqual([429, "limit_reached"]);
+  expect(refused.json.error.details).toEqual([{ path: "limits.queued", message: "2 of 3 are in use" }]);
+  expect(refused.headers.get("retry-after")).toBe("60");
+  const never = await batch(4);
+  expect([never.status, never.headers.get("retry-after")]).toEqual([429, null]);
+  expect(never.json.error.message).toContain("send fewer rows at a time");
+  expect((await api.call("/v1/limits", { headers })).json.queued).toEqual({ limit: 3, used: 2 });
+});
+
 test("a full pool is the system's fault: 503 queue_full, with the pace of that pool", async () => {
   await using api = await setup({ env: { COMFYQ_QUEUE_CAP: "1" } });
   await api.submit();

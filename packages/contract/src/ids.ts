@@ -3,7 +3,7 @@ import * as z from "zod";
 /** Canonical lowercase uuid: ComfyUI ≥ 0.24 accepts no other spelling as `prompt_id` (protocol §1.1), so neither do we. */
 export const Uuid = z
   .string()
-  .regex(/^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/, "not a lowercase uuid");
+  .regex(/^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/, "must be a lowercase uuid");
 
 export const JobId = Uuid.meta({ description: "Id of a job (uuid, lowercase)" });
 export const AssetId = Uuid.meta({ description: "Id of an uploaded asset (uuid, lowercase)" });

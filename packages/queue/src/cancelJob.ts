@@ -1,4 +1,5 @@
 import { isTerminal, type JobEvent, type JobFacts } from "@comfyq/contract";
+import { chargeDeathsOf } from "./chargeDeaths.ts";
 import { nowMs } from "./clock.ts";
 import { orUnavailable, QueueError } from "./errors.ts";
 import { appendEvent, noticeGrowth } from "./jobEvents.ts";
@@ -80,6 +81,7 @@ export async function withdrawJob(room: QueueRoom, job: WantedJob): Promise<bool
  */
 export async function finishWithdrawal(room: QueueRoom, pool: string, jobId: string): Promise<void> {
   const bullJob = await room.jobs(pool).getJob(jobId);
+  if (bullJob && bullJob.attemptsStarted > 0) await chargeDeathsOf(room, jobId); // nobody else takes it up any more
   await bullJob?.remove();
   const [tenant, expiredAtMs] = await room.redis.hmget(room.names.record(jobId), "tenant", "expired_at_ms");
   if (tenant) await leaveOpen(room, { tenant, jobId, isShown: Boolean(expiredAtMs) });

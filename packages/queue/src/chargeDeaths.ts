@@ -1,5 +1,6 @@
 import { type Attempt, JobEvent } from "@comfyq/contract";
 import { namedScript, runNamed } from "./luaScript.ts";
+import { readPapers } from "./papers.ts";
 import { readJson } from "./readAttempt.ts";
 import type { QueueRoom } from "./room.ts";
 
@@ -60,4 +61,12 @@ export async function chargeDeaths(
       keys: { attempts: names.attempts(job.id), usage: names.usage(job.tenant) },
       values: { mark: `charged:${attempt.epoch}`, gpuMs: Math.round(gpuMsOfDead(attempt, said, job.timeoutMs)) },
     });
+}
+
+/** The same of a job that is read for this only. */
+export async function chargeDeathsOf(room: QueueRoom, id: string): Promise<void> {
+  const papers = await readPapers(room, id);
+  if ("unreadable" in papers) return;
+  const { tenant, head } = papers.record;
+  await chargeDeaths(room, { id, tenant, timeoutMs: head.timeout_s * 1_000 }, papers.earlier);
 }

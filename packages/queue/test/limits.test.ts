@@ -180,9 +180,8 @@ test("kill -9 of the worker that had the only seat keeps nobody of that tenant w
   expect(seen.toSorted()).toEqual(ids.toSorted());
 }, 60_000);
 
-test("GPU time of a worker that was killed counts up to the last word of its attempt, and once however often it is taken up", async () => {
-  await using house = await setup(FAST);
-  await limitTo(house, { gpu_seconds_per_day: 100 });
+/** A job that had shown progress for an hour when its worker was killed; somebody else said something since. */
+async function killedWhileRendering(house: Setup): Promise<string> {
   const id = await submit(house);
   const script = `
     const { openClaimer } = await import(${JSON.stringify(new URL("../src/index.ts", import.meta.url).href)});
@@ -197,9 +196,7 @@ test("GPU time of a worker that was killed counts up to the last word of its att
   expect((await lines.next()).value).toBe(id);
   doomed.kill("SIGKILL");
   await once(doomed, "exit");
-  const other = await knowing(house);
-  const { redis, names } = other.room;
-  // It had shown progress for an hour, and somebody else said something after it had died.
+  const { redis, names } = (await knowing(house, "onlooker")).room;
   const [page] = (await house.producer.attempts("acme", id)) ?? [];
   const lastMs = Date.parse(page?.started_at ?? "") + 3_600_000;
   const say = (atMs: number, event: object) =>
@@ -208,14 +205,33 @@ test("GPU time of a worker that was killed counts up to the last word of its att
   const words = { step: null, steps: null, message: null };
   await say(lastMs, { event: "progress", data: { ...shown, ...words, attempt: 1 } });
   await say(lastMs + 60_000, { event: "log", data: { message: "of nobody" } });
-  const timeout = 900; // no attempt renders for longer
+  return id;
+}
+
+/** Seconds: no attempt renders for longer. */
+const TIMEOUT_S = 900;
+
+test("GPU time of a worker that was killed counts up to the last word of its attempt, and once however often it is taken up", async () => {
+  await using house = await setup(FAST);
+  await limitTo(house, { gpu_seconds_per_day: 100 });
+  const id = await killedWhileRendering(house);
+  const other = await knowing(house);
   for (let times = 0; times < 2; times += 1) {
     const held = await claimOne(other);
     expect(held.id).toBe(id);
-    expect(await used(house)).toMatchObject({ gpu: timeout });
+    expect(await used(house)).toMatchObject({ gpu: TIMEOUT_S });
     await held.end({ kind: "give_back", reason: "seen enough" });
   }
-  expect(await refusal(submit(house))).toMatchObject({ refusal: { limit: "gpu_seconds_per_day", used: timeout } });
+  expect(await refusal(submit(house))).toMatchObject({ refusal: { limit: "gpu_seconds_per_day", used: TIMEOUT_S } });
+}, 60_000);
+
+test("GPU time of a worker that was killed counts also when its job is canceled before anybody takes it up", async () => {
+  await using house = await setup(FAST);
+  const id = await killedWhileRendering(house);
+  const waits = async () => expect((await house.producer.read("acme", id))?.status).toBe("queued");
+  await vi.waitFor(waits, { timeout: 20_000, interval: 100 }); // its lock has run out
+  expect(await house.producer.cancel("acme", id)).toMatchObject({ status: "canceled" });
+  expect(await used(house)).toMatchObject({ gpu: TIMEOUT_S });
 }, 60_000);
 
 test("what is known of a dead attempt's GPU time: nothing before it renders, its own words while it does, the journal after", () => {
