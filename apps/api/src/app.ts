@@ -47,7 +47,8 @@ function answerError({ logger, metrics }: Rooms): ErrorRequestHandler {
     if (error.status >= 500 && !res.destroyed) logger.error({ err: error, requestId }, "request failed");
     // Too late for an answer of any shape: cut the connection, so that the client does not take half of one for a whole.
     if (res.headersSent) return void res.destroy();
-    if (error.code === "payload_too_large") req.resume(); // or the client, still sending, would not read the answer
+    // Or a client that still sends would not read the answer, and the next request on its connection would never be read.
+    req.resume();
     for (const name of ["Content-Length", "Content-Range", "Content-Disposition", "ETag"]) res.removeHeader(name);
     const door = DOORS.find(({ covers }) => covers(req.path));
     const { status, body } = door?.showError(error) ?? { status: error.status, body: error.toBody() };

@@ -179,18 +179,6 @@ test("a key is shown to the websocket in a header or as token; nobody else is le
   expect(status).toBe(403);
 });
 
-test("a reader that takes nothing keeps nobody else waiting", async () => {
-  const stuck = await listen("stuck", key(own));
-  stuck.socket.pause();
-  const lively = await listen("lively", key(own));
-  for (let count = 0; count < 20; count++) {
-    const id = await prompt({ client_id: "lively" });
-    await finishNext();
-    await vi.waitFor(() => expect(lively.frames.at(-1)).toContain(`{"node":null,"prompt_id":"${id}"}`), 5_000);
-  }
-  for (const { socket } of [stuck, lively]) socket.terminate();
-});
-
 test("deleting from the history hides there, and loses no job", async () => {
   const [first, second] = [await prompt(), await prompt()];
   await finishNext();

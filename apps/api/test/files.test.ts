@@ -1,7 +1,8 @@
 import { createHash } from "node:crypto";
 import { startFakeS3 } from "@comfyq/fake-s3";
 import { openStorage } from "@comfyq/storage";
-import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { Transformer } from "@napi-rs/image";
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
 import { parseRange } from "../src/objects/byteRange.ts";
 import { problem, setup, type TestApi } from "./setup.ts";
 
@@ -227,24 +228,31 @@ describe("signed links", () => {
 });
 
 describe("outputs in S3", () => {
-  test("are a redirect to a fresh signed link that gives the bytes", async () => {
+  afterEach(() => vi.unstubAllEnvs());
+
+  /** An API whose files are kept in a bucket, and a job of which `a.png` lies there. */
+  async function inBucket(use: (own: TestApi, id: string, url: string) => Promise<void>): Promise<void> {
     const credentials = { accessKeyId: "test", secretAccessKey: "test-secret" };
     await using s3 = await startFakeS3({ buckets: ["outputs"], ...credentials });
     vi.stubEnv("AWS_ACCESS_KEY_ID", credentials.accessKeyId);
     vi.stubEnv("AWS_SECRET_ACCESS_KEY", credentials.secretAccessKey);
-    try {
-      await using own = await setup({ env: { S3_BUCKET: "outputs", S3_PREFIX: "q", S3_ENDPOINT: s3.url } });
-      const { id } = await own.submit();
-      const held = await own.claim();
-      const bucket = openStorage("s3://outputs/q", { endpoint: s3.url, credentials });
-      await bucket.put(`jobs/${id}/1/a.png`, BYTES, { contentType: "image/png" });
-      await own.succeed(held, { "a.png": BYTES });
-      await bucket.close();
+    await using own = await setup({ env: { S3_BUCKET: "outputs", S3_PREFIX: "q", S3_ENDPOINT: s3.url } });
+    const { id } = await own.submit();
+    const held = await own.claim();
+    const bucket = openStorage("s3://outputs/q", { endpoint: s3.url, credentials });
+    await bucket.put(`jobs/${id}/1/a.png`, BYTES, { contentType: "image/png" });
+    await own.succeed(held, { "a.png": BYTES });
+    await bucket.close();
+    await use(own, id, s3.url);
+  }
+
+  test("are a redirect to a fresh signed link that gives the bytes", () =>
+    inBucket(async (own, id, s3Url) => {
       const answer = await own.call(`/v1/jobs/${id}/outputs/a.png`);
       expect(answer.status).toBe(302);
       expect(answer.headers.get("cache-control")).toBe("no-store");
       const location = answer.headers.get("location") ?? "";
-      expect(location).toContain(s3.url);
+      expect(location).toContain(s3Url);
       expect(await own.call(location)).toMatchObject({ status: 200, text: "0123456789" });
       expect((await own.read(id)).outputs[0]?.url).toContain("X-Amz-Signature");
       const form = new FormData();
@@ -253,8 +261,41 @@ describe("outputs in S3", () => {
       expect(asset.status).toBe(201);
       const content = await own.call(`/v1/assets/${asset.json.id}/content`);
       expect((await own.call(content.headers.get("location") ?? "")).text).toBe("an input");
-    } finally {
-      vi.unstubAllEnvs();
-    }
-  });
+    }));
+
+  test("are a redirect by Comfy API v2, too, of outputs and of uploads, with ranges and names", () =>
+    inBucket(async (own, id, s3Url) => {
+      const job = (await own.call(`/api/v2/jobs/${id}`)).json;
+      const [output] = job.outputs;
+      const form = new FormData();
+      form.set("content_type", "text/plain");
+      form.set("file_path", "in.txt");
+      form.set("file", new Blob(["an input"]), "in.txt");
+      const uploaded = (await own.call("/api/v2/assets", { method: "POST", body: form })).json;
+      for (const [assetId, bytes, name] of [
+        [output.id, "0123456789", "a.png"],
+        [uploaded.id, "an input", "in.txt"],
+      ]) {
+        const answer = await own.call(`/api/v2/assets/${assetId}/content`);
+        expect([answer.status, answer.headers.get("cache-control")]).toEqual([302, "no-store"]);
+        const location = answer.headers.get("location") ?? "";
+        expect(location).toContain(s3Url);
+        const followed = await own.call(location, { headers: { range: "bytes=1-2" } });
+        expect([followed.status, followed.text]).toEqual([206, bytes.slice(1, 3)]);
+        expect(followed.headers.get("content-disposition")).toContain(name);
+      }
+      expect((await own.call(output.url)).text).toBe("0123456789");
+    }));
+
+  test("are a redirect by ComfyUI's own API, but for a picture that is to be made first", () =>
+    inBucket(async (own, id, s3Url) => {
+      const answer = await own.call(`/view?filename=a.png&subfolder=${id}`);
+      expect([answer.status, answer.headers.get("location")]).toEqual([302, expect.stringContaining(s3Url)]);
+      const picture = await Transformer.fromRgbaPixels(new Uint8Array([1, 2, 3, 255]), 1, 1).png();
+      const form = new FormData();
+      form.set("image", new Blob([Uint8Array.from(picture)]), "b.png");
+      await own.call("/upload/image", { method: "POST", body: form });
+      const made = await own.call("/view?filename=b.png&type=input&preview=webp");
+      expect([made.status, made.headers.get("content-type")]).toEqual([200, "image/webp"]);
+    }));
 });

@@ -44,6 +44,7 @@ export function startHeartbeat({ room, config, instance, activity, log }: Heartb
       comfyui_version: facts?.version ?? null,
       fingerprint: facts?.fingerprint ?? null,
       object_info: facts?.objectInfo.sha256 ?? null,
+      model_lists: facts?.modelLists.sha256 ?? null,
       device: facts?.device ?? null,
       cloud: config.isCloud,
       models: config.COMFYUI_MODELS_DIR !== undefined,

@@ -1,5 +1,6 @@
 import type { ComfyUi } from "@comfyq/comfyui";
 import { toMoment } from "@comfyq/contract";
+import { createTurnstile } from "@comfyq/media";
 import { type Claimer, openClaimer } from "@comfyq/queue";
 import {
   createLogger,
@@ -37,7 +38,6 @@ import { publishFacts } from "./instance/publishFacts.ts";
 import { createStallPatience } from "./instance/stallPatience.ts";
 import { watchInstance } from "./instance/watchInstance.ts";
 import { measureAttempts, measureWork } from "./measure.ts";
-import { createTurnstile } from "./media/turnstile.ts";
 import { measureModels } from "./models/measureModels.ts";
 import { openModelStore } from "./models/modelStore.ts";
 import { createModelsAhead } from "./models/modelsAhead.ts";
@@ -153,10 +153,8 @@ async function startInstance(base: Base): Promise<Instance> {
     activity,
     log,
     canary: canary === undefined ? undefined : await readCanary(canary),
-    onLearned: async (facts) => {
-      supplies.inputs.forgetAll(); // it may have come back with an empty disk
-      await publishFacts(claimer.room, facts);
-    },
+    onBack: () => supplies.inputs.forgetAll(),
+    publish: (facts) => publishFacts(claimer.room, facts),
     onChange: () => void heartbeat?.beatNow().catch(() => {}), // the next regular beat tells the same
     signal: service.signal,
   });

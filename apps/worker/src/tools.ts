@@ -1,5 +1,6 @@
 import type { ComfyUi } from "@comfyq/comfyui";
 import type { WorkerBeat } from "@comfyq/contract";
+import type { Turnstile } from "@comfyq/media";
 import type { Logger, SafeFetch, SecretBox } from "@comfyq/runtime";
 import type { Storage } from "@comfyq/storage";
 import type { WorkerConfig } from "./config.ts";
@@ -7,7 +8,6 @@ import type { Credentials } from "./inputs/credentials.ts";
 import type { Inputs } from "./inputs/inputs.ts";
 import type { Instance } from "./instance/instance.ts";
 import type { StallPatience } from "./instance/stallPatience.ts";
-import type { Turnstile } from "./media/turnstile.ts";
 import type { ModelStore } from "./models/modelStore.ts";
 
 /** What every step of an attempt works with; built once in main.ts and handed down. */

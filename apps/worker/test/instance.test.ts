@@ -1,4 +1,7 @@
 import { randomUUID } from "node:crypto";
+import { mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { gunzipSync } from "node:zlib";
 import { jobFailure } from "@comfyq/contract";
 import { expect, test, vi } from "vitest";
 import { eventually, historyOf, isEnded, leavePrompt, queueOf, setup, sleeper } from "./setup.ts";
@@ -146,4 +149,25 @@ test("what a dead worker or a lost lock left in ComfyUI's history is taken out, 
   expect(await historyOf(simulator.url)).toEqual([kept, foreign]);
   await house.producer.cancel("default", going);
   await eventually(async () => (await historyOf(simulator.url)).length === 1);
+});
+
+test("a model that was put there while a worker runs is known to the fleet without a restart", async () => {
+  const house = await setup();
+  const modelsDir = join(house.files, "models");
+  const simulator = await house.simulator({ modelsDir, models: {} });
+  const { instance } = await house.worker(simulator.url);
+  await eventually(() => instance.standing().kind === "well");
+  const before = instance.facts();
+  await mkdir(join(modelsDir, "loras"), { recursive: true });
+  await writeFile(join(modelsDir, "loras", "new.safetensors"), "x");
+  await eventually(() => instance.facts() !== before);
+  const after = instance.facts();
+  expect(JSON.parse(after?.modelLists.json ?? "")).toMatchObject({ loras: ["new.safetensors"] });
+  expect(after?.objectInfo.json).toContain("new.safetensors");
+  expect(after?.fingerprint).toBe(before?.fingerprint); // no other nodes: results of before still count
+  const published = await house.producer.prompts.modelLists(after?.modelLists.sha256 ?? "");
+  expect(gunzipSync(published ?? "").toString()).toBe(after?.modelLists.json);
+  const told = async () => (await house.producer.workers())[0];
+  await eventually(async () => (await told())?.model_lists === after?.modelLists.sha256);
+  expect((await told())?.object_info).toBe(after?.objectInfo.sha256);
 });

@@ -3,9 +3,9 @@ import { mkdir, readdir, readFile, rm, symlink, writeFile } from "node:fs/promis
 import { join } from "node:path";
 import type { Simulator, SimulatorOptions } from "@comfyq/comfyui-simulator";
 import type { JobFacts, StoredFile, Workflow } from "@comfyq/contract";
+import { readPictureHead } from "@comfyq/media";
 import { expect, test, vi } from "vitest";
 import { openMounted } from "../src/attempt/openMounted.ts";
-import { readPictureHead } from "../src/media/readPictureHead.ts";
 import { type House, isEnded, setup } from "./setup.ts";
 
 vi.setConfig({ testTimeout: 60_000 });

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { connectComfyUi } from "@comfyq/comfyui";
 import { type Simulator, type SimulatorOptions, startSimulator } from "@comfyq/comfyui-simulator";
 import { isTerminal, type JobFacts, NewJob, type NewJobBody, toMoment, type Workflow } from "@comfyq/contract";
+import { createTurnstile } from "@comfyq/media";
 import { type Claimer, openClaimer, openProducer, type Producer } from "@comfyq/queue";
 import { type PrivateRedis, startPrivateRedis } from "@comfyq/queue/testing";
 import { createLogger, createSafeFetch, createSecretBox } from "@comfyq/runtime";
@@ -22,7 +23,6 @@ import type { Instance } from "../src/instance/instance.ts";
 import { publishFacts } from "../src/instance/publishFacts.ts";
 import { createStallPatience } from "../src/instance/stallPatience.ts";
 import { watchInstance } from "../src/instance/watchInstance.ts";
-import { createTurnstile } from "../src/media/turnstile.ts";
 import { openModelStore } from "../src/models/modelStore.ts";
 import { createModelsAhead } from "../src/models/modelsAhead.ts";
 import type { Tools } from "../src/tools.ts";
@@ -168,10 +168,8 @@ async function openWorker(
     activity,
     log,
     canary: undefined,
-    onLearned: (facts) => {
-      inputs.forgetAll();
-      return publishFacts(claimer.room, facts);
-    },
+    onBack: () => inputs.forgetAll(),
+    publish: (facts) => publishFacts(claimer.room, facts),
     onChange: () => {},
     signal: stopping.signal,
   });

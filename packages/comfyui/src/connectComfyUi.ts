@@ -6,7 +6,7 @@ import { type Call, errorOfStatus } from "./http.ts";
 import { readQueue } from "./lookUp.ts";
 import { readFinished, readHistory } from "./readHistory.ts";
 import { readJob } from "./readJob.ts";
-import { readModels } from "./readModels.ts";
+import { readModelFolders, readModels } from "./readModels.ts";
 import { readObjectInfo } from "./readObjectInfo.ts";
 import { seekPrompt } from "./seekPrompt.ts";
 import { submitPrompt } from "./submitPrompt.ts";
@@ -51,6 +51,7 @@ export function connectComfyUi(options: ConnectOptions): ComfyUi {
     },
     stats: () => http.read(SystemStats, { method: "GET", path: PATHS.systemStats }),
     objectInfo: (classType) => readObjectInfo(classType, { http, ...client.limits }),
+    modelFolders: ({ signal } = {}) => readModelFolders({ http, signal }),
     models: (folder, { signal } = {}) => readModels(folder, { http, signal }),
     features: () => client.features(),
     isReachable: ({ signal, withinMs } = {}) => isReachable(client, signal, withinMs ?? REACHABLE_WITHIN_MS),

@@ -289,7 +289,8 @@ export interface ComfyUi {
   stats(): Promise<SystemStats>;
   /** All classes (megabytes, and the server stands still meanwhile), or one; `{}` when that one is unknown. */
   objectInfo(classType?: string): Promise<ObjectInfo>;
-  /** Names in a folder of models, sub-folders and all (`a/b.sft`); undefined when there is no such folder. */
+  /** Names of its folders of models (undefined: it does not tell), and in one of them, sub-folders and all (undefined: there is none). */
+  modelFolders(options?: { signal?: AbortSignal }): Promise<readonly string[] | undefined>;
   models(folder: string, options?: { signal?: AbortSignal }): Promise<readonly string[] | undefined>;
   features(): Promise<ComfyFeatures>;
   /** Does anything answer HTTP here? A server that takes the connection but is slow counts as reachable. */

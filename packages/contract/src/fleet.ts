@@ -44,6 +44,8 @@ export const WorkerBeat = z
     fingerprint: z.string().nullable(),
     /** sha256 of all that its ComfyUI tells of its node classes; names the copy kept for ComfyUI's own API. */
     object_info: z.string().nullish(),
+    /** sha256 of the names of all its models; names the copy kept for ComfyUI's own API. */
+    model_lists: z.string().nullish(),
     device: z.string().nullable(),
     cloud: z.boolean().nullish().meta({ description: "Is it Comfy Cloud, or another comfyq? Many may drive it then" }),
     models: z.boolean().nullish().meta({ description: "Can it put model files into its ComfyUI's models folder?" }),
@@ -52,6 +54,10 @@ export const WorkerBeat = z
   })
   .meta({ id: "Worker" });
 export type WorkerBeat = z.infer<typeof WorkerBeat>;
+
+/** The models an instance has: folder → names, sub-folders and all. Source: `/models`. */
+export const ModelLists = z.record(z.string(), z.array(z.string()));
+export type ModelLists = z.infer<typeof ModelLists>;
 
 /** The node classes an instance knows: class_type → is it an output node? Source: `/object_info`. */
 export const NodeClasses = z.record(z.string(), z.boolean());

@@ -19,7 +19,6 @@ const OutputPrefix = z
   .meta({ description: "Files are stored under `<prefix>/<job id>/…` of the bucket or folder instead of `jobs/…`" });
 
 const PictureFormat = z.enum(["webp", "jpeg"]);
-export type PictureFormat = z.infer<typeof PictureFormat>;
 
 /** What becomes of a job's files on their way to the store. */
 export const OutputOptions = z

@@ -130,7 +130,7 @@ export interface KeptBody {
 }
 
 /** A job as it was submitted, to be submitted again: its secrets are still sealed. */
-export type Submittable = Pick<JobSubmission, "job" | "sealedSecrets" | "sealedHeaders">;
+export type Submittable = Pick<JobSubmission, "job" | "sealedSecrets" | "sealedHeaders" | "origin" | "extraData">;
 
 /** BullMQ runs small numbers first, from 1; 0 would overtake everybody. Ours: higher first, FIFO inside a level. */
 export function toBullPriority(priority: number): number {

@@ -84,6 +84,16 @@ export async function readObjectInfo(room: QueueRoom, sha256: string): Promise<B
   return (await room.redis.getBuffer(room.names.objectInfo(sha256))) ?? undefined;
 }
 
+/** The same of the names of an instance's models. */
+export async function publishModelLists(room: QueueRoom, sha256: string, compressed: Buffer): Promise<void> {
+  await room.redis.set(room.names.modelLists(sha256), compressed, "EX", room.settings.classesTtlSeconds);
+}
+
+/** What was published under this hash; undefined when it is not there. */
+export async function readModelLists(room: QueueRoom, sha256: string): Promise<Buffer | undefined> {
+  return (await room.redis.getBuffer(room.names.modelLists(sha256))) ?? undefined;
+}
+
 /**
  * The node classes that at least one live instance of the pool knows; undefined when none has told us, and then nothing
  * can be said about a graph.

@@ -27,7 +27,7 @@ export type {
 } from "./envelopes.ts";
 export { type ErrandRunner, type Errands, type ErrandsOptions, openErrands } from "./errands.ts";
 export { QueueError, type QueueErrorCode, type Refusal } from "./errors.ts";
-export { beat, leaveFleet, type PoolCounts, publishClasses, publishObjectInfo } from "./fleet.ts";
+export { beat, leaveFleet, type PoolCounts, publishClasses, publishModelLists, publishObjectInfo } from "./fleet.ts";
 export { type Berth, wake } from "./flights.ts";
 export { type EndedBatch, endedBatch, noteRowEnd } from "./followBatch.ts";
 export { type GateLimits, tendGates } from "./gate.ts";

@@ -54,6 +54,8 @@ export interface Names {
   pace(pool: string): string;
   /** String: all that an instance told of its node classes, compressed, by its hash. */
   objectInfo(sha256: string): string;
+  /** String: the names of all of an instance's models, compressed, by its hash. */
+  modelLists(sha256: string): string;
   /** Sorted set by creation: a tenant's jobs that have not ended. One that has may stand here for a moment longer. */
   open(tenant: string): string;
   /** Sorted set by their end: a tenant's jobs that have, as ComfyUI's history shows them; hidden ones are taken out. */
@@ -188,6 +190,7 @@ export function namesUnder(prefix: string): Names {
     spans: (pool) => at("spans", pool),
     pace: (pool) => at("pace", pool),
     objectInfo: (sha256) => at("object-info", sha256),
+    modelLists: (sha256) => at("model-lists", sha256),
     open: (tenant) => at("open", tenant),
     ended: (tenant) => at("ended", tenant),
     promptNumber: (tenant) => at("prompt-number", tenant),

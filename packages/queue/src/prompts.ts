@@ -2,7 +2,7 @@ import type { JobFacts, PromptOrigin, Workflow } from "@comfyq/contract";
 import type { Redis } from "ioredis";
 import { connectRedis } from "./connection.ts";
 import { orUnavailable } from "./errors.ts";
-import { readObjectInfo } from "./fleet.ts";
+import { readModelLists, readObjectInfo } from "./fleet.ts";
 import { countOpen, endedJobs, type HistoryPage, hideJobs, isInHistory, openJobs, openPromptsOf } from "./openJobs.ts";
 import { decodeNotice, type HeardNotice } from "./promptNotices.ts";
 import { readRecord, readRequest } from "./record.ts";
@@ -39,6 +39,8 @@ export interface Prompts {
   papers(tenant: string, jobId: string): Promise<PromptPapers | undefined>;
   /** What instances told of their node classes, compressed, by its hash. */
   objectInfo(sha256: string): Promise<Buffer | undefined>;
+  /** What one told of its models, likewise. */
+  modelLists(sha256: string): Promise<Buffer | undefined>;
   /**
    * Hears what happens to a tenant's queue, and with a client id the frames for that client, in order.
    * @returns the way out
@@ -65,6 +67,7 @@ export function openPrompts(room: QueueRoom, redisUrl: string): Prompts {
     hide: (tenant, which) => orUnavailable("jobs were hidden", hideJobs(room, tenant, which)),
     papers: (tenant, jobId) => orUnavailable("a job was read", papersOf(room, tenant, jobId)),
     objectInfo: (sha256) => orUnavailable("node classes were read", readObjectInfo(room, sha256)),
+    modelLists: (sha256) => orUnavailable("models were read", readModelLists(room, sha256)),
     listen: (tenant, clientId, hear) =>
       ears.listen(clientId === undefined ? names.prompts(tenant) : names.frames(tenant, clientId), hear),
     close: () => ears.close(),

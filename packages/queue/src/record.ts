@@ -104,12 +104,13 @@ export async function readSubmitted(redis: Redis, names: Names, jobId: string): 
     webhookHeaders: sealedHeaders,
     batch: _batch,
     schedule: _tick,
-    prompt: _prompt,
+    prompt,
     ...head
   } = record.head;
-  const { extra_data: _extra, ...request } = papers.request;
+  const { extra_data: extraData, ...request } = papers.request;
   const job = NewJob.parse({ ...head, ...request, pool: record.pool });
-  return { job, sealedSecrets: papers.sealedSecrets, sealedHeaders };
+  // A batch or a schedule made that one job; a prompt says what runs of the graph, and who hears of it, however often it is tried.
+  return { job, sealedSecrets: papers.sealedSecrets, sealedHeaders, origin: prompt && { prompt }, extraData };
 }
 
 /** `RecordHead` with every key named: one that is forgotten is a mistake of types, not a wish that nobody hears. */

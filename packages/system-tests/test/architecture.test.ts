@@ -11,16 +11,17 @@ const ROOMS: Readonly<Record<string, { readonly uses: readonly string[]; readonl
   "packages/contract": { uses: [], testsUse: [] },
   "packages/comfyui": { uses: [], testsUse: [] },
   "packages/storage": { uses: [], testsUse: ["fake-s3"] },
+  "packages/media": { uses: [], testsUse: [] },
   "packages/runtime": { uses: [], testsUse: [] },
   "packages/fake-s3": { uses: [], testsUse: [] },
   "packages/queue": { uses: ["contract"], testsUse: [] },
   "packages/comfyui-simulator": { uses: ["comfyui/wire"], testsUse: ["comfyui"] },
   "apps/api": {
-    uses: ["contract", "queue", "comfyui/wire", "storage", "runtime"],
+    uses: ["contract", "queue", "comfyui/wire", "storage", "media", "runtime"],
     testsUse: ["comfyui-simulator", "fake-s3", "queue"],
   },
   "apps/worker": {
-    uses: ["contract", "queue", "comfyui", "storage", "runtime"],
+    uses: ["contract", "queue", "comfyui", "storage", "media", "runtime"],
     testsUse: ["comfyui-simulator", "fake-s3", "queue"],
   },
   "apps/dispatcher": { uses: ["contract", "queue", "storage", "runtime"], testsUse: ["fake-s3", "queue"] },
@@ -40,6 +41,7 @@ const LIBRARIES: readonly { readonly library: RegExp; readonly rooms: readonly s
   { library: /^@aws-sdk\//, rooms: ["packages/storage", "packages/fake-s3"] }, // fake-s3: in its tests
   { library: /^@bull-board\//, rooms: ["apps/api"] },
   { library: /^express$/, rooms: ["apps/api"] },
+  { library: /^@napi-rs\/image$/, rooms: ["packages/media", "apps/api"] }, // the API: in its tests
 ];
 
 /** Words that stand in one place only, over src without comments. `at` is a path that starts so, or a pattern. */

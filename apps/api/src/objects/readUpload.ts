@@ -1,6 +1,6 @@
 import { basename } from "node:path";
 import type { Readable } from "node:stream";
-import { pipeline } from "node:stream/promises";
+import { finished } from "node:stream/promises";
 import { contentTypeOf, safeContentType } from "@comfyq/storage";
 import busboy from "busboy";
 import type { Request } from "express";
@@ -44,15 +44,17 @@ async function spoolFirstFile(req: Request, limits: SpoolLimits): Promise<Upload
   const parser = parserFor(req, limits.maxBytes);
   let spooling: Promise<Upload> | undefined;
   const fields = new Map<string, readonly string[]>();
+  parser.once("error", (error: Error) => parser.destroy(error));
   parser.on("field", (name, value) => void fields.set(name, [...(fields.get(name) ?? []), value]));
   parser.on("file", (_field, part, { filename, mimeType }) => {
+    if (parser.destroyed) return void part.destroy(); // behind a malformed header it begins files that it never ends
     const name = cleanName(filename);
     const contentType = typeFor(name, mimeType);
     spooling = fill(part).then((spooled) => ({ ...spooled, name, contentType, fields }));
     spooling.catch(() => undefined); // awaited below, once the parser is through
   });
   try {
-    await pipeline(req, parser, { signal: limits.signal });
+    await feed(req, parser, limits.signal);
   } catch (cause) {
     await spooling?.then((spooled) => spooled[Symbol.asyncDispose]()).catch(() => undefined);
     if (cause instanceof ApiError) throw cause;
@@ -62,6 +64,20 @@ async function spoolFirstFile(req: Request, limits: SpoolLimits): Promise<Upload
   throw new ApiError("invalid_request", "There is no file in the body; send one, as curl -F file=@photo.png does", {
     details: [{ path: "file", message: "is missing" }],
   });
+}
+
+/**
+ * Not a pipeline: that destroys the request with the parser, and what its client still sends would never be read, nor the next request
+ * on its connection.
+ */
+async function feed(req: Request, parser: busboy.Busboy, signal: AbortSignal): Promise<void> {
+  req.pipe(parser);
+  try {
+    await finished(parser, { signal });
+  } finally {
+    req.unpipe(parser);
+    parser.destroy();
+  }
 }
 
 /** What a file is kept as: by its name, else by what the client says. */

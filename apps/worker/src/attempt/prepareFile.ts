@@ -1,16 +1,12 @@
 import { Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import type { OutputOptions } from "@comfyq/contract";
+import { type MadePicture, MOST_PICTURE_BYTES, makePicture, PictureRefusal, stripFor } from "@comfyq/media";
 import type { PutBody } from "@comfyq/storage";
-import { type MadePicture, makePicture, PictureRefusal } from "../media/makePicture.ts";
-import { stripFor } from "../media/stripMetadata.ts";
 import type { Tools } from "../tools.ts";
 import type { AttemptRun } from "./attempt.ts";
 import type { NamedFile } from "./nameFiles.ts";
 import type { OpenOutput } from "./openOutput.ts";
-
-/** A picture has to be whole in memory to be decoded; one of them at a time. */
-const MOST_PICTURE_BYTES = 64 * 1024 * 1024;
 
 /** A result as it is to be stored. */
 export interface Prepared {

@@ -1,7 +1,16 @@
 import type { ComfyUi } from "@comfyq/comfyui";
 import { comboOptions, type ObjectInfo } from "@comfyq/comfyui/wire";
-import { canonicalJson, NodeClasses } from "@comfyq/contract";
+import { canonicalJson, type ModelLists, NodeClasses } from "@comfyq/contract";
 import { sha256Hex } from "@comfyq/runtime";
+
+/** What an instance told, and its hash. */
+interface ToldText {
+  readonly json: string;
+  readonly sha256: string;
+}
+
+/** Folders that `/models` lists and that hold no models: some are large, and tell what is nobody's business. */
+const NO_MODELS = ["configs", "custom_nodes", "datasets"];
 
 /** What one ComfyUI is, asked of it each time it came back. */
 export interface InstanceFacts {
@@ -11,7 +20,9 @@ export interface InstanceFacts {
   readonly fingerprint: string;
   readonly classes: NodeClasses;
   /** All that it tells of its node classes, and the hash of that. */
-  readonly objectInfo: { readonly json: string; readonly sha256: string };
+  readonly objectInfo: ToldText;
+  /** The names of all its models, by folder (`ModelLists`), and the hash of that. */
+  readonly modelLists: ToldText;
   /** Comfy Cloud is many machines behind one address. */
   readonly isCloud: boolean;
 }
@@ -23,15 +34,38 @@ export async function learnInstance(comfyui: ComfyUi): Promise<InstanceFacts> {
   const classes = NodeClasses.parse(
     Object.fromEntries(Object.entries(objectInfo).map(([name, node]) => [name, node.output_node ?? false])),
   );
-  const json = JSON.stringify(objectInfo);
   return {
-    objectInfo: { json, sha256: sha256Hex(json) },
+    objectInfo: told(objectInfo),
+    modelLists: told(isCloud ? {} : await listModels(comfyui)),
     version: features.version ?? null,
     device: isCloud ? null : ((await comfyui.stats()).devices[0]?.name ?? null),
     fingerprint: fingerprintOf(features.version ?? null, objectInfo),
     classes,
     isCloud,
   };
+}
+
+/**
+ * Asks again what an instance has, if its models are other ones by now: they come and go while it runs, and then the choices of its
+ * node classes are others, too. Nodes themselves it only gets by a restart.
+ * @returns undefined when nothing has changed @throws ComfyError
+ */
+export async function learnAgain(comfyui: ComfyUi, known: InstanceFacts): Promise<InstanceFacts | undefined> {
+  if (known.isCloud || told(await listModels(comfyui)).sha256 === known.modelLists.sha256) return undefined;
+  return learnInstance(comfyui);
+}
+
+/** One folder after the other: ComfyUI has them in memory, and a GPU to look after. */
+async function listModels(comfyui: ComfyUi): Promise<ModelLists> {
+  const lists: Record<string, string[]> = {};
+  for (const folder of (await comfyui.modelFolders()) ?? [])
+    if (!NO_MODELS.includes(folder)) lists[folder] = [...((await comfyui.models(folder)) ?? [])].sort();
+  return lists;
+}
+
+function told(value: unknown): ToldText {
+  const json = JSON.stringify(value);
+  return { json, sha256: sha256Hex(json) };
 }
 
 /**

@@ -1,7 +1,7 @@
-import { type ComfyUi, isComfyError } from "@comfyq/comfyui";
+import { isComfyError } from "@comfyq/comfyui";
 import type { JobFailure, Workflow } from "@comfyq/contract";
 import type { Claimer } from "@comfyq/queue";
-import { type Logger, monotonicMs, newId, sleep, withDeadline } from "@comfyq/runtime";
+import { monotonicMs, newId, sleep, withDeadline } from "@comfyq/runtime";
 import type { Activity } from "../activity.ts";
 import type { WorkerConfig } from "../config.ts";
 import { orAborted } from "../orAborted.ts";
@@ -18,26 +18,24 @@ import {
   standingOf,
 } from "./instanceHealth.ts";
 import { type InstanceLease, keepInstanceLease } from "./instanceLease.ts";
-import { type InstanceFacts, learnInstance } from "./learnInstance.ts";
+import { type KeepFactsOptions, type KeptFacts, keepFacts } from "./keepFacts.ts";
+import type { InstanceFacts } from "./learnInstance.ts";
 import { sharedReason, sortLeftovers } from "./leftovers.ts";
 import { restartInstance } from "./restartInstance.ts";
 import { tidyHistory } from "./tidyHistory.ts";
 import { whyUnknown } from "./whyUnknown.ts";
 
-export interface InstanceOptions {
-  readonly comfyui: ComfyUi;
+/** Nothing is looked at any more once the signal aborts. */
+export interface InstanceOptions extends Omit<KeepFactsOptions, "timeScale"> {
   readonly claimer: Claimer;
   readonly config: WorkerConfig;
   readonly activity: Activity;
-  readonly log: Logger;
   /** The operator's own; undefined: a small one without models. */
   readonly canary: Workflow | undefined;
-  /** Called with fresh facts each time the instance came back: it may have other nodes now. */
-  readonly onLearned: (facts: InstanceFacts) => Promise<void>;
+  /** Called each time the instance came back: perhaps with an empty disk. */
+  readonly onBack: () => void;
   /** Called when its standing became another. */
   readonly onChange: () => void;
-  /** Nothing is looked at any more once this aborts. */
-  readonly signal: AbortSignal;
 }
 
 const LOOK_EVERY_MS = 1_000;
@@ -54,7 +52,7 @@ const TIDY_EVERY_MS = 30_000;
 const REST_MS = 3_000;
 /** A key that is refused is so until somebody corrects it, and who knocks all the time is locked out. */
 const REFUSED_REST_MS = 30_000;
-/** Longest wait for Redis's answer about one leftover, and for the list of classes to be written. */
+/** Longest wait for Redis's answer about one leftover. */
 const ANSWER_MS = 5_000;
 /** Longest wait for the word whose instance it is, when a GPU may have to be stopped: fence and this must fit into a lock. */
 const OWNER_MS = 1_000;
@@ -67,9 +65,9 @@ export function watchInstance(options: InstanceOptions): Instance {
 class WatchedInstance implements Instance {
   readonly restart: Instance["restart"];
   readonly #options: InstanceOptions;
+  readonly #facts: KeptFacts;
   readonly #condemned = new Set<string>();
   #health: Health = NEW_INSTANCE;
-  #facts: InstanceFacts | undefined;
   #lease: InstanceLease | undefined;
   #restUntilMs = 0;
   #isFlying = false;
@@ -81,12 +79,13 @@ class WatchedInstance implements Instance {
 
   constructor(options: InstanceOptions) {
     this.#options = options;
+    this.#facts = keepFacts({ ...options, timeScale: options.config.timeScale });
     const command = options.config.COMFYUI_RESTART_COMMAND;
     this.restart = command === undefined ? undefined : (signal) => this.#restart(command, signal);
     void this.#watch();
   }
 
-  facts = () => this.#facts;
+  facts = () => this.#facts.current();
   /** A lease that was not confirmed for long may be another's by now: nothing is claimed until Redis has been asked again. */
   standing = () => standingOf(this.#isSurelyOurs() ? this.#health : { ...this.#health, driver: { kind: "unasked" } });
   toRejoin = () => (this.#health.leftovers.kind === "rejoin" ? this.#health.leftovers.jobIds : []);
@@ -124,7 +123,7 @@ class WatchedInstance implements Instance {
 
   flyCanary(signal: AbortSignal): Promise<string | undefined> {
     const { comfyui, canary, config } = this.#options;
-    const workflow = canary ?? canaryWorkflow(this.#facts?.classes, Math.random());
+    const workflow = canary ?? canaryWorkflow(this.#facts.current()?.classes, Math.random());
     this.#isFlying = true;
     return flyCanary(comfyui, { workflow, withinMs: config.COMFYQ_CANARY_S * 1_000, signal }).finally(() => {
       this.#isFlying = false;
@@ -158,6 +157,7 @@ class WatchedInstance implements Instance {
     await this.#lookThrough();
     await this.#cure();
     await this.#tidy();
+    void this.#facts.learnAgain(); // a ComfyUI that loads a model answers late: nothing else waits for that
   }
 
   #hasJustAnswered(): boolean {
@@ -168,11 +168,10 @@ class WatchedInstance implements Instance {
   }
 
   async #learn(): Promise<void> {
-    const { comfyui, onLearned, signal, log } = this.#options;
+    const { onBack, log } = this.#options;
     try {
-      const facts = await learnInstance(comfyui);
-      await orAborted(onLearned(facts), withDeadline(signal, ANSWER_MS));
-      this.#facts = facts;
+      const facts = await this.#facts.learn();
+      onBack();
       log.info({ version: facts.version, classes: Object.keys(facts.classes).length }, "instance answers");
       this.#note({ kind: "answered" });
       this.#holdLease(facts);

@@ -5,7 +5,7 @@ import type { ApiError } from "../../errors.ts";
 
 /** First parts of ComfyUI's paths, at the root and under `/api`. */
 const PATHS =
-  /^(?:\/api)?\/(?:prompt|queue|interrupt|free|history|view|upload|object_info|system_stats|features|models|embeddings|extensions|settings|users|userdata|v2\/userdata|jobs|ws|i18n|workflow_templates|global_subgraphs|node_replacements)(?:\/|$)/;
+  /^(?:\/api)?\/(?:prompt|queue|interrupt|free|history|view|upload|object_info|system_stats|features|models|embeddings|experiment|view_metadata|internal|extensions|settings|users|userdata|v2\/userdata|jobs|ws|i18n|workflow_templates|global_subgraphs|node_replacements)(?:\/|$)/;
 
 /**
  * ComfyUI's own API. It has one shape for what it refuses, that of `POST /prompt`, and plain text for all else: here everything

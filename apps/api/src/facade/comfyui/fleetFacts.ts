@@ -1,92 +1,131 @@
-import { comboOptions, type ObjectInfo, type SystemStats } from "@comfyq/comfyui/wire";
-import { DEFAULT_POOL, type WorkerBeat } from "@comfyq/contract";
+import { extname } from "node:path";
+import type { SystemStats } from "@comfyq/comfyui/wire";
+import type { WorkerBeat } from "@comfyq/contract";
 import { ApiError } from "../../errors.ts";
 import type { Rooms } from "../../rooms.ts";
-import type { Route } from "../../route.ts";
+import type { Call, Route } from "../../route.ts";
 import { comfyRoute } from "./comfyRoute.ts";
 import { featuresOf } from "./features.ts";
-import type { FleetObjectInfo } from "./fleetObjectInfo.ts";
+import { poolOf } from "./poolOf.ts";
+import type { ComfyTools } from "./tools.ts";
 
-/** Where an instance says which models it has: the choices of the node that loads them. */
-const LOADERS: Readonly<Record<string, readonly [nodeClass: string, input: string]>> = {
-  checkpoints: ["CheckpointLoaderSimple", "ckpt_name"],
-  loras: ["LoraLoader", "lora_name"],
-  vae: ["VAELoader", "vae_name"],
-  text_encoders: ["CLIPLoader", "clip_name"],
-  diffusion_models: ["UNETLoader", "unet_name"],
-  clip_vision: ["CLIPVisionLoader", "clip_name"],
-  style_models: ["StyleModelLoader", "style_model_name"],
-  controlnet: ["ControlNetLoader", "control_net_name"],
-  gligen: ["GLIGENLoader", "gligen_name"],
-  upscale_models: ["UpscaleModelLoader", "model_name"],
-  hypernetworks: ["HypernetworkLoader", "hypernetwork_name"],
-  photomaker: ["PhotoMakerLoader", "photomaker_model_name"],
-};
+const GET = { method: "get", scope: "read", takesHeaders: true } as const;
 
 /** What the fleet has and can do, as one ComfyUI would tell. */
-export function fleetFactRoutes(
-  rooms: Rooms,
-  { objectInfo }: { readonly objectInfo: FleetObjectInfo },
-): readonly Route[] {
-  const get = { method: "get", scope: "read" } as const;
+export function fleetFactRoutes(rooms: Rooms, tools: ComfyTools): readonly Route[] {
+  return [...classRoutes(tools), ...modelRoutes(tools), ...machineRoutes(rooms)];
+}
+
+function classRoutes({ objectInfo }: ComfyTools): readonly Route[] {
   return [
     ...comfyRoute({
-      ...get,
+      ...GET,
       path: "/object_info",
-      summary: "Every node class of the default pool's live instances, with the choices of all of them",
-      run: async ({ res }) => void res.type("json").send((await objectInfo(DEFAULT_POOL)).json),
+      summary: "Every node class of a pool's live instances, with the choices of all of them",
+      run: async (call) => void call.res.type("json").send((await objectInfo(poolOf(call.req))).json),
     }),
     ...comfyRoute({
-      ...get,
+      ...GET,
       path: "/object_info/{node_class}",
       summary: "One node class; {} when no instance has it",
-      run: async ({ res, params }) => {
+      run: async ({ req, res, params }) => {
         const name = params["node_class"] ?? "";
-        const { classes } = await objectInfo(DEFAULT_POOL);
+        const { classes } = await objectInfo(poolOf(req));
         res.json(Object.hasOwn(classes, name) ? { [name]: classes[name] } : {});
       },
     }),
+  ];
+}
+
+function modelRoutes({ models }: ComfyTools): readonly Route[] {
+  const listOf = async ({ req, params }: Call): Promise<readonly string[]> => {
+    const lists = await models(poolOf(req));
+    const folder = params["folder"] ?? "";
+    if (Object.hasOwn(lists, folder)) return lists[folder] ?? [];
+    throw new ApiError("not_found", "No instance has models of this kind; /models lists those there are");
+  };
+  return [
     ...comfyRoute({
-      ...get,
+      ...GET,
       path: "/models",
-      summary: "Kinds of models that the default pool's instances can load",
-      run: async ({ res }) => {
-        const { classes } = await objectInfo(DEFAULT_POOL);
-        res.json(Object.keys(LOADERS).filter((folder) => modelsIn(classes, folder) !== undefined));
-      },
+      summary: "Kinds of models that a pool's instances have",
+      run: async ({ req, res }) => void res.json(Object.keys(await models(poolOf(req)))),
     }),
     ...comfyRoute({
-      ...get,
+      ...GET,
       path: "/models/{folder}",
       summary: "Names of the models of one kind, of all instances together",
-      run: async ({ res, params }) => {
-        const { classes } = await objectInfo(DEFAULT_POOL);
-        const names = modelsIn(classes, params["folder"] ?? "");
-        if (!names)
-          throw new ApiError("not_found", "No instance loads models of this kind; /models lists those there are");
-        res.json(names);
+      run: async (call) => void call.res.json(await listOf(call)),
+    }),
+    ...comfyRoute({
+      ...GET,
+      path: "/embeddings",
+      summary: "Names of the embeddings, without their extensions",
+      run: async ({ req, res }) => {
+        const names = (await models(poolOf(req)))["embeddings"] ?? [];
+        res.json(names.map((name) => name.slice(0, name.length - extname(name).length)));
       },
     }),
     ...comfyRoute({
-      ...get,
+      ...GET,
+      path: "/experiment/models",
+      summary: "Kinds of models, for editors; where they lie is not told",
+      run: async ({ req, res }) =>
+        void res.json(Object.keys(await models(poolOf(req))).map((name) => ({ name, folders: [] }))),
+    }),
+    ...comfyRoute({
+      ...GET,
+      path: "/experiment/models/{folder}",
+      summary: "The models of one kind, for editors",
+      run: async (call) => void call.res.json((await listOf(call)).map((name) => ({ name, pathIndex: 0 }))),
+    }),
+    ...comfyRoute({
+      ...GET,
+      path: "/experiment/models/preview/{folder}/{path_index}/{filename...}",
+      summary: "A picture of a model: none",
+      run: () => {
+        throw new ApiError("not_found", "Pictures of models stay with the instances");
+      },
+    }),
+    ...comfyRoute({
+      ...GET,
+      path: "/view_metadata/{folder}",
+      summary: "What a model file says of itself: nothing",
+      run: () => {
+        throw new ApiError(
+          "not_found",
+          "What stands in a model file stays with the instances; only its name is known here",
+        );
+      },
+    }),
+  ];
+}
+
+function machineRoutes(rooms: Rooms): readonly Route[] {
+  return [
+    ...comfyRoute({
+      ...GET,
       path: "/system_stats",
       summary: "The fleet's versions and devices",
       run: async ({ res }) => void res.json(statsOf(await rooms.producer.workers())),
     }),
     ...comfyRoute({
-      ...get,
+      ...GET,
       path: "/features",
       summary: "What this server can do",
       run: ({ res }) => void res.json(featuresOf(rooms)),
     }),
+    ...comfyRoute({
+      method: "post",
+      path: "/free",
+      scope: "submit",
+      summary: "Taken, and nothing is done: instances are shared, and their workers see to their memory",
+      run: ({ req, res }) => {
+        req.resume();
+        res.status(200).type("application/octet-stream").end();
+      },
+    }),
   ];
-}
-
-function modelsIn(classes: ObjectInfo, folder: string): readonly string[] | undefined {
-  const [nodeClass, input] = Object.hasOwn(LOADERS, folder) ? (LOADERS[folder] ?? []) : [];
-  if (nodeClass === undefined || input === undefined) return undefined;
-  const options = comboOptions(classes[nodeClass]?.input?.required?.[input]);
-  return options?.filter((name) => typeof name === "string").toSorted();
 }
 
 /** Memory is not told: it is that of many machines, and changes as they work. */

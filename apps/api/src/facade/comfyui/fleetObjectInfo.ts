@@ -1,12 +1,6 @@
-import { promisify } from "node:util";
-import { gunzip } from "node:zlib";
 import { comboOptions, ObjectInfo, type ObjectInfoNode } from "@comfyq/comfyui/wire";
-import { sha256Hex } from "@comfyq/runtime";
-import { cachedFor } from "../../cachedFor.ts";
 import type { Rooms } from "../../rooms.ts";
-
-/** A new instance's classes, or its new models, are known within this time. */
-const LOOK_EVERY_MS = 2_000;
+import { type AskPool, createToldFacts } from "./toldFacts.ts";
 
 /** What the live instances of one pool know, as if they were one. */
 export interface FleetInfo {
@@ -17,44 +11,17 @@ export interface FleetInfo {
   readonly json: Buffer;
 }
 
-export type FleetObjectInfo = (pool: string, want?: "fresh" | "cached") => Promise<FleetInfo>;
-
-/** Remembers what instances told, by its hash, and what that makes together. */
-export function createFleetObjectInfo({ producer }: Pick<Rooms, "producer">): FleetObjectInfo {
-  const told = new Map<string, ObjectInfo>();
-  const merged = new Map<string, { readonly of: string; readonly info: FleetInfo }>();
-  const pools = new Map<string, ReturnType<typeof cachedFor<FleetInfo>>>();
-  const read = async (sha256: string): Promise<ObjectInfo | undefined> => {
-    const known = told.get(sha256);
-    if (known) return known;
-    const compressed = await producer.prompts.objectInfo(sha256);
-    if (!compressed) return undefined;
-    const info = ObjectInfo.parse(JSON.parse((await promisify(gunzip)(compressed)).toString()));
-    told.set(sha256, info);
-    return info;
-  };
-  const look = async (pool: string): Promise<FleetInfo> => {
-    const workers = (await producer.workers()).filter((worker) => worker.pool === pool);
-    const hashes = [...new Set(workers.flatMap(({ object_info }) => object_info ?? []))].sort();
-    const of = sha256Hex(hashes.join());
-    const known = merged.get(pool);
-    const hasAll = workers.length > 0 && workers.every(({ object_info }) => object_info);
-    if (known?.of === of && known.info.isWhole === hasAll) return known.info;
-    const infos = await Promise.all(hashes.map(read));
-    const found = infos.filter((info) => info !== undefined);
-    const classes = mergeObjectInfo(found);
-    const isWhole = hasAll && found.length === infos.length;
-    const info = { classes, isWhole, json: Buffer.from(JSON.stringify(classes)) };
-    for (const sha256 of told.keys()) if (!hashes.includes(sha256) && told.size > 32) told.delete(sha256);
-    merged.set(pool, { of, info });
-    return info;
-  };
-  return (pool, want = "cached") => {
-    const ask = pools.get(pool) ?? cachedFor(LOOK_EVERY_MS, () => look(pool));
-    if (pools.size > 1_000) pools.clear(); // pool names come from customers
-    pools.set(pool, ask);
-    return ask(want);
-  };
+/** Node classes of a pool's live instances, a little old. */
+export function createFleetObjectInfo(rooms: Pick<Rooms, "producer">): AskPool<FleetInfo> {
+  return createToldFacts(rooms, {
+    hashOf: ({ object_info }) => object_info,
+    read: (sha256) => rooms.producer.prompts.objectInfo(sha256),
+    schema: ObjectInfo,
+    merge: (infos, isWhole) => {
+      const classes = mergeObjectInfo(infos);
+      return { classes, isWhole, json: Buffer.from(JSON.stringify(classes)) };
+    },
+  });
 }
 
 /** Pure: every class that one of them has; a choice offers what one of them offers. */

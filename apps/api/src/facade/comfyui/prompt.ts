@@ -1,30 +1,28 @@
 import { isObject, promptFault } from "@comfyq/comfyui/wire";
-import { DEFAULT_POOL, JOB_LIMITS, NewJob } from "@comfyq/contract";
+import { JOB_LIMITS, type NewJob } from "@comfyq/contract";
 import { newId, nowMs, sha256Hex } from "@comfyq/runtime";
 import { readAnyBody } from "../../body/readBody.ts";
 import type { Rooms } from "../../rooms.ts";
 import type { Call, Route } from "../../route.ts";
 import { queueJob } from "../../submit/queueJob.ts";
+import { readNewJob } from "../../submit/readSubmission.ts";
 import { keepFlatOutputs } from "../cloud/keepFlatOutputs.ts";
+import { readExtraHeaders } from "../extraHeaders.ts";
 import { comfyRoute } from "./comfyRoute.ts";
-import type { FleetObjectInfo } from "./fleetObjectInfo.ts";
 import { judgePrompt } from "./judgePrompt.ts";
+import { poolOf } from "./poolOf.ts";
 import { PromptRefusal } from "./promptRefusal.ts";
 import { type ReadPrompt, readPrompt } from "./readPrompt.ts";
-import type { UploadShelf } from "./uploadShelf.ts";
-
-interface PromptTools {
-  readonly objectInfo: FleetObjectInfo;
-  readonly uploads: UploadShelf;
-}
+import type { ComfyTools } from "./tools.ts";
 
 /** `POST /prompt` and `GET /prompt`. */
-export function promptRoutes(rooms: Rooms, tools: PromptTools): readonly Route[] {
+export function promptRoutes(rooms: Rooms, tools: ComfyTools): readonly Route[] {
   return [
     ...comfyRoute({
       method: "post",
       path: "/prompt",
       scope: "submit",
+      takesHeaders: true,
       summary: "Submit a graph; it becomes a job whose id is the prompt_id",
       run: async (call) => {
         try {
@@ -48,7 +46,7 @@ export function promptRoutes(rooms: Rooms, tools: PromptTools): readonly Route[]
   ];
 }
 
-async function submitPrompt(rooms: Rooms, call: Call, { objectInfo, uploads }: PromptTools) {
+async function submitPrompt(rooms: Rooms, call: Call, { objectInfo, uploads }: ComfyTools) {
   const { tenant } = call.caller;
   const bytes = await readAnyBody(call.req, rooms.settings.COMFYQ_MAX_BODY_BYTES);
   const number = await rooms.producer.prompts.nextNumber(tenant); // also for one that is refused, as ComfyUI counts
@@ -58,16 +56,16 @@ async function submitPrompt(rooms: Rooms, call: Call, { objectInfo, uploads }: P
     ...(await uploads.find(tenant, "input", names)),
     ...(await keepFlatOutputs(rooms, call, names)),
   ]);
-  const judged = judgePrompt(read, await objectInfo(DEFAULT_POOL), (name) => files.has(withoutMark(name)));
+  const judged = judgePrompt(read, await objectInfo(poolOf(call.req)), (name) => files.has(withoutMark(name)));
   const placed = placeOf(read, number);
-  const job = NewJob.parse({
-    workflow: judged.workflow,
-    inputs: uploadsIn(judged.workflow, files),
-    priority: placed.priority,
-  });
+  const wished = readExtraHeaders(call.req);
+  const inputs = uploadsIn(judged.workflow, files);
+  const body = { priority: placed.priority, ...wished, workflow: judged.workflow, inputs };
+  const { job } = readNewJob(body, { bytes: undefined, sealer: { box: rooms.secretBox, tenant } });
   const id = read.promptId ?? newId();
   // A client may choose any id, also one that is another tenant's: the same body does not make it theirs.
-  const bodySha256 = sha256Hex(`${tenant}:${sha256Hex(bytes)}`);
+  const wishes = Object.keys(wished).length === 0 ? "" : JSON.stringify(wished);
+  const bodySha256 = sha256Hex(`${tenant}:${sha256Hex(bytes)}${wishes}`);
   const { outputs, isPartial, nodeErrors } = judged;
   const prompt = { number: placed.number, client_id: read.clientId, outputs: [...outputs], is_partial: isPartial };
   await queueJob(rooms, tenant, {

@@ -1,3 +1,4 @@
+import { basename } from "node:path";
 import { isObject } from "@comfyq/comfyui/wire";
 import { nowMs } from "@comfyq/runtime";
 import * as z from "zod";
@@ -18,7 +19,7 @@ type KeptFile = z.infer<typeof KeptFile>;
 
 /** What ComfyUI's editor keeps on its server: settings, and files such as saved workflows. A tenant is one user. */
 export function userDataRoutes(rooms: Rooms): readonly Route[] {
-  return [...settingRoutes(rooms), ...fileRoutes(rooms), ...emptyLists()];
+  return [...settingRoutes(rooms), ...fileRoutes(rooms)];
 }
 
 function settingRoutes(rooms: Rooms): readonly Route[] {
@@ -90,6 +91,13 @@ function fileRoutes(rooms: Rooms): readonly Route[] {
       run: (call) => listFiles(rooms, call),
     }),
     ...comfyRoute({
+      path: "/v2/userdata",
+      method: "get",
+      scope: "read",
+      summary: "Your files and folders below ?path=",
+      run: (call) => listEntries(rooms, call),
+    }),
+    ...comfyRoute({
       ...one,
       method: "get",
       scope: "read",
@@ -149,31 +157,6 @@ function fileRoutes(rooms: Rooms): readonly Route[] {
   ];
 }
 
-/** What every ComfyUI answers, and of which there is nothing here: no frontend of ours, and none of the instances'. */
-function emptyLists(): readonly Route[] {
-  const get = { method: "get", scope: "read" } as const;
-  return [
-    ...comfyRoute({
-      ...get,
-      path: "/users",
-      summary: "Where an editor's data are kept",
-      run: ({ res }) => void res.json({ storage: "server", migrated: true }),
-    }),
-    ...comfyRoute({
-      ...get,
-      path: "/extensions",
-      summary: "Scripts for the editor: none",
-      run: ({ res }) => void res.json([]),
-    }),
-    ...comfyRoute({
-      ...get,
-      path: "/i18n",
-      summary: "Translations of custom nodes: none",
-      run: ({ res }) => void res.json({}),
-    }),
-  ];
-}
-
 function filesOf({ producer }: Rooms) {
   return {
     get: async ({ caller }: Call, path: string): Promise<KeptFile | undefined> => {
@@ -200,6 +183,29 @@ async function listFiles({ producer }: Rooms, { caller, req, res }: Call): Promi
   if (req.query["full_info"] === "true") return void res.json(wanted.map(({ path, file }) => factsOf(path, file)));
   const isSplit = req.query["split"] === "true";
   res.json(wanted.map(({ path }) => (isSplit ? [path, ...path.split("/")] : path)));
+}
+
+/** Folders first; of ComfyUI's own making are only those that have files (app/user_manager.py list_userdata_v2). */
+async function listEntries({ producer }: Rooms, { caller, req, res }: Call): Promise<void> {
+  const dir = cleanPath(req.query["path"] ?? "", "path");
+  const kept = await producer.notes.all(caller.tenant, "userdata");
+  const prefix = dir === "" ? "" : `${dir}/`;
+  const inside = Object.entries(kept).filter(([path]) => path.startsWith(prefix));
+  if (inside.length === 0 && dir !== "") throw new ApiError("not_found", "You keep no file in this folder");
+  const files = inside.map(([path, text]) => {
+    const { size, modified } = factsOf(path, KeptFile.parse(JSON.parse(text)));
+    return { name: basename(path), path, type: "file", size, modified };
+  });
+  const folders = [...new Set(inside.flatMap(([path]) => foldersOf(path)))].filter((path) => path.startsWith(prefix));
+  const byName = (a: { readonly name: string }, b: { readonly name: string }) => a.name.localeCompare(b.name, "en");
+  const listed = folders.map((path) => ({ name: basename(path), path, type: "directory" })).sort(byName);
+  res.json([...listed, ...files.sort(byName)]);
+}
+
+/** `a/b/c.json` is in `a` and in `a/b`. */
+function foldersOf(path: string): readonly string[] {
+  const parts = path.split("/").slice(0, -1);
+  return parts.map((_, at) => parts.slice(0, at + 1).join("/"));
 }
 
 function factsOf(path: string, { created, modified, base64 }: KeptFile) {

@@ -2,9 +2,7 @@ import { crc32, deflateSync } from "node:zlib";
 import { Transformer } from "@napi-rs/image";
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
-import { makePicture, PictureRefusal } from "../src/media/makePicture.ts";
-import { readPictureHead } from "../src/media/readPictureHead.ts";
-import { stripFor } from "../src/media/stripMetadata.ts";
+import { makePicture, PictureRefusal, putAlpha, readPictureHead, stripFor, viewPicture } from "../src/index.ts";
 
 const SECRET = '{"6":{"class_type":"CLIPTextEncode","inputs":{"text":"a secret fox"}}}';
 const SIGNAL = new AbortController().signal;
@@ -220,4 +218,69 @@ test("a picture of 50,000 x 50,000 pixels is refused by its head alone, and so i
     expect(refusal).toBeInstanceOf(PictureRefusal);
     expect(String(refusal)).toContain(why);
   }
+});
+
+const RED_HALF = [200, 10, 20, 128];
+const GREEN_CLEAR = [30, 220, 40, 0];
+
+/** Two pixels: one half transparent, one that cannot be seen. */
+const ghost = () => Transformer.fromRgbaPixels(new Uint8Array([...RED_HALF, ...GREEN_CLEAR]), 2, 1).png();
+const pixelsOf = async (file: Buffer) => [...(await new Transformer(file).rawPixels())];
+
+test("without transparency a picture has the colours that could not be seen, and transparency alone is over black", async () => {
+  const source = await ghost();
+  const rgb = await viewPicture(source, { channel: "rgb", format: "png" }, SIGNAL);
+  expect(await pixelsOf(rgb)).toEqual([200, 10, 20, 255, 30, 220, 40, 255]);
+  const a = await viewPicture(source, { channel: "a", format: "png" }, SIGNAL);
+  expect(await pixelsOf(a)).toEqual([0, 0, 0, 128, 0, 0, 0, 0]);
+  const opaque = await viewPicture(await new Transformer(source).jpeg(90), { channel: "a", format: "png" }, SIGNAL);
+  expect(await pixelsOf(opaque)).toEqual([0, 0, 0, 255, 0, 0, 0, 255]);
+});
+
+test.each(["webp", "jpeg"] as const)("a %s to look at is smaller with less quality", async (format) => {
+  const dots = Uint8Array.from({ length: 64 * 64 * 4 }, (_, at) => (at % 4 === 3 ? 255 : (at * 7919) % 251));
+  const source = await Transformer.fromRgbaPixels(dots, 64, 64).png();
+  const view = (quality: number) => viewPicture(source, { channel: "rgba", format, quality }, SIGNAL);
+  const [good, bad] = [await view(95), await view(5)];
+  expect(bad.length).toBeLessThan(good.length);
+  expect(readPictureHead(good)).toMatchObject({ width: 64, height: 64 });
+});
+
+/** A PNG file of one pixel of any kind that there is. */
+function onePixel(colorType: number, depth: 8 | 16, samples: readonly number[]): Buffer {
+  const head = Buffer.alloc(13);
+  head.writeUInt32BE(1, 0);
+  head.writeUInt32BE(1, 4);
+  head.set([depth, colorType], 8);
+  const row = samples.flatMap((sample) => (depth === 16 ? [sample, 77] : [sample]));
+  return Buffer.concat([
+    Buffer.from("89504e470d0a1a0a", "hex"),
+    pngChunk("IHDR", head),
+    ...(colorType === 3 ? [pngChunk("PLTE", Buffer.from([9, 8, 7, 200, 100, 50]))] : []),
+    pngChunk("IDAT", deflateSync(Buffer.from([0, ...row]))),
+    pngChunk("IEND", Buffer.alloc(0)),
+  ]);
+}
+
+test.each([
+  ["grey", onePixel(0, 8, [90]), [90, 90, 90, 255]],
+  ["grey of 16 bits", onePixel(0, 16, [90]), [90, 90, 90, 255]],
+  ["grey and transparent", onePixel(4, 8, [90, 40]), [90, 90, 90, 40]],
+  ["grey and transparent of 16 bits", onePixel(4, 16, [90, 40]), [90, 90, 90, 40]],
+  ["coloured", onePixel(2, 8, [1, 2, 3]), [1, 2, 3, 255]],
+  ["coloured of 16 bits", onePixel(2, 16, [1, 2, 3]), [1, 2, 3, 255]],
+  ["coloured and transparent of 16 bits", onePixel(6, 16, [1, 2, 3, 4]), [1, 2, 3, 4]],
+  ["of a palette", onePixel(3, 8, [1]), [200, 100, 50, 255]],
+] as const)("a picture that is %s lends its transparency, and takes another's", async (_kind, file, [r, g, b, a]) => {
+  const mask = onePixel(6, 8, [0, 0, 0, 60]);
+  expect(await pixelsOf(await putAlpha(file, mask, SIGNAL))).toEqual([r, g, b, 60]);
+  expect((await pixelsOf(await putAlpha(mask, file, SIGNAL)))[3]).toBe(a);
+});
+
+test("a picture with another's transparency keeps its texts; one of another size is refused", async () => {
+  const made = await putAlpha(png({ width: 2, height: 1 }), await ghost(), SIGNAL);
+  expect(await pixelsOf(made)).toEqual([200, 200, 200, 128, 200, 200, 200, 0]);
+  expect(made.toString("latin1").split(SECRET)).toHaveLength(3); // tEXt and iTXt, not what stood behind the end
+  await expect(putAlpha(png(), await ghost(), SIGNAL)).rejects.toThrow("2 x 1 pixels, and the original 9 x 7");
+  await expect(putAlpha(png({ width: 50_000, height: 50_000 }), png(), SIGNAL)).rejects.toThrow(PictureRefusal);
 });

@@ -1,15 +1,8 @@
-import type { PictureFormat } from "@comfyq/contract";
 import type { Transformer } from "@napi-rs/image";
-import { type PictureHead, readPictureHead } from "./readPictureHead.ts";
+import { decodableHead, decoding } from "./pictureLimits.ts";
+import type { PictureHead } from "./readPictureHead.ts";
 
-/** Decoded, a picture takes four bytes a pixel, and twice that on a white ground: an 8K frame still fits. */
-const MOST_PIXELS = 36_000_000;
 const THUMBNAIL_QUALITY = 80;
-
-/** Why a picture is left as it is. */
-export class PictureRefusal extends Error {
-  override readonly name = "PictureRefusal";
-}
 
 /** A picture made of another one. */
 export interface MadePicture {
@@ -19,8 +12,8 @@ export interface MadePicture {
 }
 
 /** What to make. */
-export interface PictureWish {
-  readonly format: PictureFormat;
+interface PictureWish {
+  readonly format: "webp" | "jpeg";
   /** Default 80. */
   readonly quality?: number | undefined;
   /** Longest side; a smaller picture is not enlarged. Left out: as large as it is. */
@@ -32,19 +25,10 @@ export interface PictureWish {
  * @throws PictureRefusal when it is none, animated, too large or broken; the signal's reason
  */
 export async function makePicture(source: Buffer, wish: PictureWish, signal: AbortSignal): Promise<MadePicture> {
-  const head = readPictureHead(source);
-  if (!head) throw new PictureRefusal("it is no PNG, JPEG or WebP picture");
-  if (head.isAnimated) throw new PictureRefusal("it is animated");
-  if (head.width * head.height > MOST_PIXELS)
-    throw new PictureRefusal(`it has ${head.width} x ${head.height} pixels, and at most ${MOST_PIXELS} are converted`);
+  const head = decodableHead(source);
   const size = fittedSize(head, wish.mostPixels);
-  try {
-    const bytes = await encode(source, { ...wish, head, size }, signal);
-    return { bytes, ...size };
-  } catch (cause) {
-    signal.throwIfAborted();
-    throw new PictureRefusal("it cannot be decoded", { cause });
-  }
+  const bytes = await decoding(() => encode(source, { ...wish, head, size }, signal), signal);
+  return { bytes, ...size };
 }
 
 interface Size {

@@ -4,6 +4,8 @@ export interface PictureHead {
   readonly height: number;
   readonly isAnimated: boolean;
   readonly mayBeTransparent: boolean;
+  /** Of one sample of a pixel. */
+  readonly sampleBytes: 1 | 2;
 }
 
 /** Of a PNG, JPEG or WebP file; undefined when it is none. */
@@ -26,6 +28,7 @@ function readPng(bytes: Buffer): PictureHead {
     height: bytes.readUInt32BE(20),
     isAnimated: before.includes("acTL"),
     mayBeTransparent: colorType === 4 || colorType === 6 || before.includes("tRNS"),
+    sampleBytes: bytes.readUInt8(24) === 16 ? 2 : 1,
   };
 }
 
@@ -35,16 +38,16 @@ function readWebp(bytes: Buffer): PictureHead | undefined {
   if (type === "VP8X") {
     const flags = bytes.readUInt8(20);
     const [width, height] = [bytes.readUIntLE(24, 3) + 1, bytes.readUIntLE(27, 3) + 1];
-    return { width, height, isAnimated: (flags & 0x02) !== 0, mayBeTransparent: (flags & 0x10) !== 0 };
+    return { width, height, isAnimated: (flags & 0x02) !== 0, mayBeTransparent: (flags & 0x10) !== 0, sampleBytes: 1 };
   }
   if (type === "VP8L") {
     const bits = bytes.readUInt32LE(21);
     const [width, height] = [(bits & 0x3fff) + 1, ((bits >>> 14) & 0x3fff) + 1];
-    return { width, height, isAnimated: false, mayBeTransparent: true };
+    return { width, height, isAnimated: false, mayBeTransparent: true, sampleBytes: 1 };
   }
   if (type !== "VP8 ") return undefined;
   const [width, height] = [bytes.readUInt16LE(26) & 0x3fff, bytes.readUInt16LE(28) & 0x3fff];
-  return { width, height, isAnimated: false, mayBeTransparent: false };
+  return { width, height, isAnimated: false, mayBeTransparent: false, sampleBytes: 1 };
 }
 
 /** The first start-of-frame segment has the size. */
@@ -55,7 +58,7 @@ function readJpeg(bytes: Buffer): PictureHead | undefined {
     const isFrame = marker >= 0xc0 && marker <= 0xcf && ![0xc4, 0xc8, 0xcc].includes(marker);
     if (!isFrame) continue;
     const [height, width] = [bytes.readUInt16BE(at + 5), bytes.readUInt16BE(at + 7)];
-    return { width, height, isAnimated: false, mayBeTransparent: false };
+    return { width, height, isAnimated: false, mayBeTransparent: false, sampleBytes: 1 };
   }
   return undefined;
 }

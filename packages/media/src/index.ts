@@ -1,0 +1,10 @@
+export type { MadePicture } from "./makePicture.ts";
+export { makePicture } from "./makePicture.ts";
+export { MOST_PICTURE_BYTES, PictureRefusal } from "./pictureLimits.ts";
+export { putAlpha } from "./putAlpha.ts";
+export { readPictureHead } from "./readPictureHead.ts";
+export { stripFor } from "./stripMetadata.ts";
+export type { Turnstile } from "./turnstile.ts";
+export { createTurnstile } from "./turnstile.ts";
+export type { PictureView } from "./viewPicture.ts";
+export { viewPicture } from "./viewPicture.ts";
