@@ -123,8 +123,9 @@ const REAL = {
   scheduleSlackMs: 500,
   /** A schedule's moment that nobody came to for so long was missed; its policy says what then. */
   tickGraceMs: 60_000,
-  /** How often a tick that waits, for room or for the job before, is looked at again. */
+  /** How often a tick that waits, for room or for the job before, is looked at again: after a tenth of its waiting, but within these. */
   tickRecheckMs: 2_000,
+  longestTickRecheckMs: 60_000,
   /** How long a tick waits for room in its pool. */
   tickPatienceMs: 600_000,
   /** Entries kept of one schedule's history. */
@@ -170,6 +171,7 @@ const SCALED = [
   "scheduleSlackMs",
   "tickGraceMs",
   "tickRecheckMs",
+  "longestTickRecheckMs",
   "tickPatienceMs",
   "staleProgressMs",
   "staleOutputMs",

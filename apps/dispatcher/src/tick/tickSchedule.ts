@@ -19,7 +19,7 @@ import { failPoint } from "@comfyq/runtime";
 import { executeTick } from "./executeTick.ts";
 import { tellMissed } from "./tellMissed.ts";
 import { tickEntry } from "./tickEntry.ts";
-import { BEING_MADE, passedWhileWaiting } from "./waitForRoom.ts";
+import { BEING_MADE, nextLookMs, passedWhileWaiting } from "./waitForRoom.ts";
 
 /** What came of a tick, for the log and the metrics. */
 interface TickNote {
@@ -56,7 +56,9 @@ async function takeStep(room: QueueRoom, state: ScheduleState, tools: TickTools)
   const { pending } = state;
   if (pending) {
     if ((await executeTick(room, state, { pending, tools })) === "ended") return "again";
-    return rest(room, state, { atMs: (await redisNowMs(room.redis)) + room.settings.tickRecheckMs, isAlive: true });
+    const nowMs = await redisNowMs(room.redis);
+    const atMs = nowMs + nextLookMs(nowMs - pending.decidedAtMs, room.settings);
+    return rest(room, state, { atMs, isAlive: true });
   }
   if (state.pausedAtMs !== undefined) return rest(room, state, { atMs: undefined, isAlive: false });
   if (state.heldMs !== undefined && (await openJobsOf(room, state)).length === 0)

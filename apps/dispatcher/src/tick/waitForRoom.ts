@@ -1,5 +1,12 @@
 import { toMoment } from "@comfyq/contract";
-import { type Gap, nextMoment, type PendingTick, readMomentRule, type ScheduleState } from "@comfyq/queue";
+import {
+  type Gap,
+  nextMoment,
+  type PendingTick,
+  readMomentRule,
+  type ScheduleState,
+  type Settings,
+} from "@comfyq/queue";
 
 /** What a history says of a tick that has been decided a moment ago. */
 export const BEING_MADE = "Its job is being made";
@@ -27,6 +34,11 @@ export function mayWait({ rule, createdAtMs }: ScheduleState, { pending, nowMs, 
     default:
       return rule.catch_up satisfies never;
   }
+}
+
+/** Pure: when to look again whether there is room, in ms: a thousand ticks that wait for hours must keep nobody busy. */
+export function nextLookMs(waitedMs: number, { tickRecheckMs, longestTickRecheckMs }: Settings): number {
+  return Math.min(longestTickRecheckMs, Math.max(tickRecheckMs, waitedMs / 10));
 }
 
 /** Why the job of a tick came late; nothing when it did not wait for room. */
