@@ -10,15 +10,18 @@ import {
 import { type ListenOptions, listenForWebhooks } from "./commands/listenForWebhooks.ts";
 import { type VerifyOptions, verifyWebhook } from "./commands/verifyWebhook.ts";
 import {
-  type CreateWebhookOptions,
+  changeWebhook,
   createWebhook,
   deleteWebhook,
   enableWebhook,
   listWebhooks,
   type RotateOptions,
   rotateWebhook,
+  type SecretOptions,
   showWebhook,
   testWebhook,
+  type WebhookWish,
+  webhookSecret,
 } from "./commands/webhooks.ts";
 import { collect, wholeNumber } from "./optionTypes.ts";
 import type { Finish } from "./program.ts";
@@ -31,13 +34,29 @@ export function addWebhookCommands(program: Command, finish: Finish): void {
     .description("list the endpoints")
     .option("--json", "print them as JSON")
     .action(async (options: { json?: boolean }) => finish(await listWebhooks(options)));
-  webhooks
-    .command("create")
-    .description("make an endpoint and show its secret, once")
-    .argument("<url>")
-    .option("--events <types>", "comma separated; left out: every way a job can end")
-    .option("--description <text>", "to tell it from others")
-    .action(async (url: string, options: CreateWebhookOptions) => finish(await createWebhook(url, options)));
+  const wish = (command: Command, leftOut: string) =>
+    command
+      .option("--events <types>", `comma separated; left out: ${leftOut}`)
+      .option("--description <text>", "to tell it from others")
+      .option(
+        "-H, --header <name: value>",
+        "sent along, as your gateway wants it; never shown again (repeatable)",
+        collect,
+      );
+  const create = webhooks.command("create").description("make an endpoint and show its secret, once").argument("<url>");
+  wish(create, "every way a job can end").action(async (url: string, options: WebhookWish) =>
+    finish(await createWebhook(url, options)),
+  );
+  const change = webhooks.command("change").description("change what you name of an endpoint").argument("<endpoint>");
+  wish(change, "as before")
+    .option("--url <url>", "where it is from now on; another host needs its headers again")
+    .action(async (id: string, options: WebhookWish & { url?: string }) => finish(await changeWebhook(id, options)));
+  addStateCommands(webhooks, finish);
+  addSecretCommands(webhooks, finish);
+  addTrialCommands(webhooks, finish);
+}
+
+function addStateCommands(webhooks: Command, finish: Finish): void {
   webhooks
     .command("show")
     .description("show an endpoint, and why it is disabled if it is")
@@ -55,17 +74,25 @@ export function addWebhookCommands(program: Command, finish: Finish): void {
     .argument("<endpoint>")
     .action(async (id: string) => finish(await deleteWebhook(id)));
   webhooks
+    .command("test")
+    .description("send an endpoint an event that tells of nothing")
+    .argument("<endpoint>")
+    .action(async (id: string) => finish(await testWebhook(id)));
+}
+
+function addSecretCommands(webhooks: Command, finish: Finish): void {
+  webhooks
     .command("rotate")
     .description("replace an endpoint's secret; the old one signs beside it for a while")
     .argument("<endpoint>")
     .option("--overlap <seconds>", "how long; 0: it has leaked", wholeNumber)
     .action(async (id: string, options: RotateOptions) => finish(await rotateWebhook(id, options)));
   webhooks
-    .command("test")
-    .description("send an endpoint an event that tells of nothing")
-    .argument("<endpoint>")
-    .action(async (id: string) => finish(await testWebhook(id)));
-  addTrialCommands(webhooks, finish);
+    .command("secret")
+    .description("print the secret of the webhooks that are named with jobs")
+    .option("--rotate", "replace it; the old one signs beside it for a while")
+    .option("--overlap <seconds>", "with --rotate: how long; 0: it has leaked", wholeNumber)
+    .action(async (options: SecretOptions) => finish(await webhookSecret(options)));
 }
 
 function addTrialCommands(webhooks: Command, finish: Finish): void {

@@ -71,6 +71,38 @@ test("webhooks enable sends to an endpoint again, and says how to send what it m
   expect(written.join("")).toContain(`deliveries redeliver --endpoint ${endpoint().id} --since`);
 });
 
+test("webhooks create and change say what was typed, and nothing else; headers go along as they were typed", async () => {
+  const made = { ...endpoint(), secret: "whsec_x" };
+  const asked = await standInApi({ json: made }, { json: endpoint() });
+  const header = ["-H", "Authorization: Bearer a:b"];
+  await run("webhooks", "create", "https://example.com/in", "--events", "job.failed, queue.idle", ...header);
+  await run("webhooks", "change", endpoint().id, "--url", "https://example.com/new");
+  expect(asked).toMatchObject([
+    {
+      call: "POST /v1/webhooks",
+      body: { events: ["job.failed", "queue.idle"], headers: { Authorization: "Bearer a:b" } },
+    },
+    { call: `PUT /v1/webhooks/${endpoint().id}`, body: { url: "https://example.com/new" } },
+  ]);
+  expect(asked[1]?.body).toEqual({ url: "https://example.com/new" });
+  await expect(run("webhooks", "change", endpoint().id)).rejects.toThrow("What is to be changed?");
+  await expect(run("webhooks", "create", "https://x", "-H", "nothing")).rejects.toThrow("--header nothing is none");
+});
+
+test("webhooks secret prints the secret of jobs' webhooks and nothing else, and replaces it when asked", async () => {
+  vi.spyOn(process.stderr, "write").mockReturnValue(true);
+  const rotated = { secret: "whsec_new", old_secret_until: null };
+  const asked = await standInApi({ json: { secret: "whsec_old" } }, { json: rotated });
+  await run("webhooks", "secret");
+  await run("webhooks", "secret", "--rotate", "--overlap", "0");
+  expect(written).toEqual(["whsec_old\n", "whsec_new\n"]);
+  expect(asked).toMatchObject([
+    { call: "GET /v1/webhooks/secret" },
+    { call: "POST /v1/webhooks/secret/rotate", body: { overlap_s: 0 } },
+  ]);
+  await expect(run("webhooks", "secret", "--overlap", "0")).rejects.toThrow("--overlap goes with --rotate");
+});
+
 test("what the API refuses of an endpoint is told in its words, and is bad input", async () => {
   await standInApi(refusal(404, "not_found", "There is no webhook endpoint"));
   await expect(run("webhooks", "enable", "nonsense")).rejects.toThrow("There is no webhook endpoint");

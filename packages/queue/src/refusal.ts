@@ -50,11 +50,10 @@ export function refusedRows(
     limit === "pool"
       ? (["full", `Pool ${pool}, which may have ${most} jobs waiting,`] as const)
       : (["limited", `Your limit of ${most} queued jobs`] as const);
-  const advice =
-    retryAfterSeconds === undefined
-      ? "send fewer rows at a time"
-      : `try again in ${retryAfterSeconds} s, or send fewer rows`;
   const free = Math.max(0, most - used);
+  const orFewer = free > 0 ? ", or send fewer rows" : "";
+  const advice =
+    retryAfterSeconds === undefined ? "send fewer rows at a time" : `try again in ${retryAfterSeconds} s${orFewer}`;
   return new QueueError(code, `${whose} has room for ${free} more, and these are ${rows}; ${advice}`, { refusal });
 }
 

@@ -78,9 +78,9 @@ function showWords({ id, status, progress, eta_s, round, counts }: Batch): strin
   const lines = Object.entries(kinds).flatMap(([kind, count]) => (count === 0 ? [] : [`  ${kind}: ${count}`]));
   const rest = eta_s === null ? "" : `, about ${Math.ceil(eta_s)} s to go`;
   const again = round === 1 ? "" : `, round ${round}`;
-  return [`Batch ${id} ${status}: ${Math.floor(progress * 100)} % of ${total} rows${rest}${again}`, ...lines].join(
-    "\n",
-  );
+  const head = `Batch ${id} ${status}: ${Math.floor(progress * 100)} % of ${total} rows${rest}${again}`;
+  const why = counts.failed === 0 ? [] : [`  see why:  ${ownName()} jobs --batch ${id} --status failed`];
+  return [head, ...lines, ...why].join("\n");
 }
 
 /** `comfyq batch cancel`. */

@@ -4,6 +4,7 @@ import { nowMs } from "@comfyq/runtime";
 import { CliError, EXIT, type ExitCode } from "../CliError.ts";
 import { fromWhereCalled } from "../config.ts";
 import { explainSignature } from "../webhooks/explainSignature.ts";
+import { parseHeader } from "../webhooks/parseHeader.ts";
 
 /** The options of `comfyq webhooks verify`, as commander gives them. */
 export interface VerifyOptions {
@@ -19,7 +20,7 @@ const EXIT_OF = { genuine: EXIT.succeeded, not_genuine: EXIT.failed, bad_input: 
 export async function verifyWebhook(file: string, options: VerifyOptions): Promise<ExitCode> {
   const { verdict, steps } = explainSignature({
     secret: options.secret,
-    headers: new Map((options.header ?? []).map(parseHeader)),
+    headers: new Map((options.header ?? []).map(parseHeader).map(([name, value]) => [name.toLowerCase(), value])),
     body: await readBody(file),
     nowMs: momentOf(options.at),
     toleranceS: options.tolerance,
@@ -31,12 +32,6 @@ export async function verifyWebhook(file: string, options: VerifyOptions): Promi
   };
   process.stdout.write(`${[...steps, end[verdict]].join("\n")}\n`);
   return EXIT_OF[verdict];
-}
-
-function parseHeader(text: string): readonly [string, string] {
-  const at = text.indexOf(":");
-  if (at < 1) throw new CliError("bad_input", `--header ${text} is none; write it as --header "webhook-id: 0199…"`);
-  return [text.slice(0, at).trim().toLowerCase(), text.slice(at + 1).trim()];
 }
 
 async function readBody(file: string): Promise<Buffer> {

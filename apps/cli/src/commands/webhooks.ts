@@ -1,8 +1,10 @@
 import { RotatedSecret, WebhookEndpoint, WebhookEndpointList, WebhookEndpointMade } from "@comfyq/contract";
+import * as z from "zod";
 import { createApiClient } from "../api/apiClient.ts";
-import { EXIT, type ExitCode } from "../CliError.ts";
+import { CliError, EXIT, type ExitCode } from "../CliError.ts";
 import { ownName, readCliEnv } from "../config.ts";
 import { table } from "../table.ts";
+import { parseHeader } from "../webhooks/parseHeader.ts";
 
 /** `comfyq webhooks list`: the endpoints of the tenant. */
 export async function listWebhooks({ json }: { readonly json?: boolean }): Promise<ExitCode> {
@@ -57,19 +59,36 @@ export async function enableWebhook(id: string): Promise<ExitCode> {
   return EXIT.succeeded;
 }
 
-/** The options of `comfyq webhooks create`, as commander gives them. */
-export interface CreateWebhookOptions {
+/** What may be said of an endpoint, as commander gives it. */
+export interface WebhookWish {
   readonly events?: string;
   readonly description?: string;
+  readonly header?: readonly string[];
+}
+
+function bodyOf({ events, description, header }: WebhookWish): object {
+  const headers = header && Object.fromEntries(header.map(parseHeader));
+  return { events: events?.split(",").map((type) => type.trim()), description, headers };
 }
 
 /** `comfyq webhooks create`: makes an endpoint and shows its secret, once. */
-export async function createWebhook(url: string, { events, description }: CreateWebhookOptions): Promise<ExitCode> {
+export async function createWebhook(url: string, wish: WebhookWish): Promise<ExitCode> {
   const client = createApiClient(readCliEnv());
-  const json = { url, events: events?.split(","), description };
+  const json = { url, ...bodyOf(wish) };
   const made = await client.ask({ method: "POST", path: "/v1/webhooks", json }, WebhookEndpointMade);
   const words = `Endpoint ${made.id} hears of ${made.events.join(", ")}\n  secret:  ${made.secret}   (shown this once)`;
   process.stdout.write(`${words}\n  try it:  ${ownName()} webhooks test ${made.id}\n`);
+  return EXIT.succeeded;
+}
+
+/** `comfyq webhooks change`: what is not named stays as it is. */
+export async function changeWebhook(id: string, { url, ...wish }: WebhookWish & { url?: string }): Promise<ExitCode> {
+  if (url === undefined && Object.keys(wish).length === 0)
+    throw new CliError("bad_input", "What is to be changed? Say --url, --events, --description or --header");
+  const client = createApiClient(readCliEnv());
+  const call = { method: "PUT", path: pathOf(id), json: { url, ...bodyOf(wish) } } as const;
+  const endpoint = await client.ask(call, WebhookEndpoint);
+  process.stdout.write(`${described(endpoint).join("\n")}\n`);
   return EXIT.succeeded;
 }
 
@@ -90,9 +109,35 @@ export async function rotateWebhook(id: string, { overlap }: RotateOptions): Pro
   const client = createApiClient(readCliEnv());
   const path = `${pathOf(id)}/rotate`;
   const rotated = await client.ask({ method: "POST", path, json: { overlap_s: overlap } }, RotatedSecret);
-  const old = rotated.old_secret_until === null ? "is void" : `signs, too, until ${rotated.old_secret_until}`;
-  process.stdout.write(`New secret:  ${rotated.secret}   (shown this once)\nThe old one ${old}\n`);
+  process.stdout.write(`New secret:  ${rotated.secret}   (shown this once)\n${wordsOfOld(rotated)}\n`);
   return EXIT.succeeded;
+}
+
+/** The options of `comfyq webhooks secret`, as commander gives them. */
+export interface SecretOptions extends RotateOptions {
+  readonly rotate?: boolean;
+}
+
+/** `comfyq webhooks secret`: what the webhooks that are named with jobs are signed with; `--rotate` makes a new one. */
+export async function webhookSecret({ rotate, overlap }: SecretOptions): Promise<ExitCode> {
+  if (overlap !== undefined && !rotate)
+    throw new CliError(
+      "bad_input",
+      "--overlap goes with --rotate: the secret that is there signs until it is replaced",
+    );
+  const client = createApiClient(readCliEnv());
+  const path = "/v1/webhooks/secret";
+  if (rotate) {
+    const call = { method: "POST", path: `${path}/rotate`, json: { overlap_s: overlap } } as const;
+    const rotated = await client.ask(call, RotatedSecret);
+    process.stdout.write(`${rotated.secret}\n`);
+    process.stderr.write(`${wordsOfOld(rotated)}\n`);
+  } else process.stdout.write(`${(await client.ask({ path }, z.object({ secret: z.string() }))).secret}\n`);
+  return EXIT.succeeded;
+}
+
+function wordsOfOld({ old_secret_until }: z.infer<typeof RotatedSecret>): string {
+  return `The old one ${old_secret_until === null ? "is void" : `signs, too, until ${old_secret_until}`}`;
 }
 
 /** `comfyq webhooks test`: sends an event that tells of nothing. */
