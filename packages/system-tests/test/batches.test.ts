@@ -110,6 +110,9 @@ test(
     // BullMQ gives up nothing by itself, however often a job's worker was lost: what it has as failed is what we have.
     expect(await bullJobs("failed")).toEqual(failed.map(({ job_id }) => String(job_id)).toSorted());
     expect(await bullJobs("completed")).toHaveLength(ROWS - failed.length);
+    // No place among the queued is left taken, and none was given back twice.
+    expect(await system.redisCommand("HGETALL", "comfyq:promised")).toBe("");
+    expect(await system.redisCommand("HGET", "comfyq:reserved", "default")).toBe("0");
     for (const list of ["wait", "active", "delayed", "prioritized", "stalled"])
       expect([list, await bullJobs(list)]).toEqual([list, []]);
     expect(batch?.counts).toMatchObject({ succeeded: ROWS - failed.length, failed: failed.length });
