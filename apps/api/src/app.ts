@@ -2,6 +2,7 @@ import express, { type ErrorRequestHandler, type Express, type RequestHandler } 
 import { createAuthenticator } from "./auth/authenticate.ts";
 import { localGuard } from "./auth/loopback.ts";
 import { mountBoard } from "./board/mountBoard.ts";
+import { editorPage } from "./editor/editorPage.ts";
 import { ApiError, quoted, toApiError } from "./errors.ts";
 import { DOORS } from "./facade/doors.ts";
 import { mountRoutes } from "./mountRoutes.ts";
@@ -26,7 +27,9 @@ export async function createApp(rooms: Rooms, door = createAuthenticator(rooms))
   app.use(localGuard(() => !rooms.keys.isRequired(), rooms.settings.COMFYQ_PUBLIC_URL));
   mountRoutes(app, routes, rooms, door);
   app.use(referencePage(openApiDocument(routes)));
-  app.get("/", (_req, res) => res.redirect("docs"));
+  const { COMFYQ_EDITOR_DIR: editorDir } = rooms.settings;
+  if (editorDir === undefined) app.get("/", (_req, res) => res.redirect("docs"));
+  else app.use(await editorPage(rooms, door, editorDir)); // behind all routes: what they answer is theirs
   app.use(await mountBoard(rooms));
   app.use(nothingHere);
   app.use(answerError(rooms));

@@ -65,6 +65,10 @@ export const ApiEnv = z.object({
     .transform((text) => text.split(",").flatMap((type) => type.trim().toLowerCase() || []))
     .refine((types) => types.every((type) => /^[a-z0-9.+-]+\/(?:\*|[a-z0-9.+-]+)$/.test(type)), "image/*,video/mp4")
     .describe("Content types that may be uploaded, such as image/*,video/mp4; without it all"),
+  COMFYQ_EDITOR_DIR: z
+    .string()
+    .optional()
+    .describe("Folder of the static files of ComfyUI's own editor, to be served at /; without it there is none"),
   COMFYQ_CACHE: CacheMode.extract(["off", "use"])
     .default("off")
     .describe("What a job without `cache` does: use gives it the stored result of an identical one"),

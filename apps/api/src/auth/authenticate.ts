@@ -1,6 +1,7 @@
 import type { IncomingMessage } from "node:http";
 import { DEFAULT_TENANT, SCOPES, type Scope } from "@comfyq/contract";
 import { sha256Hex } from "@comfyq/runtime";
+import { cookieKey } from "../editor/editorKey.ts";
 import { ApiError } from "../errors.ts";
 import type { Rooms } from "../rooms.ts";
 import { createFailureLimit } from "./failureLimit.ts";
@@ -27,8 +28,13 @@ export interface Authenticator {
 }
 
 /** Tells callers by their keys, and counts their calls where they are limited. */
-export function createAuthenticator({ keys, producer }: Pick<Rooms, "keys" | "producer">): Authenticator {
-  const door = createDoor(keys);
+export function createAuthenticator({
+  keys,
+  producer,
+  settings,
+}: Pick<Rooms, "keys" | "producer" | "settings">): Authenticator {
+  // Only for the editor: all else is asked by programs, which have headers.
+  const door = createDoor(keys, settings.COMFYQ_EDITOR_DIR === undefined ? () => undefined : cookieKey);
   return {
     authenticate: async (req, shown) => {
       const caller = await door.authenticate(req, shown);
@@ -48,11 +54,11 @@ export function createAuthenticator({ keys, producer }: Pick<Rooms, "keys" | "pr
 }
 
 /** Tells callers by the keys of the ring; slows down whoever guesses. */
-function createDoor(keys: KeyRing): Authenticator {
+function createDoor(keys: KeyRing, cookie: (req: IncomingMessage) => string | undefined): Authenticator {
   const limit = createFailureLimit();
   const welcome = new Set<string>();
   return {
-    authenticate: async (req, shown = shownKey(req)) => {
+    authenticate: async (req, shown = shownKey(req) ?? cookie(req)) => {
       await keys.refresh();
       if (!keys.isRequired()) return EVERYBODY;
       if (shown === undefined) throw unauthorized("This call needs an API key; send it as Authorization: Bearer <key>");

@@ -209,6 +209,10 @@ const GROUPS = {
       .positive()
       .default(7)
       .describe("Days that an uploaded file is kept after its last use, when no kept job names it"),
+    COMFYQ_EDITOR_DIR: z
+      .string()
+      .optional()
+      .describe("Folder of the static files of ComfyUI's own editor, to be served at /; without it there is none"),
     COMFYQ_MAX_STREAMS: count.default(1_000).describe("Event streams the API keeps open at once"),
   },
   "Commands (run, jobs, watch, cancel, doctor)": CliEnv.shape,
