@@ -133,8 +133,8 @@ async function openQueue({
       noteHistory("declined", { job: jobId, instance: config.instanceName, why });
       log.info({ jobId, why }, "job not taken");
     },
-    beforeEnding: async (_jobId, earlier, signal) => {
-      await stopEarlier(earlier, { comfyui, config, log }, signal);
+    beforeEnding: async (id, earlier, signal) => {
+      await stopEarlier({ id, earlier }, { comfyui, config, log }, signal);
     },
   });
   service.onStop("close the queue", () => claimer.close());

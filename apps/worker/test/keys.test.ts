@@ -38,7 +38,7 @@ test("whoever stops a dead worker's prompt sends each host its own key, and none
   onTestFinished(() => comfyui.close());
   const log = createLogger({ name: "worker", level: "silent" });
   const earlier = [attemptAt(cloud.url), attemptAt(local.url)];
-  await stopEarlier(earlier, { comfyui, config, log }, new AbortController().signal);
+  await stopEarlier({ id: "j", earlier }, { comfyui, config, log }, new AbortController().signal);
   expect(new Set(cloud.seen.map(({ headers }) => headers["x-api-key"]))).toEqual(new Set(["key-1"]));
   expect(cloud.seen.every(({ url }) => url?.startsWith("/api/"))).toBe(true);
   expect(new Set(local.seen.map(({ headers }) => headers["x-api-key"]))).toEqual(new Set([undefined]));

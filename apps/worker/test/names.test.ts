@@ -41,6 +41,14 @@ test("the customer's own subfolder comes back without ours", () => {
   expect(withoutJobFolder("mine/comfyq/video")).toBe("mine/comfyq/video");
 });
 
+test("a file of another comfyq's, driven as a cloud, has its own name again", () => {
+  const flat = (name: string) => `0190a0a0-0000-7000-8000-00000000000a_${name}`;
+  const file = { node_id: "2", key: "images", index: 0, type: "output", subfolder: "" } as const;
+  const names = ["out_00001__0123456789ab.png", "out_00001__cdef01234567.png", "odd"].map(flat);
+  const named = nameFiles(names.map((filename) => ({ ...file, filename })));
+  expect(named.map(({ name }) => name)).toEqual(["out_00001_.png", "2-out_00001_.png", flat("odd")]);
+});
+
 test("the kind of an output follows its bytes' type, not ComfyUI's key", () => {
   expect(outputType("video/mp4", "a.mp4")).toBe("video");
   expect(outputType("image/webp", "a.webp")).toBe("image");

@@ -142,8 +142,8 @@ async function openWorker(
   const comfyui = connectComfyUi({ url, pollMs: 100, unreachableMs: 3_000 });
   const [pool, workerId, instance] = [config.COMFYQ_POOL, config.workerId, config.instanceName];
   const placesModels = config.COMFYUI_MODELS_DIR !== undefined;
-  const beforeEnding: Parameters<typeof openClaimer>[0]["beforeEnding"] = async (_id, earlier, signal) => {
-    await stopEarlier(earlier, { comfyui, config, log }, signal);
+  const beforeEnding: Parameters<typeof openClaimer>[0]["beforeEnding"] = async (id, earlier, signal) => {
+    await stopEarlier({ id, earlier }, { comfyui, config, log }, signal);
   };
   const claimer = await openClaimer({ redisUrl, timeScale, pool, workerId, instance, beforeEnding, placesModels });
   const activity = newActivity(toMoment(Date.now()), config);

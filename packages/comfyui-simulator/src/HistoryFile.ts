@@ -13,6 +13,7 @@ export type HistoryFacts = Readonly<Record<string, string | number | null | unde
 export class HistoryFile {
   readonly #path: string | undefined;
   readonly #clock: SimulatorClock;
+  #always: HistoryFacts = {};
   #actor = "simulator";
 
   /** @throws SimulatorError `bad_option` when the file cannot be written */
@@ -27,15 +28,19 @@ export class HistoryFile {
     }
   }
 
-  /** From here on the lines are of the server at this port, which has just begun to live. */
-  booted(port: number): void {
+  /**
+   * From here on the lines are of the server at this port, which has just begun to live.
+   * @param facts stand in every line
+   */
+  booted(port: number, facts: HistoryFacts = {}): void {
     this.#actor = `simulator:${port}`;
+    this.#always = facts;
     this.note("booted");
   }
 
   note(op: string, facts: HistoryFacts = {}): void {
     if (this.#path === undefined) return;
     const t = performance.timeOrigin + this.#clock.monotonicMs();
-    appendFileSync(this.#path, `${JSON.stringify({ t, actor: this.#actor, op, ...facts })}\n`);
+    appendFileSync(this.#path, `${JSON.stringify({ t, actor: this.#actor, op, ...this.#always, ...facts })}\n`);
   }
 }

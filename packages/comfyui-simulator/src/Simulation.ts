@@ -81,7 +81,7 @@ export class Simulation {
     await this.cloud?.files.listen(this.options.host);
     this.#port = await this.#server.listen(this.options.host, this.#port || this.options.port);
     this.#state = "up";
-    this.#history.booted(this.#port);
+    this.#history.booted(this.#port, this.cloud ? { dialect: "cloud" } : {});
   }
 
   /** Forgets everything in memory, drops all connections, wipes `temp`, and is back on the same port. */

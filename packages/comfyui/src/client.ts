@@ -75,9 +75,9 @@ export class Client {
     return this.#mintsIds;
   }
 
-  /** The server was seen to ignore our prompt id. */
-  noteMintedId(): void {
-    this.#mintsIds = true;
+  /** The server was seen to ignore our prompt id, or to take it: what speaks as Comfy Cloud does may. */
+  noteId(isOurs: boolean): void {
+    this.#mintsIds = !isOurs;
   }
 
   /** Asked once per server start. */

@@ -13,7 +13,8 @@ const LOOKS_AFTER_500_MS = [0, 250];
 /**
  * Finds out whether a prompt whose answer was lost exists, by looking for its id; it is not sent again. No look begins
  * later than `unreachableMs` after the first one.
- * @throws ComfyError `unknown_outcome` when no look found it, `unreachable` when the last look failed
+ * @throws ComfyError `unknown_outcome` when no look found it, `rate_limited` when the server also said when to come back (a full
+ * queue), `unreachable` when the last look failed
  */
 export async function resolveOutcome(submission: Submission, cause: ComfyError, client: Client): Promise<Submitted> {
   const { promptId } = submission;
@@ -47,6 +48,11 @@ function unresolved(promptId: string, confirmedAbsent: boolean, last: unknown, c
     return new ComfyError("unreachable", message, { cause: last, facts });
   }
   const what = confirmedAbsent ? "ComfyUI does not know it" : "this server gives ids of its own";
+  const { retryAfterSeconds } = cause.facts;
+  if (retryAfterSeconds !== undefined) {
+    const message = `Prompt ${promptId} was not taken (${cause.facts.httpStatus}): the server asks to wait for ${retryAfterSeconds} s, and ${what}.`;
+    return new ComfyError("rate_limited", message, { cause, facts: { ...facts, retryAfterSeconds } });
+  }
   const message = `Prompt ${promptId} was sent, but the answer was lost (${cause.message}) and ${what}; look it up before submitting again.`;
   return new ComfyError("unknown_outcome", message, { cause, facts });
 }

@@ -20,7 +20,7 @@ export async function submitPrompt(submission: Submission, client: Client): Prom
   await socket.settled(SOCKET_PATIENCE_MS, signal);
   const statusesBefore = router.statusCount;
   const submitted = await post(submission, client);
-  if (submitted.promptId !== submission.promptId) client.noteMintedId();
+  client.noteId(submitted.promptId === submission.promptId);
   expectStatus(client, statusesBefore);
   return submitted;
 }

@@ -208,6 +208,30 @@ describe("a conversation with Comfy Cloud", () => {
     expect(stage.server.seen("POST", "/api/prompt")).toHaveLength(1);
   });
 
+  test("a full queue is no lost answer: the server says when to come back, and is asked whether it has the prompt", async () => {
+    await using stage = await setup();
+    stage.script.routes["POST /api/prompt"] = () => ({
+      status: 503,
+      json: { code: "queue_full", message: "full" },
+      headers: { "retry-after": "7" },
+    });
+    await expect(stage.comfyui.submit({ promptId: PROMPT_ID, workflow: WORKFLOW })).rejects.toMatchObject({
+      code: "rate_limited",
+      facts: { retryAfterSeconds: 7, httpStatus: 503 },
+    });
+    expect(stage.server.seen("POST", "/api/prompt")).toHaveLength(1);
+    expect(stage.server.seen("GET", `/api/job/${PROMPT_ID}/status`).length).toBeGreaterThan(0);
+  });
+
+  test("one that takes our ids is believed when it does not know one", async () => {
+    await using stage = await setup();
+    stage.script.routes["POST /api/prompt"] = () => ({ json: { prompt_id: PROMPT_ID, number: 1, node_errors: {} } });
+    await stage.comfyui.submit({ promptId: PROMPT_ID, workflow: WORKFLOW });
+    stage.script.routes["POST /api/prompt"] = () => ({ status: 500, json: { code: "INTERNAL", message: "oops" } });
+    const lost = stage.comfyui.submit({ promptId: PROMPT_ID, workflow: WORKFLOW });
+    await expect(lost).rejects.toMatchObject({ code: "unknown_outcome", facts: { confirmedAbsent: true } });
+  });
+
   test("a view is redirected to storage, which never sees the key", async () => {
     await using stage = await setup();
     await using storage = await ScriptedServer.start(() => ({

@@ -1,7 +1,7 @@
 import { readdir } from "node:fs/promises";
 import * as z from "zod";
 import { askRedis } from "./faults/redis.ts";
-import type { Fleet } from "./fleet.ts";
+import type { Fleet, Station } from "./fleet.ts";
 
 /** Something that must have returned to nothing, or to what is allowed for it. */
 interface Baseline {
@@ -57,8 +57,8 @@ async function measure(fleet: Fleet, jobsEver: number): Promise<readonly Baselin
   ];
 }
 
-async function sumOverStations({ stations }: Fleet, count: (url: string) => Promise<number>): Promise<number> {
-  const counts = await Promise.all(stations.map(({ simulatorUrl }) => count(simulatorUrl)));
+async function sumOverStations({ stations }: Fleet, count: (station: Station) => Promise<number>): Promise<number> {
+  const counts = await Promise.all(stations.map(count));
   return counts.reduce((sum, each) => sum + each, 0);
 }
 
@@ -67,12 +67,18 @@ function isOurs(item: unknown): boolean {
   return Array.isArray(item) && JSON.stringify(item[3] ?? {}).includes('"comfyq"');
 }
 
-async function countQueued(url: string): Promise<number> {
-  const answer = z.record(z.string(), z.array(z.unknown())).parse(await (await fetch(`${url}/queue`)).json());
-  return Object.values(answer).flat().filter(isOurs).length;
+/** Nobody but us has anything at a cloud, whose queue does not show what came with a prompt. */
+async function countQueued({ simulatorUrl: url, cloudKey }: Station): Promise<number> {
+  const answer = await (cloudKey === undefined
+    ? fetch(`${url}/queue`)
+    : fetch(`${url}/api/queue`, { headers: { "x-api-key": cloudKey } }));
+  const items = Object.values(z.record(z.string(), z.array(z.unknown())).parse(await answer.json())).flat();
+  return items.filter((item) => cloudKey !== undefined || isOurs(item)).length;
 }
 
-async function countRemembered(url: string): Promise<number> {
+/** What a dead worker's prompt left in the history of a cloud stays: it may be another installation's. */
+async function countRemembered({ simulatorUrl: url, cloudKey }: Station): Promise<number> {
+  if (cloudKey !== undefined) return 0;
   const Entries = z.record(z.string(), z.object({ prompt: z.unknown() }));
   const answer = Entries.parse(await (await fetch(`${url}/history`)).json());
   return Object.values(answer).filter(({ prompt }) => isOurs(prompt)).length;

@@ -21,6 +21,8 @@ export interface Station {
   readonly simulator: Actor;
   /** Past the line that can be broken; for the nemesis itself. */
   readonly simulatorUrl: string;
+  /** It speaks as Comfy Cloud, for who has this key. */
+  readonly cloudKey: string | undefined;
   readonly toRedis: TcpProxy;
   readonly toComfyUi: TcpProxy;
 }
@@ -48,6 +50,8 @@ export interface Fleet extends AsyncDisposable {
 
 export interface FleetOptions {
   readonly workers: number;
+  /** So many of them, the last ones, drive a cloud. Default 0. */
+  readonly clouds?: number;
   /** COMFYQ_BREAKS: parts that are broken on purpose. */
   readonly breaks?: string;
   /** Told of processes that ended by themselves. */
@@ -101,7 +105,11 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
   const dispatcherEnv = { ...env, REDIS_URL: redis.url, COMFYQ_PUBLIC_URL: url };
   const dispatcher = start({ name: "dispatcher", kind: "dispatcher", env: dispatcherEnv });
   const at = Array.from({ length: options.workers }, (_, index) => index);
-  const stations = await Promise.all(at.map((index) => startStation({ index, ...ground, closers, start })));
+  const firstCloud = options.workers - (options.clouds ?? 0);
+  const keyOf = (index: number) => (index < firstCloud ? undefined : newSecret("cloud"));
+  const stations = await Promise.all(
+    at.map((index) => startStation({ index, cloudKey: keyOf(index), ...ground, closers, start })),
+  );
   const actors = [api, dispatcher, ...stations.flatMap(({ worker, simulator }) => [worker, simulator])];
   await Promise.all(actors.map((actor) => actor.whenUp()));
   const close = async () => {
@@ -145,20 +153,25 @@ type Start = (who: Pick<ActorOptions, "name" | "kind" | "env" | "args">) => Acto
 
 interface StationPlan extends Ground {
   readonly index: number;
+  readonly cloudKey: string | undefined;
   readonly closers: Closers;
   readonly start: Start;
 }
 
-async function startStation({ index, env, dir, redis, history, closers, start }: StationPlan): Promise<Station> {
+async function startStation(plan: StationPlan): Promise<Station> {
+  const { index, cloudKey, env, dir, redis, history, closers, start } = plan;
   const port = await freePort();
   const simulatorUrl = `http://127.0.0.1:${port}`;
   const [toRedis, toComfyUi] = await Promise.all([lay(redis.url, closers), lay(simulatorUrl, closers)]);
-  const flags = ["--port", String(port), "--dir", join(dir, `comfyui-${index}`), "--history", history.path];
+  const places = ["--port", String(port), "--dir", join(dir, `comfyui-${index}`), "--history", history.path];
+  const flags = [...places, ...(cloudKey === undefined ? [] : ["--cloud-key", cloudKey])];
   const simulator = start({ name: `simulator:${port}`, kind: "simulator", env: {}, args: flags });
   await simulator.whenUp(); // a worker that meets nobody looks again only after a second
   const own = { REDIS_URL: toRedis.url, COMFYUI_URL: toComfyUi.url, COMFYQ_WORKER_ID: `worker-${index}` };
-  const worker = start({ name: `worker-${index}`, kind: "worker", env: { ...env, ...WORKER_ENV, ...own } });
-  return { worker, simulator, simulatorUrl, toRedis, toComfyUi };
+  const { host } = new URL(toComfyUi.url);
+  const asCloud = cloudKey === undefined ? {} : { COMFYUI_API_KEY: cloudKey, COMFYUI_CLOUD_HOSTS: host };
+  const worker = start({ name: `worker-${index}`, kind: "worker", env: { ...env, ...WORKER_ENV, ...own, ...asCloud } });
+  return { worker, simulator, simulatorUrl, cloudKey, toRedis, toComfyUi };
 }
 
 interface Places {

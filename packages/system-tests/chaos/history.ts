@@ -19,7 +19,7 @@ const LINES = [
   // The worker: its fail points K1…K11, noted just before they may strike, and what it decided.
   z.object({ ...attempt, op: z.literal("claimed") }),
   z.object({ ...named, op: z.literal("journaled") }),
-  z.object({ ...named, op: z.literal("submitted") }),
+  z.object({ ...named, op: z.literal("submitted"), asked: z.string().optional() }),
   z.object({ ...named, op: z.literal("rejoined") }),
   z.object({ ...attempt, op: z.literal("output_stored"), ...stored }),
   z.object({ ...attempt, op: z.literal("sealed"), won: z.boolean() }),
@@ -35,7 +35,7 @@ const LINES = [
   // The simulators.
   z.object({ ...base, op: z.literal("booted") }),
   z.object({ ...base, op: z.literal("crashed") }),
-  z.object({ ...prompt, op: z.literal("queued") }),
+  z.object({ ...prompt, op: z.literal("queued"), dialect: z.string().optional() }),
   z.object({ ...prompt, op: z.literal("started") }),
   z.object({ ...prompt, op: z.literal("ended"), status: z.string() }),
   z.object({ ...prompt, op: z.literal("removed") }),

@@ -11,7 +11,7 @@ import { describeBreaches, openTally } from "./report.ts";
 import { playRound, type RoundResult } from "./round.ts";
 import { planJobs } from "./workload.ts";
 
-const HELP = `npm run chaos -- [--minutes N] [--seed S] [--round K] [--rounds N] [--breaks a,b] [--workers N] [--keep]
+const HELP = `npm run chaos -- [--minutes N] [--seed S] [--round K] [--rounds N] [--breaks a,b] [--workers N] [--clouds N] [--keep]
 npm run chaos -- --prove-checker [--only name]
 npm run chaos -- --judge FILE
 
@@ -22,6 +22,7 @@ Plays rounds of customers and faults against real processes, and judges I1 to I1
 --rounds        at most so many rounds
 --breaks        COMFYQ_BREAKS for all processes: parts broken on purpose
 --workers       workers, each with its simulator (3)
+--clouds        so many of them, the last ones, drive a simulated Comfy Cloud (0)
 --keep          leaves the run's folder, with the history and all, where it is
 --prove-checker runs every broken build and shows that the checker names its invariant
 --judge         judges a history that was kept`;
@@ -35,6 +36,7 @@ interface Settings {
   readonly rounds: number;
   readonly breaks: string;
   readonly workers: number;
+  readonly clouds: number;
   readonly keep: boolean;
 }
 
@@ -47,6 +49,7 @@ async function main(): Promise<number> {
       rounds: { type: "string", default: "1000000" },
       breaks: { type: "string", default: "" },
       workers: { type: "string", default: "3" },
+      clouds: { type: "string", default: "0" },
       keep: { type: "boolean", default: false },
       only: { type: "string" },
       judge: { type: "string" },
@@ -67,6 +70,7 @@ async function main(): Promise<number> {
     rounds: Number(values.rounds),
     breaks: values.breaks,
     workers: Number(values.workers),
+    clouds: Number(values.clouds),
     keep: values.keep,
   });
 }
@@ -102,8 +106,8 @@ async function run(settings: Settings): Promise<number> {
   return tally.isClean() ? 0 : 1;
 }
 
-function open({ workers, breaks }: Settings): Promise<Fleet> {
-  return startFleet({ workers, breaks, onTrouble: (what) => say(`  ! ${what}`) });
+function open({ workers, clouds, breaks }: Settings): Promise<Fleet> {
+  return startFleet({ workers, clouds, breaks, onTrouble: (what) => say(`  ! ${what}`) });
 }
 
 async function close(fleet: Fleet, keep: boolean): Promise<void> {

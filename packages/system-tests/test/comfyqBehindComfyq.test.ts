@@ -1,6 +1,6 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { type Job, StoredApiKey } from "@comfyq/contract";
+import { type Job, StoredApiKey, type WorkerBeat } from "@comfyq/contract";
 import { newSecret, sha256Hex } from "@comfyq/runtime";
 import { afterAll, describe, expect, test, vi } from "vitest";
 import { copyImage, freshPixel } from "./graphs.ts";
@@ -21,12 +21,20 @@ async function openDoor(): Promise<string> {
   const facts = { name: "near", tenant: "default", scopes: ["submit", "read", "cancel"], expires_at: null };
   const stored = StoredApiKey.parse({ ...facts, sha256: sha256Hex(key), created_at: new Date().toISOString() });
   await writeFile(keysFile, JSON.stringify({ v: 1, keys: [stored] }));
-  const api = await startProcess("api", { env: { ...far.env, COMFYQ_PORT: "0", COMFYQ_KEYS_FILE: keysFile } });
+  const api = await startProcess("api", {
+    env: { ...far.env, COMFYQ_PORT: "0", COMFYQ_KEYS_FILE: keysFile, COMFYQ_QUEUE_CAP: "2" },
+  });
   afterAll(async () => void (await api.stop("SIGKILL")));
   return String(api.ready["url"]);
 }
 
 const door = await openDoor();
+
+interface Named {
+  readonly filename: string;
+  readonly subfolder: string;
+  readonly type: string;
+}
 
 const jobsOf = async (system: System) => (await readJson<{ jobs: Job[] }>(system.get("/v1/jobs?limit=100"))).jobs;
 const idsOf = async (system: System) => (await jobsOf(system)).map(({ id }) => id);
@@ -85,6 +93,33 @@ describe.each([
     });
     const [farId = ""] = there.map(({ id }) => id);
     expect(await far.until(farId, isFinished)).toMatchObject({ status: "canceled" });
+  }, 60_000);
+
+  test("a full queue there keeps jobs waiting here, uncounted, and its worker says so", async () => {
+    const fillers = await Promise.all(Array.from({ length: 4 }, () => far.submit(timedJob(60_000))));
+    const { id } = await near.submit({ ...timedJob(50), max_attempts: 1 });
+    const worker = async () => (await readJson<{ workers: WorkerBeat[] }>(near.get("/v1/workers"))).workers[0];
+    await vi.waitUntil(async () => (await worker())?.state === "quarantined", 20_000);
+    expect((await worker())?.reason).toMatch(/not taken \(503\): the server asks to wait/);
+    expect(await near.read(id)).toMatchObject({ status: "queued" });
+    await Promise.all(fillers.map((filler) => far.post(`/v1/jobs/${filler.id}/cancel`)));
+    expect(await near.until(id, isFinished)).toMatchObject({ status: "succeeded" });
+  }, 90_000);
+
+  test("who came by ComfyUI's own API finds its files under the names it was told", async () => {
+    const { prompt_id: id } = await readJson<{ prompt_id: string }>(
+      near.post("/prompt", { prompt: timedJob(50).workflow, client_id: "c" }),
+    );
+    await near.until(id, isFinished);
+    const history = await readJson<Record<string, { outputs: Record<string, Record<string, Named[]>> }>>(
+      near.get(`/history/${id}`),
+    );
+    const files = Object.values(history[id]?.outputs ?? {}).flatMap((output) => Object.values(output).flat());
+    expect(files).toHaveLength(2);
+    for (const { filename, subfolder, type } of files) {
+      const answer = await near.get(`/view?${new URLSearchParams({ filename, subfolder, type }).toString()}`);
+      expect([answer.status, (await answer.arrayBuffer()).byteLength]).toEqual([200, 5_000]);
+    }
   }, 60_000);
 
   test("a partner's key goes all the way to the far ComfyUI, and neither it nor ours stays anywhere on it", async () => {

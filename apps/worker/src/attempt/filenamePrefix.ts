@@ -24,6 +24,14 @@ export function jobFolderOf(job: Pick<HeldJob, "id" | "epoch">): string {
   return `${OUR_FOLDER}/${job.id}-${job.epoch}/`;
 }
 
+/** Whose folder a prefix begins with; undefined when it is none of ours. */
+export function jobFolderIn(prefix: string): { readonly jobId: string; readonly epoch: number } | undefined {
+  const [folder, job = ""] = prefix.split("/");
+  if (folder !== OUR_FOLDER || !JOB_FOLDER.test(job)) return undefined;
+  const cut = job.lastIndexOf("-");
+  return { jobId: job.slice(0, cut), epoch: Number(job.slice(cut + 1)) };
+}
+
 /** Nodes that only hold a text; a prefix that comes from one is as good as written at the save node. */
 const TEXT_NODES = ["PrimitiveString", "PrimitiveStringMultiline"];
 

@@ -11,6 +11,9 @@ export interface NamedFile extends OutputFile {
   readonly thumbnailName?: string;
 }
 
+/** How another comfyq, driven as a cloud, names a file: `<job>_<its own name>_<digest>.<extension>`. */
+const FLAT = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}_(.+)_[0-9a-f]{12}(\.\w{1,10})?$/;
+
 /** What can be converted: ComfyUI saves still pictures in these. */
 const PICTURE = /\.(png|jpe?g|webp)$/i;
 
@@ -26,7 +29,8 @@ export function nameFiles(files: readonly OutputFile[], wish: OutputOptions = {}
   };
   const named = files.map((file) => {
     const folder = withoutJobFolder(file.subfolder);
-    const plain = [...folder.split(/[\\/]/).filter((part) => part !== ""), file.filename].map(safeKeySegment).join("-");
+    const parts = [...folder.split(/[\\/]/).filter((part) => part !== ""), file.filename.replace(FLAT, "$1$2")];
+    const plain = parts.map(safeKeySegment).join("-");
     const node = safeKeySegment(file.node_id);
     return { ...file, name: choose(plain, `${node}-${plain}`, `${node}-${file.key}-${file.index}-${plain}`) };
   });

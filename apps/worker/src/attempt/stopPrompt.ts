@@ -4,6 +4,7 @@ import { monotonicMs, noteHistory, withDeadline } from "@comfyq/runtime";
 import { orAborted } from "../orAborted.ts";
 import type { Tools } from "../tools.ts";
 import { type AttemptRun, historyOf } from "./attempt.ts";
+import { realPromptId } from "./realPromptId.ts";
 
 /** After freeing memory, which ComfyUI does between two nodes. */
 const FREED_MS = 5_000;
@@ -65,14 +66,13 @@ function rungsOf(run: AttemptRun, patienceMs: number, { config, comfyui, instanc
 }
 
 /** @returns what was seen of the prompt at the end of the rung's time; undefined when ComfyUI could not be asked */
-async function climb(
-  { job, promptId, leaving }: AttemptRun,
-  rung: Rung,
-  { comfyui, log }: StopTools,
-): Promise<Cancelled | undefined> {
-  if (promptId === undefined) return { stopped: true, stopMs: 0 };
+async function climb(run: AttemptRun, rung: Rung, { comfyui, config, log }: StopTools): Promise<Cancelled | undefined> {
+  const { job, leaving } = run;
+  if (run.promptId === undefined) return { stopped: true, stopMs: 0 };
+  let { promptId } = run;
   try {
     leaving.throwIfAborted();
+    if (config.isCloud) promptId = await realPromptId(comfyui, { jobId: job.id, epoch: job.epoch, promptId }, leaving);
     await orAborted(rung.act?.() ?? Promise.resolve(), leaving);
     return await comfyui.cancel(promptId, { deadlineMs: rung.withinMs, signal: leaving });
   } catch (cause) {

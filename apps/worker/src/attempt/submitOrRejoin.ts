@@ -1,13 +1,12 @@
-import { isComfyError, missingFiles, type SeenPrompt, type Submitted } from "@comfyq/comfyui";
+import { isComfyError, missingFiles, type Submitted } from "@comfyq/comfyui";
 import { COMFYQ_NAMESPACE, isSameInstance, mayHaveLeftPrompt, uuidV5, type Workflow } from "@comfyq/contract";
 import { failPoint, isBroken, newId, noteHistory } from "@comfyq/runtime";
 import { hereOf } from "../config.ts";
-import { markOf } from "../instance/mark.ts";
 import { JobError } from "../jobError.ts";
 import type { Tools } from "../tools.ts";
 import { type AttemptRun, assertOurs, historyOf } from "./attempt.ts";
-import { jobFolderOf } from "./filenamePrefix.ts";
 import { comfySecretsOf } from "./jobSecrets.ts";
+import { realPromptId } from "./realPromptId.ts";
 import { refusePartialRun } from "./refusePartialRun.ts";
 import { relayFrames } from "./relayFrames.ts";
 import { stopEarlier } from "./stopEarlier.ts";
@@ -58,7 +57,8 @@ async function submit(run: AttemptRun, workflow: Workflow, tools: Tools): Promis
   await assertOurInstance(run, tools);
   assertOurs(run);
   const submitted = await send(run, { promptId, workflow, extraData }, tools);
-  await failPoint("submitted", historyOf(run));
+  const asked = submitted.promptId === promptId ? {} : { asked: promptId };
+  await failPoint("submitted", historyOf(run, asked));
   if (submitted.promptId !== promptId) await job.journal({ prompt_id: submitted.promptId });
   if (tools.inputs.forgetFiles(missingFiles(submitted.nodeErrors)))
     throw new JobError("interrupted", "An input is not on the instance any more; it is brought again, and all is run");
@@ -125,34 +125,19 @@ function mayBeThere(error: unknown): boolean {
 async function findLeftPrompt(run: AttemptRun, tools: Tools): Promise<string | undefined> {
   for (const attempt of run.job.earlier.toReversed()) {
     if (!isSameInstance(attempt, hereOf(tools.config)) || !mayHaveLeftPrompt(attempt)) continue;
-    if (await isGoingWell(attempt.prompt_id, run, tools)) return attempt.prompt_id;
-    const other = tools.config.isCloud ? await seekMinted(run, attempt.epoch, tools) : undefined;
-    if (other !== undefined && (await isGoingWell(other, run, tools))) return other;
+    const sent = { jobId: run.job.id, epoch: attempt.epoch, promptId: attempt.prompt_id };
+    const promptId = tools.config.isCloud ? await realPromptId(tools.comfyui, sent, run.signal) : sent.promptId;
+    const found = await tools.comfyui.find(promptId, { signal: run.signal });
+    if (found.kind === "running" || found.kind === "pending") return promptId;
+    // One that failed or was interrupted meanwhile is nothing to go on from.
+    if (found.kind === "finished" && found.entry.status?.status_str === "success") return promptId;
   }
   return undefined;
 }
 
-/** One that failed or was interrupted meanwhile is nothing to go on from. */
-async function isGoingWell(promptId: string, { signal }: AttemptRun, { comfyui }: Tools): Promise<boolean> {
-  const found = await comfyui.find(promptId, { signal });
-  if (found.kind === "finished") return found.entry.status?.status_str === "success";
-  return found.kind !== "unknown";
-}
-
-/** A cloud gives ids of its own: who died before its answer was noted, left only the marks in what was sent. */
-async function seekMinted({ job, signal }: AttemptRun, epoch: number, { comfyui }: Tools): Promise<string | undefined> {
-  const folder = JSON.stringify(jobFolderOf({ id: job.id, epoch })).slice(0, -1);
-  const isOurs = ({ workflow, extraData }: SeenPrompt) => {
-    const mark = markOf(extraData);
-    if (mark !== undefined && mark !== "canary") return mark.job_id === job.id && mark.epoch === epoch;
-    return JSON.stringify(workflow).includes(folder);
-  };
-  return comfyui.seek(isOurs, { signal });
-}
-
 /** The job is ours now: what an earlier attempt left running only burns a GPU, and must be off our own. */
 async function clearTheWay(run: AttemptRun, tools: Tools): Promise<void> {
-  const [stuck] = await stopEarlier(run.job.earlier, tools, run.signal);
+  const [stuck] = await stopEarlier(run.job, tools, run.signal);
   if (stuck === undefined) return;
   tools.instance.lookAgain(stuck);
   throw new JobError("comfyui_unreachable", "A prompt that does not stop still runs there; restart that ComfyUI");

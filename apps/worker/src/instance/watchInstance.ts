@@ -209,10 +209,10 @@ class WatchedInstance implements Instance {
   async #tidy(): Promise<void> {
     if (monotonicMs() < this.#tidyAtMs || this.#isFlying) return;
     this.#tidyAtMs = this.#inTidyTime();
-    const { comfyui, claimer, activity, signal } = this.#options;
+    const { comfyui, claimer, activity, config, signal } = this.#options;
     const isHeld = (jobId: string) => activity.held.has(jobId);
     const standing = (jobId: string) => this.#ask(claimer.standing(jobId));
-    if (await tidyHistory({ comfyui, isHeld, standing, signal })) this.#tidyAtMs = Number.POSITIVE_INFINITY;
+    if (await tidyHistory({ comfyui, config, isHeld, standing, signal })) this.#tidyAtMs = Number.POSITIVE_INFINITY;
   }
 
   #inTidyTime(): number {
@@ -229,7 +229,7 @@ class WatchedInstance implements Instance {
   }
 
   async #sortLeftovers(): Promise<Leftovers> {
-    if (this.#options.config.isCloud) return { kind: "none" }; // in nobody's way, and found by the journal
+    if (this.#options.config.isCloud) return { kind: "none" }; // in nobody's way, and found by the journal; see #tidy
     const { comfyui, claimer, config, activity, signal } = this.#options;
     return sortLeftovers({
       comfyui,

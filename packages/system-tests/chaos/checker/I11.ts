@@ -7,10 +7,12 @@ import type { Stay } from "./stays.ts";
 /**
  * I11. One prompt of ours per instance, and one prompt per attempt. Two are together on one instance only while the older
  * one is being canceled by whoever took over; an attempt has one prompt id, which is submitted once however its answer
- * was lost.
+ * was lost. A cloud may give it another one than was asked for, and has room for many.
  */
 export function checkI11(facts: Facts): Finding {
-  const instances = Map.groupBy(facts.stays, ({ simulator }) => simulator);
+  const clouds = new Set(facts.of("queued").flatMap(({ actor, dialect }) => (dialect === "cloud" ? [actor] : [])));
+  const local = facts.stays.filter(({ simulator }) => !clouds.has(simulator));
+  const instances = Map.groupBy(local, ({ simulator }) => simulator);
   const attempts = Map.groupBy(facts.stays, ({ job, epoch }) => `${job} ${epoch}`);
   return sum([
     ...[...instances.values()].flatMap((stays) => stays.map((stay, at) => judged(crowded(stay, stays.slice(at + 1))))),
@@ -44,7 +46,6 @@ function named(facts: Facts): readonly Named[] {
 }
 
 function renamed(lines: readonly Named[]): Breach | undefined {
-  return new Set(lines.map(({ prompt }) => prompt)).size < 2
-    ? undefined
-    : { why: "one attempt has several prompt ids", lines };
+  const asked = lines.map((line) => ("asked" in line ? line.asked : undefined) ?? line.prompt);
+  return new Set(asked).size < 2 ? undefined : { why: "one attempt has several prompt ids", lines };
 }
