@@ -381,3 +381,22 @@ test("no body of any call makes it fail: what cannot be taken is refused", async
     }
   await post("/queue", { clear: true });
 });
+
+test("the list of jobs shows each as it is by now, however often it was asked for before", async () => {
+  await using fresh = await setup({ redis, env: { COMFYQ_PREFIX: "listed" } });
+  const statuses = async (query = "") => {
+    const { jobs } = (await fresh.call(`/api/jobs${query}`)).json;
+    return jobs.map(({ id, status }: { id: string; status: string }) => [id, status]);
+  };
+  const submitted = await fresh.post("/prompt", { prompt: GRAPH });
+  const id = submitted.json.prompt_id;
+  expect(await statuses()).toEqual([[id, "pending"]]);
+  const held = await fresh.claim();
+  expect(await statuses("?status=in_progress")).toEqual([[id, "in_progress"]]);
+  await fresh.succeed(held, { "a.png": "png" });
+  for (let count = 0; count < 2; count += 1)
+    expect(await statuses("?status=completed,failed")).toEqual([[id, "completed"]]);
+  expect(await statuses("?status=pending,in_progress")).toEqual([]);
+  await fresh.post("/history", { delete: [id] });
+  expect(await statuses()).toEqual([]);
+});

@@ -142,7 +142,7 @@ test("a folder without a page stops the API before it starts, and says so", asyn
   await expect(broken).rejects.toThrow("has no index.html that can be read");
 });
 
-test("over TLS the cookie is never sent in the clear, and pictures in a bucket may be shown", async () => {
+test("over TLS the cookie is never sent in the clear, and the editor gets what is in a bucket from us", async () => {
   const credentials = { accessKeyId: "test", secretAccessKey: "test-secret" };
   await using s3 = await startFakeS3({ buckets: ["files"], ...credentials });
   vi.stubEnv("AWS_ACCESS_KEY_ID", credentials.accessKeyId);
@@ -158,6 +158,14 @@ test("over TLS the cookie is never sent in the clear, and pictures in a bucket m
   const sent = { method: "POST", body: new URLSearchParams({ key: String(own) }), headers: { origin: remote.url } };
   const cookie = (await remote.call("/editor/key", sent)).headers.get("set-cookie") ?? "";
   expect(cookie).toContain("; Secure");
-  const page = await remote.call("/", { headers: { cookie: cookie.split(";")[0] ?? "" } });
-  expect(page.headers.get("content-security-policy")).toContain(`img-src 'self' data: blob: ${s3.url};`);
+  const form = new FormData();
+  form.set("image", new Blob(["0123456789"]), "a.png");
+  const bearer = { authorization: `Bearer ${own}` };
+  await remote.call("/upload/image", { method: "POST", body: form, headers: bearer });
+  const view = (headers: Record<string, string>) => remote.call("/view?filename=a.png&type=input", { headers });
+  expect(await view({ cookie: cookie.split(";")[0] ?? "", range: "bytes=2-4" })).toMatchObject({
+    status: 206,
+    text: "234",
+  });
+  expect((await view(bearer)).status).toBe(302); // a program follows it to the bucket
 });

@@ -22,7 +22,7 @@ export async function editorPage(rooms: Rooms, door: Authenticator, dir: string)
   const { keys, settings } = rooms;
   const folder = resolve(dir);
   const page = await readPage(folder);
-  const policy = policyFor(page, await storeOrigin(rooms));
+  const policy = policyFor(page);
   const router = Router();
   router.get("/", async (req, res) => {
     const mayEnter = !keys.isRequired() || (await isKnown(door, req));
@@ -46,15 +46,8 @@ async function readPage(folder: string): Promise<string> {
   }
 }
 
-/** A picture in a bucket is shown by its signed link, to which `/view` leads. */
-async function storeOrigin({ storage }: Rooms): Promise<readonly string[]> {
-  if (storage.kind === "folder") return [];
-  const { url } = await storage.link("readyz", { ttlSeconds: 60 });
-  return [new URL(url).origin];
-}
-
-/** What the page may load: from us, and pictures from the store. Its own inline scripts are named by their hashes. */
-function policyFor(page: string, stores: readonly string[]): string {
+/** What the page may load: from us only. Its own inline scripts are named by their hashes. */
+function policyFor(page: string): string {
   const inline = [...page.matchAll(/<script(?![^>]*\bsrc=)[^>]*>([\s\S]*?)<\/script>/gi)].map(([, text = ""]) => {
     return `'sha256-${createHash("sha256").update(text).digest("base64")}'`;
   });
@@ -62,10 +55,10 @@ function policyFor(page: string, stores: readonly string[]): string {
     "default-src": ["'none'"],
     "script-src": ["'self'", "'wasm-unsafe-eval'", ...inline],
     "style-src": ["'self'", "'unsafe-inline'"],
-    "img-src": ["'self'", "data:", "blob:", ...stores],
-    "media-src": ["'self'", "data:", "blob:", ...stores],
+    "img-src": ["'self'", "data:", "blob:"],
+    "media-src": ["'self'", "data:", "blob:"],
     "font-src": ["'self'", "data:"],
-    "connect-src": ["'self'", "data:", "blob:", ...stores],
+    "connect-src": ["'self'", "data:", "blob:"],
     "worker-src": ["'self'", "blob:"],
     "manifest-src": ["'self'"],
     "base-uri": ["'self'"],

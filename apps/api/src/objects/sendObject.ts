@@ -20,7 +20,7 @@ export interface SentObject {
 const SHOWN = /^(?:image\/(?:png|jpeg|webp|gif|avif|apng|bmp)|video\/[\w.+-]+|audio\/[\w.+-]+|text\/plain)(?:;|$)/i;
 
 /**
- * Sends one object of a folder store: whole or a range of it, with ETag, and headers that keep a browser from running it.
+ * Sends one object of a store: whole or a range of it, with ETag, and headers that keep a browser from running it.
  * @throws ApiError `not_found` when it is not there any more
  */
 export async function sendObject(storage: Storage, call: Call, object: SentObject): Promise<void> {

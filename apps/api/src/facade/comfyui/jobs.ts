@@ -1,13 +1,4 @@
-import {
-  type EndedPrompt,
-  endedJobView,
-  isObject,
-  type JobView,
-  jobsAnswer,
-  openJobView,
-  readJobsQuery,
-  wholeJobView,
-} from "@comfyq/comfyui/wire";
+import { isObject, type JobView, jobsAnswer, openJobView, readJobsQuery, wholeJobView } from "@comfyq/comfyui/wire";
 import { isTerminal, type JobFacts, JobId } from "@comfyq/contract";
 import type { Rooms } from "../../rooms.ts";
 import type { Call, Route } from "../../route.ts";
@@ -15,19 +6,21 @@ import { inCloudWords, inComfyWords, showsKind } from "../cloud/cloudJobs.ts";
 import { isCloudClient } from "../cloud/isCloudClient.ts";
 import { cancelOpen } from "./cancelOpen.ts";
 import { comfyRoute } from "./comfyRoute.ts";
-import { promptHistory, type ShownEntry } from "./promptHistory.ts";
+import { createEndedViews, type EndedViews, endedPrompt, PROFILE } from "./endedViews.ts";
+import { promptHistory } from "./promptHistory.ts";
 import { MOST_OPEN } from "./queue.ts";
 import { readFields } from "./readFields.ts";
 
-/** As the newest servers show them. */
-const PROFILE = { knowsCancelledJobs: true, countsPreviewableOutputs: true };
 /** Ended jobs that one answer looks at, the newest. */
 const MOST_ENDED = 1_000;
 const MOST_CANCELED = 1_000;
+/** Statuses of jobs that have not ended. */
+const OPEN: readonly string[] = ["pending", "in_progress"];
 
 /** ComfyUI's jobs API, under `/api` only. */
 export function jobRoutes(rooms: Rooms): readonly Route[] {
   const shared = { isApiOnly: true } as const;
+  const endedViews = createEndedViews(rooms);
   return [
     ...comfyRoute({
       ...shared,
@@ -35,7 +28,7 @@ export function jobRoutes(rooms: Rooms): readonly Route[] {
       path: "/api/jobs",
       scope: "read",
       summary: "Your jobs, open and ended; of the ended ones the newest 1000",
-      run: (call) => listJobs(rooms, call),
+      run: (call) => listJobs(rooms, call, endedViews),
     }),
     ...comfyRoute({
       ...shared,
@@ -71,29 +64,30 @@ export function jobRoutes(rooms: Rooms): readonly Route[] {
   ];
 }
 
-async function listJobs(rooms: Rooms, call: Call): Promise<void> {
+async function listJobs(rooms: Rooms, call: Call, endedViews: EndedViews): Promise<void> {
   const { searchParams } = new URL(call.req.url, "http://localhost");
   const isCloud = isCloudClient(call);
   const asked = readJobsQuery(isCloud ? inComfyWords(searchParams) : searchParams);
   if ("error" in asked) return void call.res.status(400).json(asked);
-  const jobs = await allJobs(rooms, call.caller.tenant);
+  const { tenant } = call.caller;
+  const wantsEnded = asked.statuses.length === 0 || asked.statuses.some((status) => !OPEN.includes(status));
+  const open = await openJobs(rooms, tenant);
+  const ended = wantsEnded ? await endedJobs(rooms, tenant, endedViews) : []; // after the open ones: none is missed in between
+  const jobs = [...open.filter(({ id }) => ended.every((job) => job["id"] !== id)), ...ended];
   if (!isCloud) return void call.res.json(jobsAnswer(jobs, asked));
   const kind = searchParams.get("output_type");
   const wanted = kind === null ? jobs : jobs.filter((job) => showsKind(job, kind));
   call.res.json(jobsAnswer(wanted.map(inCloudWords), asked));
 }
 
-async function allJobs(rooms: Rooms, tenant: string): Promise<readonly JobView[]> {
-  const { prompts } = rooms.producer;
-  const [open, ids] = await Promise.all([
-    prompts.open(tenant, MOST_OPEN),
-    prompts.ended(tenant, { maxItems: MOST_ENDED, offset: undefined }),
-  ]);
-  const opened = await Promise.all(open.map((job) => openJob(rooms, job)));
-  const ended = await Promise.all(ids.map((id) => promptHistory(rooms, tenant, id)));
-  return [...opened, ...ended.map((entry) => entry && endedJobView(endedPrompt(entry), PROFILE))].filter(
-    (job) => job !== undefined,
-  );
+async function openJobs(rooms: Rooms, tenant: string): Promise<readonly JobView[]> {
+  const open = await rooms.producer.prompts.open(tenant, MOST_OPEN);
+  const views = await Promise.all(open.map((job) => openJob(rooms, job)));
+  return views.filter((job) => job !== undefined);
+}
+
+async function endedJobs(rooms: Rooms, tenant: string, endedViews: EndedViews): Promise<readonly JobView[]> {
+  return endedViews(tenant, await rooms.producer.prompts.ended(tenant, { maxItems: MOST_ENDED, offset: undefined }));
 }
 
 async function oneJob(rooms: Rooms, tenant: string, id: string): Promise<JobView | undefined> {
@@ -110,15 +104,6 @@ async function openJob({ producer }: Rooms, { id, tenant, status }: JobFacts): P
   const extraData = { create_time: papers.createdAtMs, ...papers.extraData };
   const shown = { promptId: id, number: papers.prompt?.number ?? 0, extraData };
   return openJobView({ ...shown, status: status === "queued" ? "pending" : "in_progress" }, PROFILE);
-}
-
-/** Nodes may return a bare value where ComfyUI's own return a list. */
-function endedPrompt({ prompt, outputs, status }: ShownEntry): EndedPrompt {
-  const listed = Object.entries(outputs).map(([id, output]) => {
-    const lists = Object.entries(output ?? {}).map(([key, value]) => [key, Array.isArray(value) ? value : [value]]);
-    return [id, Object.fromEntries(lists)];
-  });
-  return { prompt, outputs: Object.fromEntries(listed), status };
 }
 
 async function cancelMany(rooms: Rooms, call: Call): Promise<void> {

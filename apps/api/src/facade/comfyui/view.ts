@@ -1,4 +1,6 @@
+import { isEditor } from "../../editor/editorKey.ts";
 import { ApiError } from "../../errors.ts";
+import { sendObject } from "../../objects/sendObject.ts";
 import { sendLink, sendStored } from "../../objects/sendStored.ts";
 import type { Rooms } from "../../rooms.ts";
 import type { Call, Route } from "../../route.ts";
@@ -26,6 +28,8 @@ export function viewRoutes(rooms: Rooms, tools: ComfyTools): readonly Route[] {
         throw new ApiError("not_found", "There is no such file; send filename, subfolder and type as they were told");
       const wish = pictureWish(textOf(call, "preview"), textOf(call, "channel"));
       if (wish && (await sendPicture(rooms, call, { found, wish, pictures: tools.pictures }))) return;
+      // A page may not draw what comes from a bucket's own address, and ours may not even load it.
+      if (isEditor(call.req, rooms.settings)) return sendObject(rooms.storage, call, found);
       await (isCloudClient(call) ? sendLink : sendStored)(rooms, call, found);
     },
   });
