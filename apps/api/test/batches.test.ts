@@ -103,6 +103,21 @@ test("JSON lines are taken, inside the body and as a file of a form; a CSV file,
   expect(await send("rows.pdf", "x")).toMatchObject({ status: 415 });
 });
 
+test("a form whose header is malformed is answered, and its connection serves the next request", async () => {
+  const part = (name: string) =>
+    `--B\r\ncontent-disposition: form-data; name="rows"; filename="${name}"\r\n\r\n${"x".repeat(100_000)}\r\n`;
+  const headers = { "content-type": "multipart/form-data; boundary=B" };
+  for (const body of [
+    `${part("\u0000")}${part("a.csv")}`,
+    part("a.csv"),
+    `${part("a.csv")}${part("\u0000")}--B--\r\n`,
+  ]) {
+    const answer = await api.call("/v1/batches", { method: "POST", body, headers });
+    expect(answer.json.error).toMatchObject({ code: "invalid_request", message: expect.stringContaining("malformed") });
+    expect((await api.call("/v1/batches")).status).toBe(200);
+  }
+});
+
 test("a seed that is random is rolled for each row, and told", async () => {
   const { json } = await api.post("/v1/batches", {
     workflow: TYPED,

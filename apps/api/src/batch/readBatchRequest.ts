@@ -1,7 +1,8 @@
+import type { Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
-import { pipeline } from "node:stream/promises";
-import busboy from "busboy";
+import type { FileInfo } from "busboy";
 import type { Request } from "express";
+import { parseForm } from "../body/parseForm.ts";
 import { readBody } from "../body/readBody.ts";
 import { ApiError } from "../errors.ts";
 
@@ -40,37 +41,28 @@ interface Part {
 }
 
 async function readParts(req: Request, maxBytes: number): Promise<{ readonly batch?: Part; readonly rows?: Part }> {
-  const parser = openParser(req, maxBytes);
   const parts: Record<string, Promise<Part> | Part> = {};
-  parser.on("file", (field, stream, { filename, mimeType }) => {
-    const part = buffer(stream).then((bytes) => {
-      if (bytes.length > maxBytes) throw tooLarge(maxBytes);
-      return { name: filename ?? "", type: mimeType, bytes };
-    });
-    part.catch(() => undefined); // awaited below
-    parts[field] = part;
-  });
-  parser.on("field", (field, text) => {
-    parts[field] = { name: "", type: "text/plain", bytes: Buffer.from(text) };
-  });
+  const form = {
+    limits: { files: 2, fileSize: maxBytes + 1, fields: 4, fieldSize: maxBytes + 1, parts: 6 },
+    onFile: (field: string, stream: Readable, { filename, mimeType }: FileInfo) => {
+      const part = buffer(stream).then((bytes) => {
+        if (bytes.length > maxBytes) throw tooLarge(maxBytes);
+        return { name: filename ?? "", type: mimeType, bytes };
+      });
+      part.catch(() => undefined); // awaited below
+      parts[field] = part;
+    },
+    onField: (field: string, text: string) => {
+      parts[field] = { name: "", type: "text/plain", bytes: Buffer.from(text) };
+    },
+  };
   try {
-    await pipeline(req, parser);
+    await parseForm(req, form);
     const [batch, rows] = await Promise.all([parts["batch"], parts["rows"]]);
     return { ...(batch && { batch }), ...(rows && { rows }) };
   } catch (cause) {
     if (cause instanceof ApiError) throw cause;
     throw new ApiError("invalid_request", `The form ended early or is malformed; ${FORM_HINT}`, { cause });
-  }
-}
-
-function openParser(req: Request, maxBytes: number): busboy.Busboy {
-  try {
-    const limits = { files: 2, fileSize: maxBytes + 1, fields: 4, fieldSize: maxBytes + 1, parts: 6 };
-    return busboy({ headers: req.headers, defParamCharset: "utf8", limits });
-  } catch (cause) {
-    throw new ApiError("invalid_request", "The Content-Type has no boundary that can be read; let your client set it", {
-      cause,
-    });
   }
 }
 

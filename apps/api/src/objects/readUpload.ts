@@ -1,9 +1,8 @@
 import { basename } from "node:path";
 import type { Readable } from "node:stream";
-import { finished } from "node:stream/promises";
 import { contentTypeOf, safeContentType } from "@comfyq/storage";
-import busboy from "busboy";
 import type { Request } from "express";
+import { parseForm } from "../body/parseForm.ts";
 import { ApiError } from "../errors.ts";
 import type { Digests } from "./digest.ts";
 import { prepareSpool, type SpoolLimits } from "./spoolFile.ts";
@@ -41,20 +40,21 @@ export async function readUpload(req: Request, limits: SpoolLimits): Promise<Upl
 
 async function spoolFirstFile(req: Request, limits: SpoolLimits): Promise<Upload> {
   const fill = await prepareSpool(limits); // before the parser begins: a part that nobody listens to is an error of nobody
-  const parser = parserFor(req, limits.maxBytes);
   let spooling: Promise<Upload> | undefined;
   const fields = new Map<string, readonly string[]>();
-  parser.once("error", (error: Error) => parser.destroy(error));
-  parser.on("field", (name, value) => void fields.set(name, [...(fields.get(name) ?? []), value]));
-  parser.on("file", (_field, part, { filename, mimeType }) => {
-    if (parser.destroyed) return void part.destroy(); // behind a malformed header it begins files that it never ends
-    const name = cleanName(filename);
-    const contentType = typeFor(name, mimeType);
-    spooling = fill(part).then((spooled) => ({ ...spooled, name, contentType, fields }));
-    spooling.catch(() => undefined); // awaited below, once the parser is through
-  });
   try {
-    await feed(req, parser, limits.signal);
+    await parseForm(req, {
+      // one more: busboy calls a file truncated when it has just reached the limit
+      limits: { files: 1, fileSize: limits.maxBytes + 1, fields: 20, fieldSize: 65_536, parts: 32 },
+      onFile: (_field, part, { filename, mimeType }) => {
+        const name = cleanName(filename);
+        const contentType = typeFor(name, mimeType);
+        spooling = fill(part).then((spooled) => ({ ...spooled, name, contentType, fields }));
+        spooling.catch(() => undefined); // awaited below, once the parser is through
+      },
+      onField: (name, value) => void fields.set(name, [...(fields.get(name) ?? []), value]),
+      signal: limits.signal,
+    });
   } catch (cause) {
     await spooling?.then((spooled) => spooled[Symbol.asyncDispose]()).catch(() => undefined);
     if (cause instanceof ApiError) throw cause;
@@ -66,39 +66,10 @@ async function spoolFirstFile(req: Request, limits: SpoolLimits): Promise<Upload
   });
 }
 
-/**
- * Not a pipeline: that destroys the request with the parser, and what its client still sends would never be read, nor the next request
- * on its connection.
- */
-async function feed(req: Request, parser: busboy.Busboy, signal: AbortSignal): Promise<void> {
-  req.pipe(parser);
-  try {
-    await finished(parser, { signal });
-  } finally {
-    req.unpipe(parser);
-    parser.destroy();
-  }
-}
-
 /** What a file is kept as: by its name, else by what the client says. */
 export function typeFor(name: string, declared: string | undefined): string {
   const known = contentTypeOf(name);
   return known === "application/octet-stream" && declared !== undefined ? safeContentType(declared) : known;
-}
-
-function parserFor(req: Request, maxBytes: number): busboy.Busboy {
-  try {
-    return busboy({
-      headers: req.headers,
-      defParamCharset: "utf8",
-      // one more: busboy calls a file truncated when it has just reached the limit
-      limits: { files: 1, fileSize: maxBytes + 1, fields: 20, fieldSize: 65_536, parts: 32 },
-    });
-  } catch (cause) {
-    throw new ApiError("invalid_request", "The Content-Type has no boundary that can be read; let your client set it", {
-      cause,
-    });
-  }
 }
 
 /** A file's name without folders and what a terminal or a header would take amiss. */
