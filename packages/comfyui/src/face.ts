@@ -192,6 +192,8 @@ export interface WatchOptions {
    * A function is asked again at every look, with the node that was last heard to be at work.
    */
   readonly stallMs: number | ((node: NodeStarted | undefined) => number);
+  /** What was submitted, for progress where the server does not show it: Comfy Cloud. */
+  readonly workflow?: Workflow;
   readonly onProgress?: (progress: PromptProgress) => void;
   readonly onNode?: (node: NodeStarted) => void;
   /** Once per node that ended and was heard all the time: its longest silence while it was at work. */
@@ -254,8 +256,7 @@ export interface ComfyUi {
    */
   watch(promptId: string, options: WatchOptions): Promise<Rendered>;
   /**
-   * Hears every frame of one prompt as ComfyUI sent it, from its first one, until the way out is taken. `status` frames and
-   * those that name no prompt are left out.
+   * Hears every frame of one prompt as ComfyUI sent it, from its first one on, but for `status` and those that name no prompt.
    * @returns the way out
    */
   overhear(promptId: string, hear: (frame: OverheardFrame) => void): () => void;
@@ -277,9 +278,8 @@ export interface ComfyUi {
   /** The newest prompts in history, at most so many (each with its whole graph on the wire); none on Comfy Cloud. */
   finished(limit: number, options?: { signal?: AbortSignal }): Promise<readonly FinishedPrompt[]>;
   /**
-   * Looks for a prompt whose id is not known, because the answer to its submission was lost at a server that mints ids: among those
-   * that wait or run, then among the newest that have ended. Comfy Cloud shows the graph of the former and the extra data of the
-   * latter; what is not shown is empty.
+   * Looks for a prompt whose id is not known (a lost answer of a server that mints ids): among those that wait or run, then among the
+   * newest that have ended. Comfy Cloud shows the graphs of the former and the extra data of the latter; the rest is empty.
    */
   seek(isWanted: (prompt: SeenPrompt) => boolean, options?: { signal?: AbortSignal }): Promise<string | undefined>;
   /** What the jobs API says of a prompt; undefined for unknown ids, and on servers without one (before 0.5.1). */

@@ -14,6 +14,11 @@ export function graphOfItem({ workflow, outputNodeIds }: QueuedPrompt): PromptGr
   return graphOf(workflow, outputNodeIds);
 }
 
+/** Of a graph that was submitted, all its nodes. */
+export function graphOfWorkflow(workflow: Workflow): PromptGraph {
+  return graphOf(workflow, []);
+}
+
 /** Of a finished prompt; without nodes on servers whose history does not show the graph. */
 export function graphOfEntry(entry: HistoryEntry): PromptGraph {
   const prompt = HistoryPrompt.safeParse(entry.prompt).data;

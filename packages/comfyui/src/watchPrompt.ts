@@ -2,7 +2,7 @@ import type { Client } from "./client.ts";
 import { type Bell, createBell, nowMs } from "./clock.ts";
 import { type ComfyError, isComfyError } from "./errors.ts";
 import type { QueuedPrompt, Rendered, WatchOptions } from "./face.ts";
-import { graphOfItem } from "./graph.ts";
+import { graphOfItem, graphOfWorkflow } from "./graph.ts";
 import { type Hearing, hear } from "./hearing.ts";
 import { collectOutputs } from "./outputs.ts";
 import { isFullyCached, judge } from "./verdict.ts";
@@ -18,6 +18,7 @@ import type { HistoryEntry } from "./wire/index.ts";
 export async function watchPrompt(promptId: string, options: WatchOptions, client: Client): Promise<Rendered> {
   const bell = createBell();
   const hearing = hear(promptId, options, { router: client.router, bell, report: client.report });
+  if (options.workflow && client.address.dialect === "cloud") hearing.know(graphOfWorkflow(options.workflow));
   try {
     const entry = await untilFinished({ promptId, options, client, hearing, bell });
     hearing.finish(entry);

@@ -1,6 +1,6 @@
 import { buffer } from "node:stream/consumers";
 import { describe, expect, test } from "vitest";
-import { type ComfyUi, connectComfyUi, type NodeStarted, type Preview } from "../src/index.ts";
+import { type ComfyUi, connectComfyUi, type NodeStarted, type Preview, type PromptProgress } from "../src/index.ts";
 import { encodeBinaryFrame } from "../src/wire/index.ts";
 import { FILE, PROMPT_ID, until, WORKFLOW } from "./support/comfyScript.ts";
 import { type Reply, type Script, ScriptedServer, status } from "./support/scriptedServer.ts";
@@ -100,6 +100,25 @@ describe("a conversation with Comfy Cloud", () => {
     expect(nodes.map(({ node_id }) => node_id)).toEqual(["2"]);
     expect(previews).toEqual([]); // all sockets of a user get all frames, and this one names no prompt
     expect(stage.server.requests.every(({ path }) => path.startsWith("/api/"))).toBe(true);
+  });
+
+  test("progress is told while it runs, of the graph that was submitted: the cloud does not show it", async () => {
+    await using stage = await setup();
+    const told: PromptProgress[] = [];
+    const watched = stage.comfyui.watch(CLOUD_ID, {
+      signal: never,
+      stallMs: 0,
+      workflow: WORKFLOW,
+      onProgress: (progress) => told.push(progress),
+    });
+    await until(() => stage.server.sockets.length > 0);
+    stage.server.sockets[0]?.send({ type: "executing", data: { node: "2", display_node: "2", prompt_id: CLOUD_ID } });
+    await until(() => told.length > 0);
+    expect(told[0]).toMatchObject({ nodesTotal: Object.keys(WORKFLOW).length, nodesDone: 0, node: { node_id: "2" } });
+    expect(told[0]?.node?.class_type).toBe(WORKFLOW["2"]?.class_type);
+    stage.script.state = "success";
+    stage.script.history = entry("success");
+    await watched;
   });
 
   test.each([

@@ -3,7 +3,7 @@ import { createServer, type Socket } from "node:net";
 import { Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { describe, expect, test } from "vitest";
-import { type ComfyUi, connectComfyUi } from "../src/index.ts";
+import { type ComfyUi, type ConnectOptions, connectComfyUi } from "../src/index.ts";
 import { PROMPT_ID, type Stage, setup, tupleOf, WORKFLOW } from "./support/comfyScript.ts";
 import { never } from "./support/watching.ts";
 
@@ -18,7 +18,7 @@ const LIMITS = {
 };
 
 /** A port that takes connections, and whatever is sent, and never says a word: a stopped process. */
-async function blackHole(limits: Partial<typeof LIMITS> = {}) {
+async function blackHole(limits: Partial<typeof LIMITS> & Pick<ConnectOptions, "dialect"> = {}) {
   const sockets = new Set<Socket>();
   const server = createServer((socket) => {
     sockets.add(socket);
@@ -52,6 +52,7 @@ const CALLS: readonly (readonly [string, (comfyui: ComfyUi) => Promise<unknown>,
   ["queue", (comfyui) => comfyui.queue(), "busy"],
   ["history", (comfyui) => comfyui.history(PROMPT_ID), "busy"],
   ["finished", (comfyui) => comfyui.finished(10), "busy"],
+  ["seek", (comfyui) => comfyui.seek(() => true), "busy"],
   ["job", (comfyui) => comfyui.job(PROMPT_ID), "busy"],
   ["free", (comfyui) => comfyui.free({ freeMemory: true }), "busy"],
   ["stats", (comfyui) => comfyui.stats(), "busy"],
@@ -63,6 +64,11 @@ describe.concurrent("against a server that takes connections and never answers",
   test.each(CALLS)("%s ends", async (_, call, code) => {
     await using hole = await blackHole();
     await expect(call(hole.comfyui)).rejects.toMatchObject({ code });
+  });
+
+  test.each(CALLS)("%s ends when a cloud is asked, too", async (_, call) => {
+    await using hole = await blackHole({ dialect: "cloud" });
+    await call(hole.comfyui).catch((error: unknown) => expect(error).toMatchObject({ name: "ComfyError" }));
   });
 
   test("isReachable says yes: it may only be loading a model", async () => {

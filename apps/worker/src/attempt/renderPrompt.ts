@@ -18,6 +18,7 @@ export async function renderPrompt(run: AttemptRun, promptId: string, tools: Too
   const rendered = await tools.comfyui
     .watch(promptId, {
       signal,
+      workflow: job.request.workflow,
       stallMs: patience.stallMs,
       onSilence: patience.onSilence,
       onProgress: showProgress(run),
