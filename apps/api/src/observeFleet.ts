@@ -25,14 +25,16 @@ function observePools({ metrics, producer }: Rooms): void {
     "How long the job has waited that waits longest of those that could start; 0 when none does",
     ["pool"],
   );
+  const stopped = metrics.gauge("comfyq_pool_paused", "1 while an operator has paused the pool, else 0", ["pool"]);
   const submitted = metrics.counter("comfyq_jobs_submitted_total", "Jobs that were ever queued", ["pool"]);
   const ended = metrics.counter("comfyq_jobs_ended_total", "Jobs that ever ended, by their status", ["pool", "status"]);
   metrics.onScrape("pools", async () => {
     const pools = bounded(await producer.poolFacts());
-    for (const each of [jobs, oldest, submitted, ended]) each.reset();
-    for (const { pool, longestWaitMs, submitted: all, ended: ends, ...counts } of pools) {
+    for (const each of [jobs, oldest, stopped, submitted, ended]) each.reset();
+    for (const { pool, longestWaitMs, paused, submitted: all, ended: ends, ...counts } of pools) {
       for (const [state, count] of Object.entries(counts)) jobs.inc({ pool, state }, count);
       if (pool !== ALL_OTHERS) oldest.set({ pool }, longestWaitMs / 1_000);
+      if (pool !== ALL_OTHERS) stopped.set({ pool }, paused ? 1 : 0);
       submitted.inc({ pool }, all);
       for (const [status, count] of Object.entries(ends)) ended.inc({ pool, status }, count);
     }

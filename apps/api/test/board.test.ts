@@ -160,6 +160,27 @@ describe("Bull Board", () => {
     expect((await api.read(id)).status).toBe("queued");
   });
 
+  test("an errand's payload, shown redacted, cannot be saved so over what it needs", async () => {
+    const changes: readonly (readonly [string, string])[] = [
+      ["PATCH", `deliveries/${randomUUID()}/update-data`],
+      ["POST", "deliveries/add"],
+      ["PATCH", `answers/${randomUUID()}/update-data`],
+    ];
+    for (const [method, path] of changes) {
+      const answer = await api.call(`${BOARD}/api/queues/${path}`, { method, headers: basic(OPERATOR_KEY) });
+      expect([path, answer.status, answer.json.message]).toEqual([
+        path,
+        403,
+        expect.stringContaining("would be saved so"),
+      ]);
+    }
+    const emptied = await api.call(`${BOARD}/api/queues/deliveries/clean/completed`, {
+      method: "PUT",
+      headers: basic(OPERATOR_KEY),
+    });
+    expect(emptied.status).toBe(200);
+  });
+
   test("an operator's page may change things, and a browser is asked for the key at /admin/unlock", async () => {
     expect((await queuesOf(api, "", basic(OPERATOR_KEY)))[0]?.readOnlyMode).toBe(false);
     const asked = await api.call("/admin/unlock");

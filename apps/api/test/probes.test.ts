@@ -1,6 +1,21 @@
 import { beat, disableEndpoint, openClaimer } from "@comfyq/queue";
 import { describe, expect, test } from "vitest";
-import { GRAPH, problem, setup } from "./setup.ts";
+import { bearer, GRAPH, problem, setup } from "./setup.ts";
+
+const WORKER = {
+  id: "w1",
+  pool: "default",
+  instance: "http://127.0.0.1:8188",
+  state: "idle",
+  reason: null,
+  job_id: null,
+  storing: 0,
+  comfyui_version: "0.33.0",
+  fingerprint: null,
+  device: "NVIDIA H100",
+  started_at: new Date().toISOString(),
+  beat_at: new Date().toISOString(),
+} as const;
 
 describe("what machines and people ask", () => {
   test("with Redis away the API lives, is not ready, and answers 503 with Retry-After; then it goes on by itself", async () => {
@@ -64,23 +79,9 @@ describe("what machines and people ask", () => {
       workerId: "w1",
       instance: "i",
     });
-    const worker = {
-      id: "w1",
-      pool: "default",
-      instance: "http://127.0.0.1:8188",
-      state: "idle",
-      reason: null,
-      job_id: null,
-      storing: 0,
-      comfyui_version: "0.33.0",
-      fingerprint: null,
-      device: "NVIDIA H100",
-      started_at: new Date().toISOString(),
-      beat_at: new Date().toISOString(),
-    } as const;
-    await beat(claimer.room, worker);
-    await beat(claimer.room, { ...worker, id: "w2", state: "unready", reason: "connection refused" });
-    await beat(claimer.room, { ...worker, id: "w3", state: "quarantined", reason: "3 jobs in a row failed" });
+    await beat(claimer.room, WORKER);
+    await beat(claimer.room, { ...WORKER, id: "w2", state: "unready", reason: "connection refused" });
+    await beat(claimer.room, { ...WORKER, id: "w3", state: "quarantined", reason: "3 jobs in a row failed" });
     const after = await api.call("/v1/doctor");
     expect(after.json.checks).toContainEqual({
       name: "worker w1",
@@ -95,6 +96,29 @@ describe("what machines and people ask", () => {
     expect(after.json.checks).toContainEqual(expect.objectContaining(quarantined));
     const { json } = await api.call("/v1/workers");
     expect(json.workers).toMatchObject([{ id: "w1", device: "NVIDIA H100" }, { id: "w2" }, { id: "w3" }]);
+    await claimer.close();
+  });
+
+  test("jobs that wait in a paused pool, or in one without workers, do not look well to the doctor", async () => {
+    await using api = await setup({
+      env: { COMFYQ_OPERATOR_KEY: "operator-key-of-the-tests", COMFYQ_PREFIX: "pools" },
+    });
+    const at = { redisUrl: api.redis.url, prefix: "pools", workerId: "w1", instance: "i" };
+    const claimer = await openClaimer({ ...at, pool: "default" });
+    await beat(claimer.room, WORKER);
+    await api.submit({ pool: "nobodys" });
+    await api.submit();
+    const pause = { method: "PUT", headers: bearer("operator-key-of-the-tests") };
+    expect((await api.call("/admin/queues/api/queues/jobs-default/pause", pause)).status).toBe(200);
+    const { checks } = (await api.call("/v1/doctor")).json;
+    expect(checks.filter(({ name }: { name: string }) => name.startsWith("pool "))).toMatchObject([
+      { name: "pool default", state: "warn", found: "paused by an operator; waiting jobs: 1" },
+      { name: "pool nobodys", state: "warn", found: "no worker serves it; waiting jobs: 1" },
+    ]);
+    expect((await api.call("/v1/pools")).json.pools).toMatchObject([
+      { name: "default", paused: true, waiting: 1 },
+      { name: "nobodys", paused: false, waiting: 1 },
+    ]);
     await claimer.close();
   });
 
@@ -171,7 +195,7 @@ describe("what machines and people ask", () => {
     await worker("01a2015c-011f-7a09-a25c-6bd9f67d68ae");
     expect((await api.call("/v1/workers")).json.workers).toMatchObject([{ job_id: null }]);
     expect((await api.call("/v1/pools")).json.pools).toEqual([
-      { name: "default", waiting: 0, delayed: 0, active: 1, succeeded: 0, failed: 0, workers: 1 },
+      { name: "default", waiting: 0, delayed: 0, active: 1, succeeded: 0, failed: 0, paused: false, workers: 1 },
     ]);
     await api.succeed(held);
     await claimer.close();

@@ -72,6 +72,12 @@ test.each([
   await remove(id);
 });
 
+test("a refused address is told what was not done, and of COMFYQ_ALLOW_HOSTS only where that would help", async () => {
+  const messageFor = async (url: string) => problem(await api.post("/v1/webhooks", { url })).message;
+  expect(await messageFor("http://10.0.0.1/")).toMatch(/^Nothing was made: .*10\.0\.0\.1 .*COMFYQ_ALLOW_HOSTS$/);
+  expect(await messageFor("https://user:word@example.com/")).toMatch(/send headers instead$/);
+});
+
 test.each([
   [{ Host: "a" }],
   [{ "Content-Type": "a" }],

@@ -41,7 +41,7 @@ describe("run refuses what cannot be a job before it asks anybody:", () => {
   test.each([
     ["a file that is not there", "none.json", {}, "ENOENT"],
     ["a webhook that is no web address", "w.json", { webhook: "ftp://x" }, "webhook"],
-    ["a moment that is none", "w.json", { at: "tomorrow" }, "run_at"],
+    ["a moment that is none", "w.json", { at: "tomorrow" }, "run_at: must be a moment such as 2027-"],
     ["an input that is neither address nor file", "w.json", { input: ["1.inputs.image=./none.png"] }, "none.png"],
     ["a value without a place", "w.json", { param: ["fox"] }, "node.inputs.name=value"],
     ["a pool that cannot be", "w.json", { pool: "My Pool" }, "pool"],
@@ -82,11 +82,22 @@ describe("keys", () => {
       revokeKey("you"),
       createKey({ ...key("x"), scope: ["fly"] }),
       createKey({ ...key("x"), tenant: "Not A Tenant" }),
+      createKey({ ...key("x"), expiresDays: 0 }),
     ];
     for (const attempt of await Promise.allSettled(tries))
       expect(attempt).toMatchObject({ status: "rejected", reason: { code: "bad_input" } });
     expect(await readFile(keys.file, "utf8")).toBe(before);
     expect(await readdir(keys.folder)).toEqual(["my-keys.json"]);
+  });
+
+  test("a mistake is told in the words of the command line, not in those of the file", async () => {
+    await using keys = await setup();
+    await expect(createKey({ ...key("x"), scope: ["read", "fly"] })).rejects.toThrow(
+      /^--scope\.1: must be one of submit, read, cancel, admin$/,
+    );
+    await expect(createKey({ ...key("x"), tenant: "Not A Tenant" })).rejects.toThrow(/^--tenant: 1-63 of/);
+    await expect(createKey({ ...key("x"), expiresDays: -1 })).rejects.toThrow("would never work; give 1 or more");
+    expect(await readdir(keys.folder)).toEqual([]);
   });
 
   test("keys that are made at the same moment are all kept", async () => {

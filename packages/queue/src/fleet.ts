@@ -115,6 +115,8 @@ export interface PoolCounts {
   readonly active: number;
   readonly succeeded: number;
   readonly failed: number;
+  /** An operator stopped its queue in Bull Board: no job of it is begun. */
+  readonly paused: boolean;
 }
 
 /** How many jobs stand where, per pool that was ever used. */
@@ -122,9 +124,11 @@ export async function poolCounts(room: QueueRoom): Promise<readonly PoolCounts[]
   const pools = (await room.redis.smembers(room.names.pools)).sort();
   return Promise.all(
     pools.map(async (pool) => {
-      const counts = await room
-        .jobs(pool)
-        .getJobCounts("wait", "prioritized", "delayed", "active", "completed", "failed");
+      const queue = room.jobs(pool);
+      const [counts, paused] = await Promise.all([
+        queue.getJobCounts("wait", "prioritized", "delayed", "active", "completed", "failed"),
+        queue.isPaused(),
+      ]);
       return {
         pool,
         waiting: (counts["wait"] ?? 0) + (counts["prioritized"] ?? 0),
@@ -132,6 +136,7 @@ export async function poolCounts(room: QueueRoom): Promise<readonly PoolCounts[]
         active: counts["active"] ?? 0,
         succeeded: counts["completed"] ?? 0,
         failed: counts["failed"] ?? 0,
+        paused,
       };
     }),
   );

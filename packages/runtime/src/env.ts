@@ -150,6 +150,7 @@ function toMistake(issue: z.core.$ZodIssue, given: Readonly<Record<string, strin
 function expectation(issue: z.core.$ZodIssue): string {
   if (issue.code === "invalid_value") return `one of ${issue.values.map(String).join(", ")}`;
   if (issue.code === "invalid_type") return `a ${issue.expected}`;
+  if (issue.code === "invalid_format" && issue.format === "url") return "an address such as http://127.0.0.1:8188";
   return issue.message;
 }
 

@@ -27,7 +27,9 @@ export const SHARED_SETTINGS = {
         .map((host) => host.trim())
         .filter((host) => host !== ""),
     )
-    .describe("Private hosts, host:port, IPs or CIDRs that inputs and webhooks may reach, comma separated"),
+    .describe(
+      "Private hosts, IPs or CIDRs that inputs and webhooks may reach, comma separated; ports but 80, 443: host:port, host:*",
+    ),
   COMFYQ_ALLOW_UNSAFE_REDIS: yesNo
     .default(false)
     .describe("Accept a Redis that can lose jobs (no AOF, or an evicting policy); for trials only"),

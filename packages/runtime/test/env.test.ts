@@ -44,7 +44,7 @@ test("all mistakes are told together, each with its name, what was given and wha
   });
   expect(code).toBe("bad_env");
   expect(mistakes).toEqual([
-    { name: "COMFYUI_URL", given: '"nonsense"', expected: "Invalid URL" },
+    { name: "COMFYUI_URL", given: '"nonsense"', expected: "an address such as http://127.0.0.1:8188" },
     { name: "JOB_TIMEOUT_MS", given: '"soon"', expected: "a number" },
     { name: "LOG_LEVEL", given: '"loud"', expected: "one of debug, info" },
     { name: "REDIS_URL", expected: "a value: it is required" },

@@ -4,6 +4,7 @@ import { nowMs } from "@comfyq/runtime";
 import { isLoopbackHost } from "../auth/loopback.ts";
 import type { Rooms } from "../rooms.ts";
 import { fail, messageOf, ok, warn } from "./check.ts";
+import { examinePools } from "./examinePools.ts";
 import { examineEndpoints, examineSchedules } from "./examineTelling.ts";
 import { workerCheck } from "./workerCheck.ts";
 
@@ -25,6 +26,7 @@ export async function examine(rooms: Rooms, tenant: string): Promise<DoctorRepor
     examineRedis(rooms),
     examineStorage(rooms),
     examineFleet(rooms),
+    examinePools(rooms),
     examinePoison(rooms, tenant),
     examineEndpoints(rooms, tenant),
     examineSchedules(rooms, tenant),

@@ -12,6 +12,7 @@ const Pool = z
     active: z.int().meta({ description: "Jobs that a worker holds" }),
     succeeded: z.int().meta({ description: "Ended well and not yet swept" }),
     failed: z.int().meta({ description: "Ended otherwise while running and not yet swept" }),
+    paused: z.boolean().meta({ description: "An operator stopped it in Bull Board: no job of it is begun" }),
     workers: z.int().meta({ description: "Workers alive" }),
   })
   .meta({ id: "Pool" });

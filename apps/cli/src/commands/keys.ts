@@ -1,11 +1,12 @@
 import { randomBytes } from "node:crypto";
 import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
-import { KeysFile, SCOPES, type StoredApiKey, toMoment } from "@comfyq/contract";
+import { KeysFile, SCOPES, StoredApiKey, toMoment } from "@comfyq/contract";
 import { newSecret, nowMs, sha256Hex, sleep } from "@comfyq/runtime";
-import * as z from "zod";
+import type * as z from "zod";
 import { CliError, EXIT, type ExitCode } from "../CliError.ts";
 import { keysFilePath } from "../config.ts";
+import { faultLines } from "../faultLines.ts";
 import { table } from "../table.ts";
 
 /** The options of `comfyq keys create`, as commander gives them. */
@@ -40,18 +41,19 @@ export async function createKey(options: CreateKeyOptions): Promise<ExitCode> {
 /** What a caller needs every day; `admin` must be asked for. */
 const EVERYDAY_SCOPES = SCOPES.filter((scope) => scope !== "admin");
 
-/** The scopes go as they were typed: whether they are any is for the file's schema to say. */
-function storedKey(key: string, { name, tenant, scope = EVERYDAY_SCOPES, expiresDays }: CreateKeyOptions): unknown {
+const GIVEN_AS = { name: "--name", tenant: "--tenant", scopes: "--scope" };
+
+/** The scopes go as they were typed: whether they are any is for the schema to say. */
+function storedKey(key: string, options: CreateKeyOptions): StoredApiKey {
+  const { name, tenant, scope = EVERYDAY_SCOPES, expiresDays } = options;
+  if (expiresDays !== undefined && expiresDays < 1)
+    throw new CliError("bad_input", `--expires-days ${expiresDays}: the key would never work; give 1 or more`);
   const atMs = nowMs();
   const expiresAt = expiresDays === undefined ? null : toMoment(atMs + expiresDays * DAY_MS);
-  return {
-    name,
-    sha256: sha256Hex(key),
-    tenant,
-    scopes: scope,
-    created_at: toMoment(atMs),
-    expires_at: expiresAt,
-  };
+  const facts = { name, sha256: sha256Hex(key), tenant, created_at: toMoment(atMs), expires_at: expiresAt };
+  const parsed = StoredApiKey.safeParse({ ...facts, scopes: scope });
+  if (!parsed.success) throw new CliError("bad_input", faultLines(parsed.error, GIVEN_AS), { cause: parsed.error });
+  return parsed.data;
 }
 
 /** `comfyq keys list`: who may call; never a key, not even its hash. */
@@ -82,15 +84,17 @@ export async function revokeKey(name: string): Promise<ExitCode> {
 }
 
 /** Reads, changes and replaces the file in one step as others see it; one change at a time. */
-async function changeKeys(path: string, change: (keys: readonly StoredApiKey[]) => readonly unknown[]): Promise<void> {
+async function changeKeys(
+  path: string,
+  change: (keys: readonly StoredApiKey[]) => readonly StoredApiKey[],
+): Promise<void> {
   await mkdir(dirname(path), { recursive: true, mode: 0o700 });
   const lock = `${path}.lock`;
   await takeLock(lock);
   try {
-    const parsed = KeysFile.safeParse({ v: 1, keys: change(await readKeys(path)) });
-    if (!parsed.success) throw new CliError("bad_input", z.prettifyError(parsed.error), { cause: parsed.error });
+    const file: z.infer<typeof KeysFile> = { v: 1, keys: [...change(await readKeys(path))] };
     const draft = `${path}.${randomBytes(6).toString("hex")}`;
-    await writeFile(draft, `${JSON.stringify(parsed.data, null, 2)}\n`, { mode: 0o600, flag: "wx" });
+    await writeFile(draft, `${JSON.stringify(file, null, 2)}\n`, { mode: 0o600, flag: "wx" });
     await rename(draft, path);
   } finally {
     await rm(lock, { force: true });

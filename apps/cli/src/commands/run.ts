@@ -2,10 +2,10 @@ import { openAsBlob } from "node:fs";
 import { stat } from "node:fs/promises";
 import { basename } from "node:path";
 import { Asset, InputSource, Job, NewJob, type NewJobBody } from "@comfyq/contract";
-import * as z from "zod";
 import { type ApiClient, createApiClient } from "../api/apiClient.ts";
 import { CliError, EXIT, type ExitCode } from "../CliError.ts";
 import { fromWhereCalled, ownName, readCliEnv } from "../config.ts";
+import { faultLines } from "../faultLines.ts";
 import { type FinishOptions, finishJob } from "../run/finishJob.ts";
 import { type JobOptions, jobFields } from "../run/jobOptions.ts";
 import { parseParams, splitAssignment } from "../run/parseParam.ts";
@@ -42,7 +42,7 @@ export async function run(file: string, options: RunOptions): Promise<ExitCode> 
 /** The same check as the API's, before anything is sent; the body goes out as it was, defaults are the API's. */
 function checked(body: NewJobBody): NewJobBody {
   const parsed = NewJob.safeParse(body);
-  if (!parsed.success) throw new CliError("bad_input", z.prettifyError(parsed.error), { cause: parsed.error });
+  if (!parsed.success) throw new CliError("bad_input", faultLines(parsed.error), { cause: parsed.error });
   return body;
 }
 
