@@ -249,10 +249,10 @@ describe("no form makes an upload fail", () => {
   // Found by the above: the parser began a file behind the malformed header, and nobody ever ended it.
   test("a form whose header is malformed is answered, leaves nothing, and its connection serves the next request", async () => {
     const header = 'content-disposition: form-data; name="image"; filename="a';
-    const file = (name: string) => `--B\r\n${header}${name}.png"\r\n\r\n${"x".repeat(100_000)}\r\n`;
-    for (let count = 0; count < 3; count += 1) {
-      const headers = { "content-type": "multipart/form-data; boundary=B" };
-      const body = `${file("\u0000")}${file("b")}${file("\u0000")}`;
+    const headers = { "content-type": "multipart/form-data; boundary=B" };
+    for (const length of [3, 100_000]) {
+      const file = (name: string) => `--B\r\n${header}${name}.png"\r\n\r\n${"x".repeat(length)}\r\n`;
+      const body = `${file("\u0000")}${file("b")}`;
       const answer = await api.call("/upload/image", { method: "POST", body, headers });
       expect(answer).toMatchObject({ status: 422, json: { error: { message: expect.stringContaining("malformed") } } });
       expect(
