@@ -41,7 +41,7 @@ export class ApiError extends Error {
 export function notFound(kind: string, id: string): ApiError {
   return new ApiError(
     "not_found",
-    `There is no ${kind} ${quoted(id)}; check the id, and that the key is of the same tenant`,
+    `There is no ${kind} ${quoted(id)}; check the ${kind === "schedule" ? "name" : "id"}, and that the key is of the same tenant`,
   );
 }
 

@@ -109,6 +109,19 @@ describe("the list", () => {
     expect(seen).toEqual([...seen].sort().reverse());
   });
 
+  test("a mangled cursor is refused, and does not begin the list anew", async () => {
+    await using own = await setup();
+    await Promise.all([own.submit(), own.submit()]);
+    const { next_cursor: cursor } = (await own.call("/v1/jobs?limit=1")).json;
+    for (const list of ["jobs", "batches", "deliveries"])
+      for (const mangled of ["xx", "%00", `${cursor.slice(1)}`])
+        expect(problem(await own.call(`/v1/${list}?cursor=${mangled}`))).toMatchObject({
+          status: 422,
+          message: expect.stringContaining("query.cursor is no next_cursor of a page"),
+        });
+    expect((await own.call(`/v1/jobs?limit=1&cursor=${cursor}`)).json.jobs).toHaveLength(1);
+  });
+
   test("is filtered by status, tag and pool", async () => {
     await using own = await setup();
     const a = await own.submit({ tags: ["red"], pool: "one" });

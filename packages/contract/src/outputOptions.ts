@@ -10,7 +10,10 @@ const RESERVED = [
 const OutputPrefix = z
   .string()
   .max(200)
-  .regex(/^[A-Za-z0-9][\w.-]{0,63}(\/[A-Za-z0-9][\w.-]{0,63}){0,7}$/, "1 to 8 names of letters, digits, . _ - and /")
+  .regex(
+    /^[A-Za-z0-9][\w.-]{0,63}(\/[A-Za-z0-9][\w.-]{0,63}){0,7}$/,
+    "must be 1 to 8 names of letters, digits, . _ - and /",
+  )
   .refine((prefix) => !/\.(\/|$)|\.\./.test(prefix), "no name may end in a dot or have two in a row")
   .refine(
     (prefix) => !RESERVED.includes(prefix.split("/")[0]?.toLowerCase() ?? ""),

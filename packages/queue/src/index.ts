@@ -83,5 +83,6 @@ export { sweepBatches } from "./sweepBatches.ts";
 export { sweepDeliveries } from "./sweepDeliveries.ts";
 export { type RemoveFiles, sweepExpired, sweepRetention } from "./sweeping.ts";
 export { type Audience, type NamedWebhook, tell } from "./tell.ts";
+export { isCursor } from "./timeline.ts";
 export type { WatchedEvent, WatchQuery } from "./watchJob.ts";
 export type { Webhooks } from "./webhooks.ts";

@@ -54,6 +54,11 @@ export async function cursorAt(room: QueueRoom, stretch: Stretch, place: Place):
   return next && Buffer.from(`${place.createdAtMs}:${place.id}`).toString("base64url");
 }
 
+/** Could a page have given this? */
+export function isCursor(text: string): boolean {
+  return parseCursor(text) !== undefined;
+}
+
 /** @returns undefined for text that is no cursor of ours: the list then starts at the top */
 export function parseCursor(cursor: string | undefined): Place | undefined {
   const [createdAt, id] = Buffer.from(cursor ?? "", "base64url")

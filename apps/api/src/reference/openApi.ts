@@ -13,8 +13,8 @@ import type { Route } from "../route.ts";
 export type OpenApiDocument = ReturnType<typeof createDocument>;
 
 const INTRODUCTION = `A durable job queue for ComfyUI fleets. Submit a workflow in ComfyUI's API format, watch it, fetch its
-outputs. On 127.0.0.1 no key is needed; else send \`Authorization: Bearer <key>\` or \`X-API-Key: <key>\`. Every error has one
-shape: \`{"error": {"code", "message", "details"}}\`.`;
+outputs. Once the operator has made API keys, send one as \`Authorization: Bearer <key>\` or \`X-API-Key: <key>\`. Every error has
+one shape: \`{"error": {"code", "message", "details"}}\`.`;
 
 /** Errors that every call with a key can have. */
 const KEY_ERRORS: readonly ApiErrorCode[] = ["unauthorized", "forbidden", "too_many_requests"];

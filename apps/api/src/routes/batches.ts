@@ -15,6 +15,7 @@ import { submitBatch } from "../batch/submitBatch.ts";
 import { waitForBatch } from "../batch/waitForBatch.ts";
 import { workInBackground } from "../batch/workInBackground.ts";
 import { readWish } from "../body/readWish.ts";
+import { PageCursor } from "../pageCursor.ts";
 import type { Rooms } from "../rooms.ts";
 import { type Call, json, type Route, route } from "../route.ts";
 import { preferredWait } from "../submit/preferredWait.ts";
@@ -124,7 +125,7 @@ function listRoute(rooms: Rooms): Route {
     summary: "List batches, newest first",
     query: z.strictObject({
       limit: z.coerce.number().int().min(1).max(100).default(20),
-      cursor: z.string().min(1).max(256).optional().meta({ description: "next_cursor of the page before" }),
+      cursor: PageCursor.optional(),
     }),
     answers: { 200: json("One page", BatchPage) },
     errors: ["invalid_request"],

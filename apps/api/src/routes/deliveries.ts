@@ -13,6 +13,7 @@ import {
 import * as z from "zod";
 import { readWish } from "../body/readWish.ts";
 import { orNotFound } from "../errors.ts";
+import { PageCursor } from "../pageCursor.ts";
 import { pathId } from "../pathId.ts";
 import type { Rooms } from "../rooms.ts";
 import { json, type Route, route } from "../route.ts";
@@ -27,7 +28,7 @@ const Query = z.strictObject({
   since: Moment.optional().meta({ description: "Only deliveries made at this moment or later" }),
   until: Moment.optional().meta({ description: "Only deliveries made before this moment" }),
   limit: z.coerce.number().int().min(1).max(100).default(20).meta({ description: "Deliveries on one page" }),
-  cursor: z.string().min(1).max(256).optional().meta({ description: "next_cursor of the page before" }),
+  cursor: PageCursor.optional(),
 });
 
 const EXAMPLE: z.input<typeof RedeliverRequest> = { since: "2026-12-01T09:00:00Z", dry_run: true };
@@ -42,7 +43,7 @@ function listRoute(rooms: Rooms): Route {
     method: "get",
     path: "/v1/deliveries",
     scope: "read",
-    tag: "Webhooks",
+    tag: "Webhooks and deliveries",
     summary: "List deliveries of webhooks, newest first",
     description: "With a filter a page can be short and still have a next one: go on until next_cursor is null.",
     query: Query,
@@ -71,7 +72,7 @@ function showRoute(rooms: Rooms): Route {
     method: "get",
     path: "/v1/deliveries/{id}",
     scope: "read",
-    tag: "Webhooks",
+    tag: "Webhooks and deliveries",
     summary: "Read a delivery: every try, what the receiver answered, and the body as it is sent",
     params: DeliveryParams,
     answers: { 200: json("The delivery", DeliveryDetail) },
@@ -88,7 +89,7 @@ function redeliverRoute(rooms: Rooms): Route {
     method: "post",
     path: "/v1/deliveries/{id}/redeliver",
     scope: "submit",
-    tag: "Webhooks",
+    tag: "Webhooks and deliveries",
     summary: "Send a delivery again",
     description:
       "Whatever became of it: the same webhook-id and the same bytes, with all its tries anew. One that waits for its next " +
@@ -110,7 +111,7 @@ function redeliverManyRoute(rooms: Rooms): Route {
     method: "post",
     path: "/v1/deliveries/redeliver",
     scope: "submit",
-    tag: "Webhooks",
+    tag: "Webhooks and deliveries",
     summary: "Send failed deliveries again, all that match",
     description:
       "All that failed and were made since a moment, oldest first: after a receiver was away for long. Safe to repeat: what is " +

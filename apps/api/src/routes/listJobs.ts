@@ -1,5 +1,6 @@
 import { fromMoment, JobErrorCode, JobPage, JobStatus, Moment, PoolName, Uuid } from "@comfyq/contract";
 import * as z from "zod";
+import { PageCursor } from "../pageCursor.ts";
 import { showJob } from "../presentJob.ts";
 import type { Rooms } from "../rooms.ts";
 import { json, type Route, route } from "../route.ts";
@@ -13,7 +14,7 @@ const Query = z.strictObject({
   created_after: Moment.optional().meta({ description: "Only jobs made at this moment or later" }),
   created_before: Moment.optional().meta({ description: "Only jobs made before this moment" }),
   limit: z.coerce.number().int().min(1).max(100).default(20).meta({ description: "Jobs on one page" }),
-  cursor: z.string().min(1).max(256).optional().meta({ description: "next_cursor of the page before" }),
+  cursor: PageCursor.optional(),
 });
 
 export function listJobsRoute(rooms: Rooms): Route {

@@ -16,7 +16,7 @@ const Secret = z
 const rotation = {
   method: "post",
   scope: "admin",
-  tag: "Webhooks",
+  tag: "Webhooks and deliveries",
   description:
     "While the old secret is still valid, webhooks carry a signature of each, and libraries accept them with either.",
   body: { "application/json": { schema: RotationRequest, example: { overlap_s: 86_400 } } },
@@ -35,7 +35,7 @@ export function webhookSecretRoutes(rooms: Rooms): readonly Route[] {
       method: "get",
       path: "/v1/webhooks/secret",
       scope: "admin",
-      tag: "Webhooks",
+      tag: "Webhooks and deliveries",
       summary: "Read the secret that the webhooks named with your jobs are signed with",
       description: "Endpoints have a secret each, which is shown when it is made.",
       answers: { 200: json("Yours; every tenant has another", Secret) },

@@ -45,7 +45,7 @@ export function webhookRoutes(rooms: Rooms): readonly Route[] {
   return [...collectionRoutes(rooms), ...endpointRoutes(rooms), ...stateRoutes(rooms)];
 }
 
-const shared = { scope: "admin", tag: "Webhooks" } as const;
+const shared = { scope: "admin", tag: "Webhooks and deliveries" } as const;
 const ofOne = { ...shared, params: EndpointParams } as const;
 
 function collectionRoutes(rooms: Rooms): readonly Route[] {

@@ -1,4 +1,3 @@
-import { relative } from "node:path";
 import type { RunningSystem } from "./startSystem.ts";
 
 /** What the start screen tells, as facts. */
@@ -48,7 +47,7 @@ export function startScreen(facts: StartFacts): string {
     ["Redis", facts.redis],
     ["Files", facts.files],
     ["Data", facts.folder],
-    ["Logs", relative(process.cwd(), facts.logFolder) || facts.logFolder],
+    ["Logs", facts.logFolder],
   ];
   const keyNote = needsKey ? ["", "Callers need an API key:  npm run -s comfyq -- keys create --name me"] : [];
   return [
