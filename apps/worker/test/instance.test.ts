@@ -1,9 +1,14 @@
 import { randomUUID } from "node:crypto";
+import { once } from "node:events";
 import { mkdir, writeFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
+import { connectComfyUi } from "@comfyq/comfyui";
 import { jobFailure } from "@comfyq/contract";
-import { expect, test, vi } from "vitest";
+import { expect, onTestFinished, test, vi } from "vitest";
+import { learnInstance } from "../src/instance/learnInstance.ts";
 import { eventually, historyOf, isEnded, leavePrompt, queueOf, setup, sleeper } from "./setup.ts";
 
 vi.setConfig({ testTimeout: 60_000 });
@@ -170,4 +175,23 @@ test("a model that was put there while a worker runs is known to the fleet witho
   const told = async () => (await house.producer.workers())[0];
   await eventually(async () => (await told())?.model_lists === after?.modelLists.sha256);
   expect((await told())?.object_info).toBe(after?.objectInfo.sha256);
+});
+
+test("an instance whose models cannot be listed, by the fault of one folder, is known all the same", async () => {
+  const house = await setup();
+  const simulator = await house.simulator({ models: { loras: ["a.safetensors"], vae: ["b.safetensors"] } });
+  const front = createServer(async (req, res) => {
+    if (req.url === "/models/vae") return void res.writeHead(500).end("500 Internal Server Error");
+    const answer = await fetch(`${simulator.url}${req.url}`);
+    res.writeHead(answer.status, { "content-type": "application/json" }).end(await answer.text());
+  });
+  front.listen(0, "127.0.0.1");
+  await once(front, "listening");
+  const comfyui = connectComfyUi({ url: `http://127.0.0.1:${(front.address() as AddressInfo).port}` }); // a TCP server has one
+  onTestFinished(async () => {
+    await comfyui.close();
+    front.close();
+  });
+  const { modelLists } = await learnInstance(comfyui);
+  expect(JSON.parse(modelLists.json)).toMatchObject({ loras: ["a.safetensors"], vae: [] });
 });

@@ -1,4 +1,4 @@
-import type { ComfyUi } from "@comfyq/comfyui";
+import { type ComfyUi, isComfyError } from "@comfyq/comfyui";
 import { comboOptions, type ObjectInfo } from "@comfyq/comfyui/wire";
 import { canonicalJson, type ModelLists, NodeClasses } from "@comfyq/contract";
 import { sha256Hex } from "@comfyq/runtime";
@@ -58,9 +58,19 @@ export async function learnAgain(comfyui: ComfyUi, known: InstanceFacts): Promis
 /** One folder after the other: ComfyUI has them in memory, and a GPU to look after. */
 async function listModels(comfyui: ComfyUi): Promise<ModelLists> {
   const lists: Record<string, string[]> = {};
-  for (const folder of (await comfyui.modelFolders()) ?? [])
-    if (!NO_MODELS.includes(folder)) lists[folder] = [...((await comfyui.models(folder)) ?? [])].sort();
+  for (const folder of (await orNone(comfyui.modelFolders())) ?? [])
+    if (!NO_MODELS.includes(folder)) lists[folder] = [...((await orNone(comfyui.models(folder))) ?? [])].sort();
   return lists;
+}
+
+/** A folder that a custom node has announced and that cannot be listed keeps nobody from rendering. */
+async function orNone<T>(answer: Promise<T>): Promise<T | undefined> {
+  try {
+    return await answer;
+  } catch (error) {
+    if (isComfyError(error, "protocol")) return undefined;
+    throw error;
+  }
 }
 
 function told(value: unknown): ToldText {

@@ -1,12 +1,12 @@
-import { isObject, type JobView, jobsAnswer, openJobView, readJobsQuery, wholeJobView } from "@comfyq/comfyui/wire";
-import { isTerminal, type JobFacts, JobId } from "@comfyq/contract";
+import { isObject, type JobView, jobsAnswer, readJobsQuery, wholeJobView } from "@comfyq/comfyui/wire";
+import { isTerminal, JobId } from "@comfyq/contract";
 import type { Rooms } from "../../rooms.ts";
 import type { Call, Route } from "../../route.ts";
 import { inCloudWords, inComfyWords, showsKind } from "../cloud/cloudJobs.ts";
 import { isCloudClient } from "../cloud/isCloudClient.ts";
 import { cancelOpen } from "./cancelOpen.ts";
 import { comfyRoute } from "./comfyRoute.ts";
-import { createEndedViews, type EndedViews, endedPrompt, PROFILE } from "./endedViews.ts";
+import { createJobViews, endedPrompt, type JobViews, openView, PROFILE } from "./jobViews.ts";
 import { promptHistory } from "./promptHistory.ts";
 import { MOST_OPEN } from "./queue.ts";
 import { readFields } from "./readFields.ts";
@@ -20,7 +20,7 @@ const OPEN: readonly string[] = ["pending", "in_progress"];
 /** ComfyUI's jobs API, under `/api` only. */
 export function jobRoutes(rooms: Rooms): readonly Route[] {
   const shared = { isApiOnly: true } as const;
-  const endedViews = createEndedViews(rooms);
+  const views = createJobViews(rooms);
   return [
     ...comfyRoute({
       ...shared,
@@ -28,7 +28,7 @@ export function jobRoutes(rooms: Rooms): readonly Route[] {
       path: "/api/jobs",
       scope: "read",
       summary: "Your jobs, open and ended; of the ended ones the newest 1000",
-      run: (call) => listJobs(rooms, call, endedViews),
+      run: (call) => listJobs(rooms, call, views),
     }),
     ...comfyRoute({
       ...shared,
@@ -64,46 +64,32 @@ export function jobRoutes(rooms: Rooms): readonly Route[] {
   ];
 }
 
-async function listJobs(rooms: Rooms, call: Call, endedViews: EndedViews): Promise<void> {
+async function listJobs(rooms: Rooms, call: Call, views: JobViews): Promise<void> {
   const { searchParams } = new URL(call.req.url, "http://localhost");
   const isCloud = isCloudClient(call);
   const asked = readJobsQuery(isCloud ? inComfyWords(searchParams) : searchParams);
   if ("error" in asked) return void call.res.status(400).json(asked);
   const { tenant } = call.caller;
   const wantsEnded = asked.statuses.length === 0 || asked.statuses.some((status) => !OPEN.includes(status));
-  const open = await openJobs(rooms, tenant);
-  const ended = wantsEnded ? await endedJobs(rooms, tenant, endedViews) : []; // after the open ones: none is missed in between
-  const jobs = [...open.filter(({ id }) => ended.every((job) => job["id"] !== id)), ...ended];
+  const { prompts } = rooms.producer;
+  const open = await views.open(await prompts.open(tenant, MOST_OPEN));
+  // After the open ones: none is missed in between.
+  const ids = wantsEnded ? await prompts.ended(tenant, { maxItems: MOST_ENDED, offset: undefined }) : [];
+  const ended = await views.ended(tenant, ids);
+  const isEnded = new Set(ended.map((job) => job["id"]));
+  const jobs = [...open.filter((job) => !isEnded.has(job["id"])), ...ended];
   if (!isCloud) return void call.res.json(jobsAnswer(jobs, asked));
   const kind = searchParams.get("output_type");
   const wanted = kind === null ? jobs : jobs.filter((job) => showsKind(job, kind));
   call.res.json(jobsAnswer(wanted.map(inCloudWords), asked));
 }
 
-async function openJobs(rooms: Rooms, tenant: string): Promise<readonly JobView[]> {
-  const open = await rooms.producer.prompts.open(tenant, MOST_OPEN);
-  const views = await Promise.all(open.map((job) => openJob(rooms, job)));
-  return views.filter((job) => job !== undefined);
-}
-
-async function endedJobs(rooms: Rooms, tenant: string, endedViews: EndedViews): Promise<readonly JobView[]> {
-  return endedViews(tenant, await rooms.producer.prompts.ended(tenant, { maxItems: MOST_ENDED, offset: undefined }));
-}
-
 async function oneJob(rooms: Rooms, tenant: string, id: string): Promise<JobView | undefined> {
   const job = JobId.safeParse(id).success ? await rooms.producer.read(tenant, id) : undefined;
   if (!job) return undefined;
-  if (!isTerminal(job.status)) return openJob(rooms, job);
+  if (!isTerminal(job.status)) return openView(rooms, job);
   const entry = (await rooms.producer.prompts.isInHistory(tenant, id)) && (await promptHistory(rooms, tenant, id));
   return entry ? wholeJobView(endedPrompt(entry), PROFILE) : undefined;
-}
-
-async function openJob({ producer }: Rooms, { id, tenant, status }: JobFacts): Promise<JobView | undefined> {
-  const papers = await producer.prompts.papers(tenant, id);
-  if (!papers) return undefined;
-  const extraData = { create_time: papers.createdAtMs, ...papers.extraData };
-  const shown = { promptId: id, number: papers.prompt?.number ?? 0, extraData };
-  return openJobView({ ...shown, status: status === "queued" ? "pending" : "in_progress" }, PROFILE);
 }
 
 async function cancelMany(rooms: Rooms, call: Call): Promise<void> {
