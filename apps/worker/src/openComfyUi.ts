@@ -1,5 +1,5 @@
 import { type ComfyUi, connectComfyUi } from "@comfyq/comfyui";
-import { comfyUiAccess, createSafeFetch, type Logger } from "@comfyq/runtime";
+import { comfyUiAccess, createSafeFetch, isSentInTheClear, type Logger } from "@comfyq/runtime";
 import type { WorkerConfig } from "./config.ts";
 
 /** A cloud that cannot be reached renders on; a ComfyUI that cannot be is mostly dead. */
@@ -16,9 +16,12 @@ export function openComfyUi(config: WorkerConfig, log: Logger): ComfyUi {
     timeoutMs: FILE_TIMEOUT_MS,
     idleTimeoutMs: FILE_IDLE_MS,
   });
+  const access = comfyUiAccess(config.COMFYUI_URL, config);
+  if (access.apiKey !== undefined && isSentInTheClear(config.COMFYUI_URL))
+    log.warn("the key of this ComfyUI crosses the network in the clear; give its address with https://");
   return connectComfyUi({
     url: config.COMFYUI_URL,
-    ...comfyUiAccess(config.COMFYUI_URL, config),
+    ...access,
     ...(config.isCloud && { unreachableMs: CLOUD_UNREACHABLE_MS * config.timeScale }),
     fetchElsewhere: (url, request) => fetchFile(url, request),
     onEvent: (event) => log.debug({ event }, "comfyui"),

@@ -51,6 +51,15 @@ export function comfyUiAccess(url: string, settings: ComfyUiSettings): ComfyUiAc
   return { dialect: isCloud ? "cloud" : "local", ...(apiKey === undefined ? {} : { apiKey }) };
 }
 
+/** Networks of one's own, and names without a dot, which no public resolver knows. */
+const PRIVATE_HOST = /^(localhost|127\.|10\.|192\.168\.|172\.(1[6-9]|2\d|3[01])\.|\[::1\]$|\[f[cd]|[\w-]+$)/i;
+
+/** Would a key for this address cross the open network for everybody to read? */
+export function isSentInTheClear(url: string): boolean {
+  const { protocol, hostname } = new URL(url);
+  return protocol === "http:" && !PRIVATE_HOST.test(hostname);
+}
+
 /** The same keys as a process is told them. */
 export function writeApiKeys(keys: ReadonlyMap<string, string>): string {
   return [...keys].map(([host, key]) => `${host}=${key}`).join(",");

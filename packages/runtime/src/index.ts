@@ -7,6 +7,7 @@ export {
   type ComfyUiSettings,
   cloudHosts,
   comfyUiAccess,
+  isSentInTheClear,
   writeApiKeys,
 } from "./comfyUiAccess.ts";
 export { describeEnv, type EnvEntry, envTable } from "./describeEnv.ts";

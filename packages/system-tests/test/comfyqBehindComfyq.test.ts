@@ -9,8 +9,8 @@ import { startProcess } from "./processes.ts";
 import { isFinished, readJson, type System, setup } from "./setup.ts";
 import { manifestOf } from "./traces.ts";
 
-// An old ComfyUI at the far end: one that shows in its queue what it was sent.
-const far = await setup({ simulatorArgs: ["--version", "0.3.64"], env: { COMFYQ_LOG_LEVEL: "trace" } });
+// Two old ComfyUIs at the far end: such as show in their queues what they were sent.
+const far = await setup({ workers: 2, simulatorArgs: ["--version", "0.3.64"], env: { COMFYQ_LOG_LEVEL: "trace" } });
 afterAll(() => far[Symbol.asyncDispose]());
 
 const key = newSecret("cq_live");
@@ -40,14 +40,16 @@ const jobsOf = async (system: System) => (await readJson<{ jobs: Job[] }>(system
 const idsOf = async (system: System) => (await jobsOf(system)).map(({ id }) => id);
 
 describe.each([
-  ["a cloud", { COMFYUI_CLOUD_HOSTS: new URL(door).host }],
-  ["a ComfyUI", { COMFYUI_CLOUD_HOSTS: "" }],
-])("a comfyq that drives another one as %s", async (_, how) => {
+  ["a cloud", [door, door], { COMFYUI_CLOUD_HOSTS: new URL(door).host }],
+  ["a ComfyUI", [door], { COMFYUI_CLOUD_HOSTS: "" }],
+] as const)("a comfyq that drives another one as %s", async (_, comfyUiUrls, how) => {
   const near = await setup({
-    comfyUiUrls: [door],
+    comfyUiUrls,
     env: { COMFYQ_LOG_LEVEL: "trace", COMFYUI_API_KEYS: `${new URL(door).host}=${key}`, ...how },
   });
   afterAll(() => near[Symbol.asyncDispose]());
+
+  const beats = async () => (await readJson<{ workers: WorkerBeat[] }>(near.get("/v1/workers"))).workers;
 
   /** Jobs that came up at the far end while something was done here. */
   async function farJobsOf(work: () => Promise<unknown>): Promise<readonly Job[]> {
@@ -76,12 +78,25 @@ describe.each([
     const there = await farJobsOf(async () => {
       const { id } = await near.submit(timedJob(6_000));
       await near.until(id, ({ stage }) => stage === "rendering");
-      await near.workers[0]?.stop("SIGKILL");
-      await near.restartWorker(0);
+      const { id: worker = "" } = (await beats()).find(({ job_id }) => job_id === id) ?? {};
+      const at = Number(worker.replace("worker-", ""));
+      await near.workers[at]?.stop("SIGKILL");
+      await near.restartWorker(at);
       expect(await near.until(id, isFinished)).toMatchObject({ status: "succeeded" });
     });
     expect(there).toMatchObject([{ status: "succeeded" }]);
   }, 60_000);
+
+  test.runIf(comfyUiUrls.length > 1)(
+    "as many render there at once as there are workers here",
+    async () => {
+      const jobs = await Promise.all([1, 2].map(() => near.submit(timedJob(3_000))));
+      const rendering = async () => (await jobsOf(far)).filter(({ stage }) => stage === "rendering").length;
+      await vi.waitUntil(async () => (await rendering()) === 2, { timeout: 20_000, interval: 20 });
+      for (const { id } of jobs) expect(await near.until(id, isFinished)).toMatchObject({ status: "succeeded" });
+    },
+    60_000,
+  );
 
   test("a cancel here stops the render there", async () => {
     const there = await farJobsOf(async () => {
@@ -96,11 +111,10 @@ describe.each([
   }, 60_000);
 
   test("a full queue there keeps jobs waiting here, uncounted, and its worker says so", async () => {
-    const fillers = await Promise.all(Array.from({ length: 4 }, () => far.submit(timedJob(60_000))));
+    const fillers = await Promise.all(Array.from({ length: 5 }, () => far.submit(timedJob(60_000))));
     const { id } = await near.submit({ ...timedJob(50), max_attempts: 1 });
-    const worker = async () => (await readJson<{ workers: WorkerBeat[] }>(near.get("/v1/workers"))).workers[0];
-    await vi.waitUntil(async () => (await worker())?.state === "quarantined", 20_000);
-    expect((await worker())?.reason).toMatch(/not taken \(503\): the server asks to wait/);
+    await vi.waitUntil(async () => (await beats()).every(({ state }) => state === "quarantined"), 30_000);
+    for (const { reason } of await beats()) expect(reason).toMatch(/not taken \(503\): the server asks to wait/);
     expect(await near.read(id)).toMatchObject({ status: "queued" });
     await Promise.all(fillers.map((filler) => far.post(`/v1/jobs/${filler.id}/cancel`)));
     expect(await near.until(id, isFinished)).toMatchObject({ status: "succeeded" });
@@ -125,7 +139,8 @@ describe.each([
   test("a partner's key goes all the way to the far ComfyUI, and neither it nor ours stays anywhere on it", async () => {
     const secrets = { api_key_comfy_org: "MARKERfar33" };
     const { id } = await near.submit({ ...timedJob(3_000), secrets });
-    const queue = async () => (await fetch(`${far.instances[0]}/queue`)).text();
+    const queue = async () =>
+      (await Promise.all(far.instances.map(async (url) => (await fetch(`${url}/queue`)).text()))).join("");
     await vi.waitUntil(async () => (await queue()).includes('"api_key_comfy_org":"MARKERfar33"'), 20_000);
     expect(await near.until(id, isFinished)).toMatchObject({ status: "succeeded" });
     const logs = [near, far].flatMap(({ api, dispatcher, workers }) => [api, dispatcher, ...workers]);
