@@ -124,6 +124,7 @@ test("what an editor asks of every ComfyUI is answered, and tells nothing of the
   for (const [path, answer] of Object.entries(answers)) expect([path, (await get(path)).json]).toEqual([path, answer]);
   expect((await get("/v2/userdata?path=../..")).status).toBe(403);
   expect((await get("/v2/userdata?path=nowhere")).status).toBe(404);
+  expect((await get("/api/v2/userdata?path=nowhere")).json.error.type).toBe("not_found"); // not in Comfy API v2's words
   expect((await api.post("/free", { unload_models: true, free_memory: true })).status).toBe(200);
   expect((await get("/global_subgraphs/x")).status).toBe(404);
 });
