@@ -58,7 +58,8 @@ export async function openRooms(settings: ApiSettings, logger: Logger, closing: 
   });
   const publish = (limits: LimitsFile) => producer.publishLimits(limits);
   try {
-    await openLimits({ path: limitsFilePath(settings), logger, publish, closing });
+    const isNamed = settings.COMFYQ_LIMITS_FILE !== undefined;
+    await openLimits({ path: limitsFilePath(settings), isNamed, logger, publish, closing });
   } catch (error) {
     await producer.close();
     throw error;

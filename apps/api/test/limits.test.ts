@@ -105,11 +105,16 @@ test("a change of the limits file takes effect while the API runs; a broken one 
   expect(await most()).toBe(7);
 });
 
+test("a limits file that was named and is not there is missed, before anybody wonders why nobody is limited", async () => {
+  await using api = await setup({ env: { COMFYQ_LIMITS_FILE: "/nowhere/limits.json" } });
+  expect(api.log()).toContain("there is no limits file at COMFYQ_LIMITS_FILE: nobody is limited");
+});
+
 test("an API does not start with a limits file that cannot be taken, and says what is wrong with it", async () => {
   const { api } = await limited({ v: 1 });
   await using _ = api;
   await writeLimits(api, acme({ running: 0 }));
-  await expect(api.restart()).rejects.toThrow(/limits\.json cannot be taken.*running/s);
+  await expect(api.restart()).rejects.toThrow(/limits\.json cannot be taken.*running must be at least 1$/s);
   await writeLimits(api, "{");
   await expect(api.restart()).rejects.toThrow(/limits\.json is no JSON/);
   await writeLimits(api, { v: 1 });

@@ -37,6 +37,6 @@ function parseFileUrl(url: string): string {
 function refuse(url: string, cause?: unknown): never {
   // what stands before an @ may be a password
   const shown = url.replace(/\/\/.*@/, "//***@");
-  const message = `"${shown}" is no storage URL; use s3://bucket/prefix, file:///folder or the path of a folder`;
+  const message = `"${shown}" is no storage URL; use s3://bucket/prefix (3 to 63 of a-z, 0-9, . and - for the bucket), file:///folder or the path of a folder`;
   throw new StorageError("not_configured", message, { cause });
 }

@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { LimitsFile } from "@comfyq/contract";
 import { every, type Logger } from "@comfyq/runtime";
-import * as z from "zod";
+import { zodFaults } from "../body/zodFaults.ts";
 import { fileVersion } from "../fileVersion.ts";
 
 /** A change of the file takes effect within this time, and the time that workers take to hear of it. */
@@ -9,6 +9,8 @@ const LOOK_EVERY_MS = 1_000;
 
 interface LimitsOptions {
   readonly path: string;
+  /** Did the operator name it? Then it is missed when it is not there. */
+  readonly isNamed: boolean;
   readonly logger: Logger;
   /** Makes them the limits of the whole system. */
   readonly publish: (limits: LimitsFile) => Promise<void>;
@@ -18,12 +20,14 @@ interface LimitsOptions {
 
 /**
  * Publishes the limits that stand in the file, now and whenever it changes. A file that is broken later changes nothing: it is
- * logged, and the limits read before stay. No file: no limits.
+ * logged, and the limits read before stay. No file: no limits, of which an operator who named one is warned.
  * @throws Error when the file is there but cannot be read as limits
  */
-export async function openLimits({ path, logger, publish, closing }: LimitsOptions): Promise<void> {
+export async function openLimits({ path, isNamed, logger, publish, closing }: LimitsOptions): Promise<void> {
   let version = await fileVersion(path);
   await publish(await readLimits(path, version));
+  if (isNamed && version === "")
+    logger.warn({ path }, "there is no limits file at COMFYQ_LIMITS_FILE: nobody is limited");
   void every(
     LOOK_EVERY_MS,
     async () => {
@@ -51,5 +55,6 @@ async function readLimits(path: string, version: string): Promise<LimitsFile> {
   }
   const { data, error } = LimitsFile.safeParse(written);
   if (data) return data;
-  throw new Error(`The limits file ${path} cannot be taken; ${advice}\n${z.prettifyError(error)}`, { cause: error });
+  const faults = zodFaults(error).map(({ path: field, message }) => `  ${field} ${message}`);
+  throw new Error(`The limits file ${path} cannot be taken; ${advice}\n${faults.join("\n")}`, { cause: error });
 }
