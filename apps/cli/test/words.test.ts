@@ -1,3 +1,4 @@
+import { resolve } from "node:path";
 import { type Job, type JobEvent, jobFailure, type Output, type Workflow } from "@comfyq/contract";
 import { describe, expect, test } from "vitest";
 import { age } from "../src/commands/jobs.ts";
@@ -9,7 +10,7 @@ import { parseWorkflow } from "../src/run/readWorkflow.ts";
 import { table } from "../src/table.ts";
 import { restartDelayMs } from "../src/up/backoff.ts";
 import { readChildLine } from "../src/up/childLine.ts";
-import { curlLine, runLine } from "../src/up/startScreen.ts";
+import { curlLine, keysLine, runLine } from "../src/up/startScreen.ts";
 import { job } from "./standIn.ts";
 
 const workflow: Workflow = {
@@ -167,6 +168,11 @@ describe("what a human reads", () => {
       /^COMFYQ_URL=http:\/\/127\.0\.0\.1:9000 npm run -s comfyq -- run /,
     );
     expect(runLine("http://127.0.0.1:8190")).toMatch(/^npm run -s comfyq -- run /);
+  });
+
+  test("a key is made where the API looks for it, also when its data lies elsewhere", () => {
+    expect(keysLine(resolve("data/keys.json"))).toBe("npm run -s comfyq -- keys create --name me");
+    expect(keysLine("/srv/my comfyq/keys.json")).toMatch(/^COMFYQ_KEYS_FILE='\/srv\/my comfyq\/keys.json' npm run /);
   });
 });
 

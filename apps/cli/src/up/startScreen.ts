@@ -1,3 +1,4 @@
+import { resolve } from "node:path";
 import type { RunningSystem } from "./startSystem.ts";
 
 /** What the start screen tells, as facts. */
@@ -9,6 +10,8 @@ export interface StartFacts extends RunningSystem {
   readonly startedInMs: number;
   /** Must callers show an API key? */
   readonly needsKey: boolean;
+  /** Where the API looks for keys. */
+  readonly keysFile: string;
   /** Things a human should look at. */
   readonly warnings: readonly string[];
 }
@@ -32,6 +35,12 @@ export function runLine(apiUrl: string): string {
   return `${env}npm run -s comfyq -- run infra/examples/text-to-image.json -p 6.inputs.text="a fox" --watch --out ./results`;
 }
 
+/** The command that makes a key where this API looks for it. */
+export function keysLine(keysFile: string): string {
+  const env = keysFile === resolve("data/keys.json") ? "" : `COMFYQ_KEYS_FILE='${keysFile}' `;
+  return `${env}npm run -s comfyq -- keys create --name me`;
+}
+
 /** The screen that `comfyq up` prints when everything is up. */
 export function startScreen(facts: StartFacts): string {
   const { apiUrl, comfyUiUrls, needsKey } = facts;
@@ -49,7 +58,7 @@ export function startScreen(facts: StartFacts): string {
     ["Data", facts.folder],
     ["Logs", facts.logFolder],
   ];
-  const keyNote = needsKey ? ["", "Callers need an API key:  npm run -s comfyq -- keys create --name me"] : [];
+  const keyNote = needsKey ? ["", `Callers need an API key:  ${keysLine(facts.keysFile)}`] : [];
   return [
     "",
     `comfyq is up after ${(facts.startedInMs / 1_000).toFixed(1)} s. Ctrl-C stops all of it.`,

@@ -65,6 +65,7 @@ async function whatElse(settings: UpSettings, folder: string) {
     files: S3_BUCKET
       ? `bucket ${S3_BUCKET}${S3_ENDPOINT ? ` at ${stripUrl(S3_ENDPOINT)}` : ""}`
       : join(folder, "files"),
+    keysFile,
     needsKey: !isLoopback || (await hasKeys(keysFile)),
     warnings: unknownSettings(inheritedEnv(), [...known, "COMFYQ_DIE_WITH_PARENT", "COMFYQ_FAIL_POINTS"]),
   };
