@@ -1,12 +1,15 @@
 import { createServer, type IncomingMessage } from "node:http";
 import type { AddressInfo } from "node:net";
+import { buffer } from "node:stream/consumers";
 import { connectComfyUi } from "@comfyq/comfyui";
+import { startSimulator } from "@comfyq/comfyui-simulator";
 import type { Attempt } from "@comfyq/contract";
 import { createLogger } from "@comfyq/runtime";
 import { expect, onTestFinished, test } from "vitest";
 import { stopEarlier } from "../src/attempt/stopEarlier.ts";
 import { readConfig } from "../src/config.ts";
 import { whyUnknown } from "../src/instance/whyUnknown.ts";
+import { openComfyUi } from "../src/openComfyUi.ts";
 
 /** A stranger's ComfyUI that knows nothing, and remembers what it was sent. */
 async function stranger() {
@@ -56,6 +59,26 @@ test("what a cloud has no use for is left out, and its address is known by its n
     isCloud: false,
     COMFYUI_RESTART_COMMAND: "reboot",
   });
+});
+
+test("a cloud cannot have a worker fetch from a private address: that takes the operator's word", async () => {
+  const simulator = await startSimulator({ cloud: { apiKey: "k" } });
+  onTestFinished(() => simulator.close());
+  const { host } = new URL(simulator.url);
+  const log = createLogger({ name: "worker", level: "silent" });
+  const open = (more: readonly string[]) => {
+    const config = readConfig([`--comfyui-url=${simulator.url}`, `--comfyui-cloud-hosts=${host}`, ...more]);
+    const comfyui = openComfyUi({ ...config, COMFYUI_API_KEYS: new Map([[host, "k"]]) }, log);
+    onTestFinished(() => comfyui.close());
+    return comfyui;
+  };
+  const [careful, told] = [open([]), open(["--comfyq-allow-hosts=127.0.0.1:*"])];
+  const { name: filename } = await careful.upload({ name: "a.txt", body: Buffer.from("bytes") });
+  await expect(careful.view({ filename })).rejects.toMatchObject({
+    code: "unreachable",
+    message: expect.stringMatching(/redirects elsewhere: 127\.0\.0\.1 .*COMFYQ_ALLOW_HOSTS/),
+  });
+  expect((await buffer((await told.view({ filename })).body)).toString()).toBe("bytes");
 });
 
 test("who is refused for want of a key is told which host wants one", async () => {
