@@ -32,6 +32,8 @@ test("a cloud has an account instead of a log, and is not taken for one that nev
   expect(workerCheck(beat({ ...cloud, fingerprint: "f" })).found).toContain("a cloud at https://cloud.comfy.org");
   expect(workerCheck(beat(cloud)).found).toContain("a cloud that has not answered yet");
   expect(workerCheck(beat({ ...cloud, comfyui_version: "0.36.0" })).found).toContain("a cloud with ComfyUI 0.36.0");
+  const late = workerCheck(beat({ ...cloud, fingerprint: "f", overflow_after_s: 30 }));
+  expect(late.found).toContain("https://cloud.comfy.org, for jobs that have waited 30 s");
   const empty = workerCheck(beat({ ...cloud, state: "quarantined", reason: "it answered 402" }));
   expect(empty).toMatchObject({
     state: "fail",

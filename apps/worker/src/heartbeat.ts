@@ -47,6 +47,7 @@ export function startHeartbeat({ room, config, instance, activity, log }: Heartb
       model_lists: facts?.modelLists.sha256 ?? null,
       device: facts?.device ?? null,
       cloud: config.isCloud,
+      overflow_after_s: config.COMFYQ_OVERFLOW_AFTER_S,
       models: config.COMFYUI_MODELS_DIR !== undefined,
       started_at: activity.startedAt,
       beat_at: toMoment(nowMs()),

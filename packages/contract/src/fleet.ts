@@ -48,6 +48,10 @@ export const WorkerBeat = z
     model_lists: z.string().nullish(),
     device: z.string().nullable(),
     cloud: z.boolean().nullish().meta({ description: "Is it Comfy Cloud, or another comfyq? Many may drive it then" }),
+    overflow_after_s: z
+      .number()
+      .nullish()
+      .meta({ description: "It takes only jobs that have waited so long for the others; 0: any" }),
     models: z.boolean().nullish().meta({ description: "Can it put model files into its ComfyUI's models folder?" }),
     started_at: Moment,
     beat_at: Moment,

@@ -4,8 +4,10 @@ import { fail, ok, warn } from "./check.ts";
 /** What one worker's heartbeat says of it, and what to do about that. */
 export function workerCheck(worker: WorkerBeat): DoctorCheck {
   const name = `worker ${worker.id}`;
+  const seconds = worker.overflow_after_s ?? 0;
+  const overflow = seconds > 0 ? `, for jobs that have waited ${seconds} s` : "";
   const reason = worker.reason ? `: ${worker.reason}` : "";
-  const found = `${worker.state}, pool ${worker.pool}, ${whatItIs(worker)} at ${worker.instance}${reason}${gpuTime(worker)}`;
+  const found = `${worker.state}, pool ${worker.pool}, ${whatItIs(worker)} at ${worker.instance}${overflow}${reason}${gpuTime(worker)}`;
   switch (worker.state) {
     case "unready":
       return fail(
