@@ -166,7 +166,7 @@ describe("every route", () => {
     const key = keys[`without ${scope as Scope}`]; // open routes were left out
     const has = SCOPES.filter((other) => other !== scope).join(", ");
     const lacking = await ask(method, pathOf(path, ids), bearer(key));
-    const message = `Your API key lacks the scope "${scope}"; it has: ${has}`;
+    const message = `Your API key lacks the scope "${scope}"; it has: ${has}; ask the operator for one with that scope`;
     if (method === "head") expect(lacking.status).toBe(403);
     else expect(refusal(lacking)).toEqual({ status: 403, code: "forbidden", message });
   });

@@ -84,7 +84,9 @@ function createDoor(keys: KeyRing, cookie: (req: IncomingMessage) => string | un
 /** @throws ApiError `forbidden`, naming what is missing */
 export function demandScope(caller: Caller, scope: Scope): void {
   if (caller.scopes.includes(scope)) return;
-  throw new ApiError("forbidden", `Your API key lacks the scope "${scope}"; it has: ${caller.scopes.join(", ")}`);
+  const has = caller.scopes.join(", ");
+  const message = `Your API key lacks the scope "${scope}"; it has: ${has}; ask the operator for one with that scope`;
+  throw new ApiError("forbidden", message);
 }
 
 /** The key in the headers. A query is never looked at: it would end up in logs and histories. */

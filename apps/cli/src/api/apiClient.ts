@@ -72,13 +72,21 @@ function unreachable(url: string, cause: unknown): CliError {
   return new CliError("unreachable", `No comfyq answers at ${url} (${why}).\n${advice}`, { cause });
 }
 
+/** What an operator, who is mostly the one at this command line, can do about it. */
+const HINTS: Readonly<Record<string, readonly string[]>> = {
+  unauthorized: ["Set COMFYQ_API_KEY; `keys create --name me` makes one."],
+  forbidden: [
+    "`keys create --name operator --scope submit --scope read --scope cancel --scope admin` makes one with all.",
+  ],
+};
+
 async function refusal(response: Response): Promise<CliError> {
   const parsed = ApiErrorBody.safeParse(await response.json().catch(() => undefined));
   if (!parsed.success)
     return new CliError("refused", `${response.url} answered ${response.status} and no reason; is that really comfyq?`);
   const { code, message, details } = parsed.data.error;
   const lines = details.map((detail) => `  ${detail.path}: ${detail.message}`);
-  const hint = code === "unauthorized" ? ["Set COMFYQ_API_KEY; `keys create --name me` makes one."] : [];
+  const hint = HINTS[code] ?? [];
   const isInput = response.status === 400 || response.status === 413 || response.status === 422;
   return new CliError(isInput ? "bad_input" : "refused", [message, ...lines, ...hint].join("\n"));
 }
