@@ -176,7 +176,7 @@ class WatchedInstance implements Instance {
       this.#note({ kind: "answered" });
       this.#holdLease(facts);
     } catch (cause) {
-      this.#rest(isComfyError(cause, "unauthorized") ? REFUSED_REST_MS : REST_MS);
+      this.#rest(isComfyError(cause, "unauthorized", "rate_limited", "payment_required") ? REFUSED_REST_MS : REST_MS);
       this.#note({ kind: "away", reason: whyUnknown(cause, this.#options.config) });
     }
   }
