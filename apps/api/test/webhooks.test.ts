@@ -72,6 +72,27 @@ test.each([
   await remove(id);
 });
 
+test("a job, a batch and a schedule's job whose webhook may never be reached are refused, not queued unheard", async () => {
+  const webhook = { url: "http://10.0.0.1/hook" };
+  const job = { workflow: GRAPH, webhook };
+  const answers = [
+    await api.post("/v1/jobs", job),
+    await api.post("/v1/batches", { ...job, rows: [{ "metadata:n": 1 }] }),
+    await api.call("/v1/schedules/unheard", {
+      method: "PUT",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ every_s: 60, job }),
+    }),
+  ];
+  for (const answer of answers) {
+    expect(problem(answer)).toMatchObject({ status: 422, code: "invalid_request" });
+    expect(answer.json.error.message).toMatch(
+      /ebhooks cannot be sent there: 10\.0\.0\.1 is not on the public internet/,
+    );
+    expect(answer.json.error.details[0].path).toMatch(/^(job\.)?webhook\.url$/);
+  }
+});
+
 test("a refused address is told what was not done, and of COMFYQ_ALLOW_HOSTS only where that would help", async () => {
   const messageFor = async (url: string) => problem(await api.post("/v1/webhooks", { url })).message;
   expect(await messageFor("http://10.0.0.1/")).toMatch(/^Nothing was made: .*10\.0\.0\.1 .*COMFYQ_ALLOW_HOSTS$/);

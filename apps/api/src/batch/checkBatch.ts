@@ -9,6 +9,7 @@ import { checkAssets, checkSubmission } from "../submit/checkSubmission.ts";
 import { keepEach } from "../submit/keepDataUris.ts";
 import { refuseLargeGraph, refuseLookalikes } from "../submit/readSubmission.ts";
 import { describeFault } from "../submit/writeParams.ts";
+import { checkWebhookUrl } from "../webhooks/checkWebhookUrl.ts";
 import { checkRows } from "./checkRows.ts";
 import type { BatchRequest } from "./readBatchRequest.ts";
 import { readRows } from "./readRows.ts";
@@ -76,6 +77,7 @@ export async function checkBatch(
   const shared = writeShared(body);
   const { rows, isRandom } = checkRows(shared, sent, faults);
   faults.refuse();
+  if (body.webhook) checkWebhookUrl(rooms, body.webhook.url, { path: "webhook.url", undone: "queued" });
   const job = await checkSubmission(rooms, tenant, { ...jobOf(body), workflow: first(shared, rows), params: {} });
   const { workflow: _first, params: _none, inputs, files, ...options } = job;
   const cache = body.cache ?? (isRandom ? undefined : options.cache);

@@ -63,7 +63,7 @@ function collectionRoutes(rooms: Rooms): readonly Route[] {
       run: async (call) => {
         const form = { schema: NewWebhookEndpoint, example: '{"url": "https://…"}', undone: "made" } as const;
         const wish = await readWish(rooms, call, form);
-        checkWebhookUrl(rooms, wish.url, "made");
+        checkWebhookUrl(rooms, wish.url, { path: "url", undone: "made" });
         const { tenant } = call.caller;
         const { facts, secret } = makeEndpoint(wish, { box, tenant });
         await rooms.producer.webhooks.add(tenant, facts);
@@ -111,7 +111,7 @@ function endpointRoutes(rooms: Rooms): readonly Route[] {
       run: async (call) => {
         await readOwnEndpoint(rooms, call); // what is not there has no body to be judged
         const wish = await readWish(rooms, call, { schema: WebhookEndpointChange, example: '{"events": [ … ]}' });
-        if (wish.url !== undefined) checkWebhookUrl(rooms, wish.url, "changed");
+        if (wish.url !== undefined) checkWebhookUrl(rooms, wish.url, { path: "url", undone: "changed" });
         const { tenant } = call.caller;
         const now = await changeOwnEndpoint(rooms, call, (facts) => changeEndpoint(facts, wish, { box, tenant }));
         call.res.json(showEndpoint(now));

@@ -2,6 +2,7 @@ import { assetIdOf, assetIdsOf, assetKeys, type InputSource, type NewJob } from 
 import { modelRules } from "@comfyq/runtime";
 import { ApiError } from "../errors.ts";
 import type { Rooms } from "../rooms.ts";
+import { checkWebhookUrl } from "../webhooks/checkWebhookUrl.ts";
 import { checkClasses, checkGraph, hasUnknownClass } from "./checkGraph.ts";
 import { checkModelsFolder } from "./checkModels.ts";
 import { checkSources } from "./checkSources.ts";
@@ -19,6 +20,7 @@ export async function checkSubmission(rooms: Rooms, tenant: string, asked: NewJo
   const job = { ...written, cache: asked.cache ?? (isRandom ? undefined : rooms.settings.COMFYQ_CACHE) };
   checkGraph(job.workflow);
   checkSources(job, modelRules(rooms.settings));
+  if (job.webhook) checkWebhookUrl(rooms, job.webhook.url, { path: "webhook.url" });
   await Promise.all([checkAgainstPool(rooms, job), checkModelsFolder(rooms, job), checkAssets(rooms, tenant, job)]);
   return keepDataUris(rooms, tenant, job); // last: rubbish leaves nothing behind
 }
