@@ -75,14 +75,17 @@ test.each([
 test("a job, a batch and a schedule's job whose webhook may never be reached are refused, not queued unheard", async () => {
   const webhook = { url: "http://10.0.0.1/hook" };
   const job = { workflow: GRAPH, webhook };
+  const schedule = (wish: object) =>
+    api.call("/v1/schedules/unheard", {
+      method: "PUT",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ every_s: 60, ...wish }),
+    });
   const answers = [
     await api.post("/v1/jobs", job),
     await api.post("/v1/batches", { ...job, rows: [{ "metadata:n": 1 }] }),
-    await api.call("/v1/schedules/unheard", {
-      method: "PUT",
-      headers: { "content-type": "application/json" },
-      body: JSON.stringify({ every_s: 60, job }),
-    }),
+    await schedule({ job }),
+    await schedule({ job: { workflow: GRAPH }, webhook }),
   ];
   for (const answer of answers) {
     expect(problem(answer)).toMatchObject({ status: 422, code: "invalid_request" });

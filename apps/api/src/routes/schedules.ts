@@ -9,6 +9,7 @@ import { checkSchedule } from "../schedules/checkSchedule.ts";
 import { newScheduleRef, ownedSchedule, readOwnSchedule, scheduleRef } from "../schedules/ownSchedule.ts";
 import { presentSchedule } from "../schedules/presentSchedule.ts";
 import { readNewSchedule } from "../schedules/readNewSchedule.ts";
+import { checkWebhookUrl } from "../webhooks/checkWebhookUrl.ts";
 
 const EXAMPLE: z.input<typeof NewSchedule> = {
   cron: "30 2 * * MON-FRI",
@@ -83,6 +84,8 @@ async function put(rooms: Rooms, call: Call, ref: ScheduleRef): Promise<"new" | 
   const known = await schedules.read(ref);
   // A repeat is not judged again: the instances of its pool may have changed since it was accepted.
   if (known?.bodySha256 === read.bodySha256) return "same";
+  const { webhook } = read.rule;
+  if (webhook) checkWebhookUrl(rooms, webhook.url, { path: "webhook.url", undone: "changed" });
   const checked = await checkSchedule(rooms, ref.tenant, read);
   return schedules.put({ ...ref, ...checked, freshId: newId(), rule: read.rule, bodySha256: read.bodySha256 });
 }
