@@ -201,5 +201,5 @@ async function retry(
   const [kind, rows, ...said]: readonly unknown[] = Array.isArray(answer) ? answer : [];
   if (kind === "canceling")
     throw new QueueError("conflict", `Batch ${id} is being canceled; retry it when it has ended`);
-  if (kind === "refused") throw refusedRows(room, said.map(String), { pool, rows: Number(rows) });
+  if (kind === "refused") throw await refusedRows(room, said.map(String), { pool, jobs: Number(rows) });
 }

@@ -47,7 +47,7 @@ export async function commitBatch(room: QueueRoom, batch: BatchSubmission): Prom
         `There is no asset ${String(fact).split("/").at(-1)} any more; upload it again with POST /v1/assets`,
       );
     default:
-      throw refusedRows(room, said.map(String), { pool: batch.head.pool, rows: batch.rows.length });
+      throw await refusedRows(room, said.map(String), { pool: batch.head.pool, jobs: batch.rows.length });
   }
 }
 

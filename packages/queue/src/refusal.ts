@@ -1,23 +1,47 @@
 import { QueueError, type Refusal } from "./errors.ts";
+import { paceOf } from "./pace.ts";
 import type { QueueRoom } from "./room.ts";
 
-/** When nothing has ended lately, there is nothing to go by. */
+/** When nothing has ended lately, and nobody works, there is nothing to go by. */
 const UNKNOWN_SECONDS = 60;
 
-/**
- * What a script answered that refused: `full` or `limited`, and its numbers.
- * @param jobs how many were to be queued at once
- */
-export function readRefusal({ settings }: QueueRoom, said: readonly string[], jobs = 1): Refusal {
+/** What was to be queued. */
+interface Refused {
+  readonly pool: string;
+  /** How many at once. */
+  readonly jobs: number;
+}
+
+/** What a script answered that refused: `full` or `limited`, and its numbers. */
+export async function readRefusal(room: QueueRoom, said: readonly string[], asked: Refused): Promise<Refusal> {
   const [kind, first, second, third, last] = said;
-  if (kind === "full") {
-    const facts = { most: settings.queueCap, used: Number(second ?? settings.queueCap) };
-    return { limit: "pool", ...facts, retryAfterSeconds: untilRoom({ ...facts, jobs }, Number(first)) };
-  }
-  const facts = { most: Number(second), used: Number(third) };
-  if (first === "queued")
-    return { limit: first, ...facts, retryAfterSeconds: untilRoom({ ...facts, jobs }, Number(last)) };
-  return { limit: "gpu_seconds_per_day", ...facts, retryAfterSeconds: Number(last) };
+  if (kind === "limited" && first === "gpu_seconds_per_day")
+    return { limit: first, most: Number(second), used: Number(third), retryAfterSeconds: Number(last) };
+  const places =
+    kind === "full"
+      ? { most: room.settings.queueCap, used: Number(second ?? room.settings.queueCap), jobs: asked.jobs }
+      : { most: Number(second), used: Number(third), jobs: asked.jobs };
+  const isPool = kind === "full";
+  const busy = await busyPerSecond(room, asked.pool, isPool ? undefined : places.used);
+  const retryAfterSeconds = untilRoom(places, Math.max(busy, Number(isPool ? first : last)));
+  return { limit: isPool ? "pool" : "queued", most: places.most, used: places.used, retryAfterSeconds };
+}
+
+/**
+ * How many jobs end in a second at least, while its workers are busy, as they are when so many wait. The pace of late says less after
+ * hours in which there was nothing to do.
+ * @param ofTenant jobs of one tenant that wait: only its share counts then
+ */
+async function busyPerSecond(room: QueueRoom, pool: string, ofTenant: number | undefined): Promise<number> {
+  const queue = room.names.bull(room.names.jobsQueue(pool), "");
+  const [{ mean, workers }, moved, waiting] = await Promise.all([
+    paceOf(room, pool, undefined),
+    room.redis.llen(`${queue}wait`),
+    room.redis.zcard(`${queue}prioritized`),
+  ]);
+  if (!mean || mean.totalMs <= 0) return 0;
+  const share = ofTenant === undefined ? 1 : Math.min(1, ofTenant / Math.max(1, moved + waiting));
+  return (share * workers * 1_000) / mean.totalMs;
 }
 
 interface Places {
@@ -38,12 +62,9 @@ function untilRoom({ most, used, jobs }: Places, endsPerSecond: number): number 
 }
 
 /** Says that there is no room for the rows of a batch, and when to come back, or that it is too large. */
-export function refusedRows(
-  room: QueueRoom,
-  said: readonly string[],
-  { pool, rows }: { readonly pool: string; readonly rows: number },
-): QueueError {
-  const refusal = readRefusal(room, said, rows);
+export async function refusedRows(room: QueueRoom, said: readonly string[], asked: Refused): Promise<QueueError> {
+  const { pool, jobs: rows } = asked;
+  const refusal = await readRefusal(room, said, asked);
   const { limit, most, used, retryAfterSeconds } = refusal;
   if (limit === "gpu_seconds_per_day") return refused(refusal, pool);
   const [code, whose] =

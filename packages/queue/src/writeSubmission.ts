@@ -71,7 +71,7 @@ export async function writeSubmission(room: QueueRoom, papers: SubmissionPapers)
     moreValues: assets.map((id) => assetMember(tenant, id)),
   });
   if (Array.isArray(answer) && (answer[0] === "full" || answer[0] === "limited"))
-    return { kind: "refused", refusal: readRefusal(room, answer.map(String)) };
+    return { kind: "refused", refusal: await readRefusal(room, answer.map(String), { pool: papers.pool, jobs: 1 }) };
   const [kind, createdAtMs, position, own, mean, workers, active]: readonly unknown[] = Array.isArray(answer)
     ? answer
     : [];

@@ -2,12 +2,12 @@ import { spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
-import { type Attempt, type JobStatus, LimitsFile, type TenantLimits } from "@comfyq/contract";
+import { type Attempt, type JobStatus, LimitsFile, Manifest, type TenantLimits } from "@comfyq/contract";
 import { expect, test, vi } from "vitest";
 import { gpuMsOfDead } from "../src/chargeDeaths.ts";
 import type { BatchSubmission, Claimer, HeldJob } from "../src/index.ts";
 import { BatchHead, sweepExpired, sweepRetention } from "../src/index.ts";
-import { claimOne, endLock, GRAPH, manifestFor, nodeFailed, type Setup, setup } from "./setup.ts";
+import { beatAs, claimOne, endLock, GRAPH, manifestFor, nodeFailed, type Setup, setup } from "./setup.ts";
 
 const FAST = { timeScale: 0.2 };
 const DAY_MS = 24 * 3_600_000;
@@ -397,6 +397,25 @@ test("a refused caller is told to come back when a hundredth of the places has b
   expect(await refusal(submit(house))).toMatchObject({ refusal: { retryAfterSeconds: 30 } });
   await room.redis.hset(room.names.usage("acme"), { ends: 0.001 });
   expect(await refusal(submit(house))).toMatchObject({ refusal: { retryAfterSeconds: 3_600 } });
+});
+
+test("a pool that had nothing to do for hours is not thought slow when it is full: its workers' pace counts, by the tenant's share", async () => {
+  await using house = await setup();
+  const claimer = await house.claimer();
+  await house.submit({}, "acme");
+  const held = await claimOne(claimer);
+  const metrics = { prepare_ms: 1_000, render_ms: 8_000, store_ms: 1_000 };
+  await held.end({ kind: "succeeded", manifest: Manifest.parse({ ...manifestFor(held), metrics }) });
+  await Promise.all([beatAs(claimer, "w1"), beatAs(claimer, "w2")]); // two who need ten seconds for a job
+  const { redis, names } = claimer.room;
+  const now = Date.now();
+  await redis.hset(names.usage("acme"), { ends: 1, at: now - 3_600_000, since: now - 90_000_000 });
+  await limitTo(house, { queued: 300 });
+  await redis.zadd(names.open("acme"), ...Array.from({ length: 300 }, (_, at) => [at, `job-${at}`]).flat());
+  expect(await refusal(submit(house))).toMatchObject({ refusal: { limit: "queued", retryAfterSeconds: 15 } });
+  const others = Array.from({ length: 600 }, (_, at) => [at, `other-${at}`]).flat();
+  await redis.zadd(names.bull("jobs-default", "prioritized"), ...others);
+  expect(await refusal(submit(house))).toMatchObject({ refusal: { limit: "queued", retryAfterSeconds: 30 } });
 });
 
 test("calls are counted over all API processes, and a second's worth may come at once", async () => {
