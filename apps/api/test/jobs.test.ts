@@ -119,6 +119,14 @@ describe("the list", () => {
           status: 422,
           message: expect.stringContaining("query.cursor is no next_cursor of a page"),
         });
+    for (const [path, body] of [
+      ["/v1/jobs/retry", { status: "failed", cursor: "xx" }],
+      ["/v1/deliveries/redeliver", { since: "2026-12-01T09:00:00Z", cursor: "xx" }],
+    ] as const)
+      expect(problem(await own.post(path, body))).toMatchObject({
+        code: "invalid_request",
+        message: expect.stringContaining("is no next_cursor of a page"),
+      });
     expect((await own.call(`/v1/jobs?limit=1&cursor=${cursor}`)).json.jobs).toHaveLength(1);
   });
 

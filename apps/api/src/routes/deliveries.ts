@@ -104,7 +104,11 @@ function redeliverRoute(rooms: Rooms): Route {
   });
 }
 
-const FORM = { schema: RedeliverRequest, example: '{"since": "2026-12-01T09:00:00Z"}', undone: "sent again" };
+const FORM = {
+  schema: RedeliverRequest.safeExtend({ cursor: PageCursor.optional() }),
+  example: '{"since": "2026-12-01T09:00:00Z"}',
+  undone: "sent again",
+};
 
 function redeliverManyRoute(rooms: Rooms): Route {
   return route({

@@ -2,6 +2,7 @@ import { RETRY_LIMIT, RetryReport, RetryRequest } from "@comfyq/contract";
 import * as z from "zod";
 import { readWish } from "../body/readWish.ts";
 import { idempotencyKey } from "../idempotency.ts";
+import { PageCursor } from "../pageCursor.ts";
 import { retryJobs } from "../retry/retryJobs.ts";
 import type { Rooms } from "../rooms.ts";
 import { json, type Route, route } from "../route.ts";
@@ -22,7 +23,11 @@ const Headers = z.object({
 
 const EXAMPLE: z.input<typeof RetryRequest> = { status: "failed", code: "comfyui_unreachable", dry_run: true };
 
-const FORM = { schema: RetryRequest, example: '{"status": "failed"}', undone: "retried" };
+const FORM = {
+  schema: RetryRequest.safeExtend({ cursor: PageCursor.optional() }),
+  example: '{"status": "failed"}',
+  undone: "retried",
+};
 
 export function retryJobsRoute(rooms: Rooms): Route {
   return route({
