@@ -35,6 +35,23 @@ async function expectOneJobPerTick(name: string, count: number): Promise<readonl
   return moments;
 }
 
+test("a job that ends while the next moment is looked at: the tick that waited for it is made first, not overtaken", async () => {
+  await system.dispatcher.stop("SIGKILL");
+  const frozen = await startDispatcher({ FAILPOINT: "tick_due:block:3000@3" });
+  await schedules.put("waiting", { every_s: 1, overlap: "queue_one", job: job("waiting") });
+  const [first, second] = await schedules.untilTicks("waiting", ([, waits]) => waits?.outcome === "waiting");
+  // The third moment has come, and nobody has decided it: it is looked at.
+  const thirdMs = Date.parse(String(second?.tick_at)) + 1_000;
+  await vi.waitFor(() => expect(Date.now()).toBeGreaterThan(thirdMs + 300), 10_000);
+  await system.post(`/v1/jobs/${first?.job_id}/cancel`);
+  const isMade = ({ outcome }: { readonly outcome: string }) => outcome === "job";
+  const ticks = await schedules.untilTicks("waiting", (found) => found.filter(isMade).length === 2);
+  expect(ticks.filter(isMade).map(({ tick_at }) => tick_at)).toEqual([first?.tick_at, second?.tick_at]);
+  await fetch(`${system.url}/v1/schedules/waiting`, { method: "DELETE" });
+  await frozen.stop("SIGKILL");
+  await system.restartDispatcher();
+}, 60_000);
+
 describe("a dispatcher is killed", () => {
   test.each(["tick_due", "tick_decided", "tick_canceled", "tick_submitted", "tick_finished"])(
     "at %s: another one ends the tick, and its moment has one job",

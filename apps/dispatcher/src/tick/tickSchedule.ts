@@ -126,6 +126,8 @@ interface Firing {
 async function decide(room: QueueRoom, state: ScheduleState, { atMs, nowMs, tools }: Firing): Promise<Next> {
   const { overlap } = state.rule;
   const open = overlap === "allow" ? [] : await openJobsOf(room, state);
+  // What it waited for has ended just now: who waits is before who comes.
+  if (state.heldMs !== undefined && open.length === 0) return release(room, state, state.heldMs);
   const facts = { atMs, decidedAtMs: nowMs };
   const decision = { cursorMs: atMs, heldMs: state.heldMs, pending: undefined, news: undefined };
   if (open.length === 0 || overlap === "cancel_previous") {
