@@ -1,6 +1,7 @@
 import type { LimitsFile } from "@comfyq/contract";
 import { openProducer } from "@comfyq/queue";
 import {
+  createAddressRules,
   createHealth,
   createMetrics,
   createSecretBox,
@@ -68,7 +69,13 @@ export async function openRooms(settings: ApiSettings, logger: Logger, closing: 
   const metrics = createMetrics({ defaults: true });
   const classes = rememberClasses(producer);
   const secrets = { linkSecret, webhookMaster, secretBox };
-  return { settings, logger, producer, storage, keys, health, metrics, ...secrets, classes, closing };
+  const rooms = { settings, logger, producer, storage, keys, health, metrics, classes, closing };
+  return { ...rooms, ...secrets, webhookAddresses: webhookAddresses(settings) };
+}
+
+/** The rules of every delivery (apps/dispatcher), made once: that takes longer than to ask them. */
+function webhookAddresses({ COMFYQ_ALLOW_HOSTS: allowHosts }: ApiSettings): Rooms["webhookAddresses"] {
+  return createAddressRules({ allowHosts, schemes: ["http:", "https:"], ports: [80, 443] });
 }
 
 /** @throws Error when others could reach the API and none of them would need a key */

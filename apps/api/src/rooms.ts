@@ -1,6 +1,6 @@
 import type { NodeClasses } from "@comfyq/contract";
 import type { Producer } from "@comfyq/queue";
-import type { Health, Logger, Metrics, SecretBox } from "@comfyq/runtime";
+import type { AddressRules, Health, Logger, Metrics, SecretBox } from "@comfyq/runtime";
 import type { Storage } from "@comfyq/storage";
 import type { KeyRing } from "./auth/keyRing.ts";
 import type { ApiSettings } from "./config.ts";
@@ -18,6 +18,8 @@ export interface Rooms {
   readonly linkSecret: string;
   /** What tenants' webhook secrets are derived from. */
   readonly webhookMaster: string;
+  /** Where webhooks may go. */
+  readonly webhookAddresses: AddressRules;
   /** Seals the secrets of jobs before anything is stored; only the workers open them. */
   readonly secretBox: SecretBox;
   /** Node classes of a pool, a little old; `fresh` asks again. */

@@ -1,4 +1,4 @@
-export { createAddressRules, opensHost } from "./addressRules.ts";
+export { type AddressRules, createAddressRules, opensHost } from "./addressRules.ts";
 export { cleanText } from "./cleanLine.ts";
 export { type EveryOptions, every, monotonicMs, nowMs, sleep, withDeadline } from "./clock.ts";
 export {

@@ -1,4 +1,3 @@
-import { createAddressRules } from "@comfyq/runtime";
 import { ApiError } from "../errors.ts";
 import type { Rooms } from "../rooms.ts";
 
@@ -14,14 +13,9 @@ interface WebhookPlace {
  * judged at every delivery.
  * @throws ApiError `invalid_request`
  */
-export function checkWebhookUrl({ settings }: Rooms, url: string, place: WebhookPlace): void {
-  const rules = createAddressRules({
-    allowHosts: settings.COMFYQ_ALLOW_HOSTS,
-    schemes: ["http:", "https:"],
-    ports: [80, 443],
-  });
+export function checkWebhookUrl({ webhookAddresses }: Rooms, url: string, place: WebhookPlace): void {
   const address = new URL(url);
-  const refusal = rules.refuseUrl(address);
+  const refusal = webhookAddresses.refuseUrl(address);
   if (!refusal) return;
   const advice = refusal.code === "address_refused" ? "; an operator can open it with COMFYQ_ALLOW_HOSTS" : "";
   const lead = place.undone === undefined ? "Webhooks" : `Nothing was ${place.undone}: webhooks`;
