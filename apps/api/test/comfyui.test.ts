@@ -8,7 +8,7 @@ import { type PrivateRedis, startPrivateRedis } from "@comfyq/queue/testing";
 import fc from "fast-check";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { WebSocket } from "ws";
-import { type Answer, bearer, GRAPH, setup, type TestApi, writeKeys } from "./setup.ts";
+import { type Answer, bearer, GRAPH, setup, type TestApi, workerBeat, writeKeys } from "./setup.ts";
 
 let redis: PrivateRedis;
 let dataDir: string;
@@ -318,16 +318,8 @@ test("graphs are checked against what all live instances told, together", async 
   for (const [at, info] of known.entries()) {
     const object_info = String(at).repeat(64);
     await publishObjectInfo(claimer.room, object_info, gzipSync(JSON.stringify(info)));
-    const facts = {
-      comfyui_version: "0.33.0",
-      device: "cuda:0 GPU",
-      fingerprint: null,
-      object_info,
-      models: false,
-    } as const;
-    const at_ = "2026-01-01T00:00:00Z";
-    const state = { state: "idle", reason: null, job_id: null, storing: 0, started_at: at_, beat_at: at_ } as const;
-    await beat(claimer.room, { id: `w${at}`, pool: "default", instance: `http://i${at}`, ...state, ...facts });
+    const facts = { device: "cuda:0 GPU", object_info, models: false };
+    await beat(claimer.room, workerBeat({ id: `w${at}`, instance: `http://i${at}`, ...facts }));
   }
   const info = await vi.waitFor(async () => {
     const { json } = await get("/object_info");

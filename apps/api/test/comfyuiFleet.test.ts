@@ -3,7 +3,7 @@ import { gzipSync } from "node:zlib";
 import { jobFailure } from "@comfyq/contract";
 import { beat, type Claimer, openClaimer, publishModelLists, publishObjectInfo } from "@comfyq/queue";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
-import { GRAPH, setup, type TestApi } from "./setup.ts";
+import { GRAPH, setup, type TestApi, workerBeat } from "./setup.ts";
 
 // What live instances told, of one pool or another, and what is left to tell when they did not.
 let api: TestApi;
@@ -35,10 +35,8 @@ async function tell({ id, pool, models, files }: Telling): Promise<void> {
   const [object_info, model_lists] = [info, models].map((told) => Buffer.from(JSON.stringify(told)).toString("hex"));
   await publishObjectInfo(teller.room, String(object_info), gzipSync(JSON.stringify(info)));
   await publishModelLists(teller.room, String(model_lists), gzipSync(JSON.stringify(models)));
-  const at = "2026-01-01T00:00:00Z";
-  const still = { state: "idle", reason: null, job_id: null, storing: 0, started_at: at, beat_at: at } as const;
-  const facts = { comfyui_version: "0.33.0", device: null, fingerprint: null, object_info, model_lists, models: false };
-  await beat(teller.room, { id, pool, instance: `http://${id}`, ...still, ...facts });
+  const facts = { object_info, model_lists, models: false };
+  await beat(teller.room, workerBeat({ id, pool, instance: `http://${id}`, ...facts }));
 }
 
 const get = async (path: string, pool?: string) =>

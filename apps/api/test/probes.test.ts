@@ -1,21 +1,6 @@
 import { beat, disableEndpoint, openClaimer } from "@comfyq/queue";
 import { describe, expect, test } from "vitest";
-import { bearer, GRAPH, problem, setup } from "./setup.ts";
-
-const WORKER = {
-  id: "w1",
-  pool: "default",
-  instance: "http://127.0.0.1:8188",
-  state: "idle",
-  reason: null,
-  job_id: null,
-  storing: 0,
-  comfyui_version: "0.33.0",
-  fingerprint: null,
-  device: "NVIDIA H100",
-  started_at: new Date().toISOString(),
-  beat_at: new Date().toISOString(),
-} as const;
+import { bearer, GRAPH, problem, setup, workerBeat } from "./setup.ts";
 
 describe("what machines and people ask", () => {
   test("with Redis away the API lives, is not ready, and answers 503 with Retry-After; then it goes on by itself", async () => {
@@ -79,9 +64,9 @@ describe("what machines and people ask", () => {
       workerId: "w1",
       instance: "i",
     });
-    await beat(claimer.room, WORKER);
-    await beat(claimer.room, { ...WORKER, id: "w2", state: "unready", reason: "connection refused" });
-    await beat(claimer.room, { ...WORKER, id: "w3", state: "quarantined", reason: "3 jobs in a row failed" });
+    await beat(claimer.room, workerBeat());
+    await beat(claimer.room, workerBeat({ id: "w2", state: "unready", reason: "connection refused" }));
+    await beat(claimer.room, workerBeat({ id: "w3", state: "quarantined", reason: "3 jobs in a row failed" }));
     const after = await api.call("/v1/doctor");
     expect(after.json.checks).toContainEqual({
       name: "worker w1",
@@ -105,7 +90,7 @@ describe("what machines and people ask", () => {
     });
     const at = { redisUrl: api.redis.url, prefix: "pools", workerId: "w1", instance: "i" };
     const claimer = await openClaimer({ ...at, pool: "default" });
-    await beat(claimer.room, WORKER);
+    await beat(claimer.room, workerBeat());
     await api.submit({ pool: "nobodys" });
     await api.submit();
     const pause = { method: "PUT", headers: bearer("operator-key-of-the-tests") };

@@ -1,6 +1,6 @@
 import { beat, publishClasses } from "@comfyq/queue";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { GRAPH, problem, setup, type TestApi } from "./setup.ts";
+import { GRAPH, problem, setup, type TestApi, workerBeat } from "./setup.ts";
 
 let api: TestApi;
 beforeAll(async () => {
@@ -353,20 +353,7 @@ describe("node classes that the pool does not have", () => {
       instance: "i",
     });
     await publishClasses(claimer.room, "f1", CLASSES);
-    await beat(claimer.room, {
-      id: "teller",
-      pool: "default",
-      instance: "http://127.0.0.1:8188",
-      state: "idle",
-      reason: null,
-      job_id: null,
-      storing: 0,
-      comfyui_version: "0.33.0",
-      fingerprint: "f1",
-      device: null,
-      started_at: new Date().toISOString(),
-      beat_at: new Date().toISOString(),
-    });
+    await beat(claimer.room, workerBeat({ id: "teller", fingerprint: "f1" }));
     await claimer.close();
   }
 

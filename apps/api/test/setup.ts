@@ -12,6 +12,7 @@ import {
   type Scope,
   type StoredFile,
   type StoredValue,
+  WorkerBeat,
 } from "@comfyq/contract";
 import { type Claimer, type HeldJob, openClaimer } from "@comfyq/queue";
 import { type PrivateRedis, startPrivateRedis } from "@comfyq/queue/testing";
@@ -213,4 +214,24 @@ function parsed(text: string): unknown {
 export function problem(answer: Answer): { status: number; code: string; message: string } {
   const { error } = answer.json as ApiErrorBody; // an error answer has this shape, or the test fails
   return { status: answer.status, code: error.code, message: error.message };
+}
+
+/** What a worker tells of itself, in whatever a test needs. */
+export function workerBeat(more: Partial<WorkerBeat> = {}): WorkerBeat {
+  const now = new Date().toISOString();
+  return WorkerBeat.parse({
+    id: "w1",
+    pool: "default",
+    instance: "http://127.0.0.1:8188",
+    state: "idle",
+    reason: null,
+    job_id: null,
+    storing: 0,
+    comfyui_version: "0.33.0",
+    fingerprint: null,
+    device: "NVIDIA H100",
+    started_at: now,
+    beat_at: now,
+    ...more,
+  });
 }

@@ -1,23 +1,12 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Schedule, Tick } from "@comfyq/contract";
-import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { expect, test, vi } from "vitest";
 import { createProgram } from "../src/program.ts";
-import { job, refusal, standInApi } from "./standIn.ts";
+import { hearStdout, job, refusal, standInApi } from "./standIn.ts";
 import { temporaryFolder } from "./startFixture.ts";
 
-const written: string[] = [];
-beforeEach(() => {
-  written.length = 0;
-  vi.spyOn(process.stdout, "write").mockImplementation((text) => {
-    written.push(String(text));
-    return true;
-  });
-});
-afterEach(() => {
-  vi.restoreAllMocks();
-  vi.unstubAllEnvs();
-});
+const written = hearStdout();
 
 const GRAPH = { "6": { class_type: "CLIPTextEncode", inputs: { text: "a fox" } } };
 const MADE: Tick = {

@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Job } from "@comfyq/contract";
-import { onTestFinished, vi } from "vitest";
+import { afterEach, beforeEach, onTestFinished, vi } from "vitest";
 
 /** One request as it came. */
 interface Asked {
@@ -40,6 +40,23 @@ export async function standInApi(...answers: readonly Answer[]): Promise<Asked[]
   const { port } = server.address() as AddressInfo; // a TCP server's address is never a string
   vi.stubEnv("COMFYQ_URL", `http://127.0.0.1:${port}`);
   return asked;
+}
+
+/** What the commands of one test write; for the whole file. */
+export function hearStdout(): string[] {
+  const written: string[] = [];
+  beforeEach(() => {
+    written.length = 0;
+    vi.spyOn(process.stdout, "write").mockImplementation((text) => {
+      written.push(String(text));
+      return true;
+    });
+  });
+  afterEach(() => {
+    vi.restoreAllMocks();
+    vi.unstubAllEnvs();
+  });
+  return written;
 }
 
 export const refusal = (status: number, code: string, message: string): Answer => ({

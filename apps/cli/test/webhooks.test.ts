@@ -1,20 +1,9 @@
 import type { LimitsView, WebhookEndpoint } from "@comfyq/contract";
-import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { expect, test, vi } from "vitest";
 import { createProgram } from "../src/program.ts";
-import { refusal, standInApi } from "./standIn.ts";
+import { hearStdout, refusal, standInApi } from "./standIn.ts";
 
-const written: string[] = [];
-beforeEach(() => {
-  written.length = 0;
-  vi.spyOn(process.stdout, "write").mockImplementation((text) => {
-    written.push(String(text));
-    return true;
-  });
-});
-afterEach(() => {
-  vi.restoreAllMocks();
-  vi.unstubAllEnvs();
-});
+const written = hearStdout();
 
 /** An endpoint as the API shows it, in whatever of its facts a test needs. */
 function endpoint(facts: Partial<WebhookEndpoint> = {}): WebhookEndpoint {
