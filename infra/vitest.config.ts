@@ -14,8 +14,8 @@ const shared = {
 export default defineConfig({
   root,
   test: {
-    // Most files wait for processes of their own: three at once on two cores take a third of the time of one after the other.
-    maxWorkers: Math.max(3, availableParallelism() - 1),
+    // Most files wait for processes of their own: two at once on two cores take half the time of one after the other.
+    maxWorkers: Math.max(2, availableParallelism() - 1),
     projects: [
       ...rooms.map(({ floor, room }) => ({
         ...shared,

@@ -18,6 +18,8 @@ interface Patience<T> {
   /** Is it worth another try by and by? */
   readonly mayPass: (error: unknown) => boolean;
   readonly step: () => Promise<T>;
+  /** Told what went wrong before every wait. */
+  readonly onTrouble?: (error: unknown) => void;
 }
 
 /**
@@ -27,7 +29,7 @@ interface Patience<T> {
 export async function patiently<T>(
   { jobId, signal, check }: Patient,
   log: Logger,
-  { what, patienceMs, mayPass, step }: Patience<T>,
+  { what, patienceMs, mayPass, step, onTrouble }: Patience<T>,
 ): Promise<T> {
   const startedAtMs = monotonicMs();
   for (let waitMs = FIRST_WAIT_MS; ; waitMs = Math.min(waitMs * 2, LONGEST_WAIT_MS)) {
@@ -38,6 +40,7 @@ export async function patiently<T>(
       signal.throwIfAborted();
       if (!mayPass(error) || monotonicMs() - startedAtMs > patienceMs) throw error;
       log.warn({ jobId, what, cause: error, waitMs }, "a step failed, trying again");
+      onTrouble?.(error);
       await sleep(waitMs, signal);
     }
   }

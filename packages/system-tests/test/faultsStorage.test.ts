@@ -82,17 +82,21 @@ const PASSING: readonly (readonly [name: string, fault: Fault])[] = [
 ];
 
 describe.concurrent("a bucket that for a while", () => {
-  test.for(PASSING)("%s costs no render, and the GPU goes on with the next job", { timeout: 60_000 }, ([, fault]) =>
-    withWorker(async (pool) => {
-      const { id } = await system.submit(job(pool));
-      const trouble = strike(id, fault);
-      await vi.waitFor(() => expect(trouble.hits).toBeGreaterThan(0), { timeout: 20_000 });
-      const next = await system.submit(job(pool));
-      await expectOneRender(next.id);
-      expect(await system.read(id)).toMatchObject({ status: "running", stage: "storing" });
-      trouble.remove();
-      await expectOneRender(id);
-    }),
+  test.for(PASSING)(
+    "%s costs no render, the job says what it waits for, and the GPU goes on with the next one",
+    { timeout: 60_000 },
+    ([, fault]) =>
+      withWorker(async (pool) => {
+        const { id } = await system.submit(job(pool));
+        const trouble = strike(id, fault);
+        await vi.waitFor(() => expect(trouble.hits).toBeGreaterThan(0), { timeout: 20_000 });
+        const next = await system.submit(job(pool));
+        await expectOneRender(next.id);
+        const message = expect.stringMatching(/^The store cannot be used: .*; it is tried again$/);
+        expect(await system.read(id)).toMatchObject({ status: "running", stage: "storing", progress: { message } });
+        trouble.remove();
+        await expectOneRender(id);
+      }),
   );
 });
 

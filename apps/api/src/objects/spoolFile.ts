@@ -48,11 +48,15 @@ export async function prepareSpool({ folder, maxBytes, signal }: SpoolLimits): P
     }
   };
   return async (source) => {
+    const file = createWriteStream(path, { flags: "wx", mode: 0o600 });
+    const closed = new Promise<void>((resolve) => file.once("close", () => resolve()));
     try {
-      await pipeline(source, measure, createWriteStream(path, { flags: "wx", mode: 0o600 }), { signal });
+      await pipeline(source, measure, file, { signal });
       if (sizeBytes > maxBytes) throw tooLarge(maxBytes);
       return { ...digest.end(), sizeBytes, open: () => createReadStream(path), [Symbol.asyncDispose]: remove };
     } catch (error) {
+      file.destroy();
+      await closed; // it may be made only now, and would stay
       await remove();
       throw error;
     }

@@ -5,7 +5,7 @@ import { StorageError } from "@comfyq/storage";
 import { orAborted } from "../orAborted.ts";
 import type { Tools } from "../tools.ts";
 import type { AttemptRun } from "./attempt.ts";
-import { untilStored } from "./untilStored.ts";
+import { untilWell } from "./untilStored.ts";
 
 /** A manifest is a few KB: a store that takes longer is not well, and is asked again. */
 const READ_MS = 20_000;
@@ -15,7 +15,7 @@ const READ_MS = 20_000;
  * worse. A first attempt asks, too, but after it has submitted: the GPU would wait with it.
  */
 export function findManifest(run: AttemptRun, tools: Tools): Promise<Manifest | undefined> {
-  const found = untilStored(run, tools, () => readManifest(run, tools));
+  const found = untilWell(run, tools, { step: () => readManifest(run, tools) });
   found.catch(() => {}); // an attempt that ends before it wants the answer does not miss it
   return found;
 }

@@ -2,6 +2,7 @@ import { isComfyError, type PromptProgress, type Rendered } from "@comfyq/comfyu
 import type { Progress } from "@comfyq/contract";
 import { failPoint, isBroken } from "@comfyq/runtime";
 import type { Tools } from "../tools.ts";
+import { allNodesDone } from "./allNodesDone.ts";
 import { type AttemptRun, historyOf } from "./attempt.ts";
 import { refusePartialOutputs } from "./refusePartialRun.ts";
 
@@ -43,7 +44,7 @@ export async function renderPrompt(run: AttemptRun, promptId: string, tools: Too
   const only = job.head.prompt?.is_partial ? job.head.prompt.outputs : undefined;
   refusePartialOutputs(rendered, { workflow: job.request.workflow, only }, tools.instance.facts()?.classes);
   await failPoint("rendered", historyOf(run));
-  job.report(finished(Object.keys(job.request.workflow).length));
+  job.report(allNodesDone(job));
   return rendered;
 }
 
@@ -71,9 +72,4 @@ function toProgress({ nodesTotal, nodesDone, node }: PromptProgress): Progress {
     steps: counts ? node.max : null,
     message: null,
   };
-}
-
-function finished(nodes: number): Progress {
-  const none = { current_node: null, current_node_class: null, step: null, steps: null, message: null };
-  return { value: 1, nodes_done: nodes, nodes_total: nodes, ...none };
 }
