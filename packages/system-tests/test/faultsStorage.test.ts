@@ -93,7 +93,8 @@ describe.concurrent("a bucket that for a while", () => {
         const next = await system.submit(job(pool));
         await expectOneRender(next.id);
         const message = expect.stringMatching(/^The store cannot be used: .*; it is tried again$/);
-        expect(await system.read(id)).toMatchObject({ status: "running", stage: "storing", progress: { message } });
+        const waiting = { status: "running", stage: "storing", progress: { message } };
+      await vi.waitFor(async () => expect(await system.read(id)).toMatchObject(waiting), { timeout: 20_000 });
         trouble.remove();
         await expectOneRender(id);
       }),
