@@ -94,7 +94,7 @@ describe.concurrent("a bucket that for a while", () => {
         await expectOneRender(next.id);
         const message = expect.stringMatching(/^The store cannot be used: .*; it is tried again$/);
         const waiting = { status: "running", stage: "storing", progress: { message } };
-      await vi.waitFor(async () => expect(await system.read(id)).toMatchObject(waiting), { timeout: 20_000 });
+        await vi.waitFor(async () => expect(await system.read(id)).toMatchObject(waiting), { timeout: 20_000 });
         trouble.remove();
         await expectOneRender(id);
       }),
