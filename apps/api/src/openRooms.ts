@@ -41,6 +41,7 @@ export async function openRooms(settings: ApiSettings, logger: Logger, closing: 
     settings.COMFYQ_WEBHOOK_SECRET ?? (await readOrCreateSecret(secretPath(settings, "webhook-secret")));
   const secretsKey = settings.COMFYQ_SECRETS_KEY ?? (await readOrCreateSecret(secretPath(settings, "secrets-key")));
   const secretBox = createSecretBox(secretsKey);
+  const webhookAddresses = createAddressRules({ allowHosts: settings.COMFYQ_ALLOW_HOSTS });
   const storage = openStorage(storageUrl(settings), {
     ...storageOptions(settings),
     linkBase: LINK_BASE,
@@ -70,12 +71,7 @@ export async function openRooms(settings: ApiSettings, logger: Logger, closing: 
   const classes = rememberClasses(producer);
   const secrets = { linkSecret, webhookMaster, secretBox };
   const rooms = { settings, logger, producer, storage, keys, health, metrics, classes, closing };
-  return { ...rooms, ...secrets, webhookAddresses: webhookAddresses(settings) };
-}
-
-/** The rules of every delivery (apps/dispatcher), made once: that takes longer than to ask them. */
-function webhookAddresses({ COMFYQ_ALLOW_HOSTS: allowHosts }: ApiSettings): Rooms["webhookAddresses"] {
-  return createAddressRules({ allowHosts, schemes: ["http:", "https:"], ports: [80, 443] });
+  return { ...rooms, ...secrets, webhookAddresses };
 }
 
 /** @throws Error when others could reach the API and none of them would need a key */

@@ -5,7 +5,7 @@ import type { QueueRoom } from "./room.ts";
  * Hops through the levels that wait, from the lowest, and looks at the head of each for the one that has waited longest. A
  * level's numbers share their upper half (turns.ts), so a hop is two look-ups, whatever the level holds.
  */
-export const FIND_LONGEST = `
+const FIND_LONGEST = `
 local t = redis.call("TIME")
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 local function waitsSince(id)
@@ -28,21 +28,32 @@ local function findLongest(since)
 end
 `;
 
-/** Puts the job that has waited longest before all others: the right end of `wait` is what BullMQ claims next. */
-const MOVE_AGED = namedScript(
-  {
-    keys: ["prioritized", "wait", "marker"],
-    values: ["patienceMs", "mostLevels", "recordPrefix"],
-  },
-  `${FIND_LONGEST}
+/**
+ * A script that can put the job that has waited longest before all others: the right end of `wait` is what BullMQ claims next.
+ * `runLongestFirst` runs it.
+ */
+export function longestFirstScript(text: string) {
+  return namedScript(
+    {
+      keys: ["prioritized", "wait", "marker"],
+      values: ["patienceMs", "mostLevels", "recordPrefix"],
+    },
+    `${FIND_LONGEST}
+local function putFirst(id)
+  redis.call("ZREM", prioritizedKey, id)
+  redis.call("RPUSH", waitKey, id)
+  redis.call("ZADD", markerKey, 0, "0")
+end
+${text}`,
+  );
+}
+
+const MOVE_AGED = longestFirstScript(`
 local aged = findLongest(now - tonumber(patienceMs))
 if not aged or redis.call("ZRANK", prioritizedKey, aged) == 0 then return false end
-redis.call("ZREM", prioritizedKey, aged)
-redis.call("RPUSH", waitKey, aged)
-redis.call("ZADD", markerKey, 0, "0")
+putFirst(aged)
 return aged
-`,
-);
+`);
 
 const LONGEST_WAIT = namedScript(
   { keys: ["prioritized"], values: ["mostLevels", "recordPrefix"] },
@@ -53,7 +64,23 @@ return found and now - since or 0
 );
 
 /** More levels than anybody uses on purpose: whoever made up a level for each job shall not hold Redis up. */
-export const MOST_LEVELS = 256;
+const MOST_LEVELS = 256;
+
+export function runLongestFirst(
+  { redis, names }: QueueRoom,
+  script: ReturnType<typeof longestFirstScript>,
+  { pool, patienceMs }: { readonly pool: string; readonly patienceMs: number },
+): Promise<unknown> {
+  const queue = names.jobsQueue(pool);
+  return runNamed(redis, script, {
+    keys: {
+      prioritized: names.bull(queue, "prioritized"),
+      wait: names.bull(queue, "wait"),
+      marker: names.bull(queue, "marker"),
+    },
+    values: { patienceMs: Math.round(patienceMs), mostLevels: MOST_LEVELS, recordPrefix: names.record("") },
+  });
+}
 
 /**
  * Of the jobs that wait longer than `patienceMs` (counted from when they were submitted, or from `run_at`), puts the one that has
@@ -61,15 +88,7 @@ export const MOST_LEVELS = 256;
  * @returns its id; undefined when there is none, or it is the next anyway
  */
 export async function moveAgedFirst(room: QueueRoom, pool: string, patienceMs: number): Promise<string | undefined> {
-  const queue = room.names.jobsQueue(pool);
-  const moved = await runNamed(room.redis, MOVE_AGED, {
-    keys: {
-      prioritized: room.names.bull(queue, "prioritized"),
-      wait: room.names.bull(queue, "wait"),
-      marker: room.names.bull(queue, "marker"),
-    },
-    values: { patienceMs: Math.round(patienceMs), mostLevels: MOST_LEVELS, recordPrefix: room.names.record("") },
-  });
+  const moved = await runLongestFirst(room, MOVE_AGED, { pool, patienceMs });
   return typeof moved === "string" ? moved : undefined;
 }
 

@@ -38,14 +38,18 @@ export interface Refusal {
 export interface AddressRulesOptions {
   /** Hosts that the operator opened, see `parseAllowHosts`. */
   readonly allowHosts: readonly string[];
-  /** With the colon, as `new URL` has them. */
-  readonly schemes: readonly string[];
-  /** Ports that are open on every host that may be asked at all. */
-  readonly ports: readonly number[];
+  /** With the colon, as `new URL` has them. Default `http:` and `https:`. */
+  readonly schemes?: readonly string[];
+  /** Ports that are open on every host that may be asked at all. Default 80 and 443. */
+  readonly ports?: readonly number[];
 }
 
 /** @throws Error when an entry of allowHosts cannot be read */
-export function createAddressRules({ allowHosts, schemes, ports }: AddressRulesOptions): AddressRules {
+export function createAddressRules({
+  allowHosts,
+  schemes = ["http:", "https:"],
+  ports = [80, 443],
+}: AddressRulesOptions): AddressRules {
   const rules = parseAllowHosts(allowHosts);
   const opensPort = (rule: AllowRule, port: number): boolean =>
     rule.port === "any" || (rule.port === undefined ? ports.includes(port) : rule.port === port);

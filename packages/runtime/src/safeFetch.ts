@@ -70,8 +70,8 @@ export type SafeFetch = (url: string | URL, request?: SafeFetchRequest) => Promi
  * @throws Error at once when an entry of allowHosts cannot be read
  */
 export function createSafeFetch(options: SafeFetchOptions): SafeFetch {
-  const { allowHosts, schemes = ["http:", "https:"], ports = [80, 443], resolve = systemResolve } = options;
-  const rules = createAddressRules({ allowHosts, schemes, ports });
+  const { resolve = systemResolve } = options;
+  const rules = createAddressRules(options);
   return async (url, request = {}) => {
     const timeoutMs = request.timeoutMs ?? options.timeoutMs;
     const first = firstHop(url, request, options.userAgent ?? "comfyq");
