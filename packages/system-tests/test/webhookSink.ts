@@ -5,9 +5,11 @@ import { text } from "node:stream/consumers";
 import { jobOf, WebhookEvent } from "@comfyq/contract";
 import { Webhook } from "standardwebhooks";
 
-interface Received {
+/** One request that came in. */
+export interface Received {
   readonly id: string;
   readonly body: string;
+  readonly headers: Readonly<Record<string, string>>;
   readonly event: WebhookEvent;
   /** Did the official library accept the signature? */
   readonly isGenuine: boolean;
@@ -26,7 +28,7 @@ export interface WebhookSink {
 }
 
 /** A receiver as a customer would write it: checks the signature, keeps what it got. */
-export async function startWebhookSink(secret: () => string): Promise<WebhookSink> {
+export async function startWebhookSink(secret: () => string, path = "/hook"): Promise<WebhookSink> {
   const all: Received[] = [];
   let status = 204;
   const server = createServer(async (request, response) => {
@@ -36,8 +38,9 @@ export async function startWebhookSink(secret: () => string): Promise<WebhookSin
     all.push({
       id: headers["webhook-id"] ?? "",
       body,
+      headers,
       event: WebhookEvent.parse(JSON.parse(body)),
-      isGenuine: verifies(secret(), body, headers),
+      isGenuine: verifies(secret(), { body, headers }),
     });
     response.writeHead(status).end();
   });
@@ -45,7 +48,7 @@ export async function startWebhookSink(secret: () => string): Promise<WebhookSin
   await once(server, "listening");
   const { port } = server.address() as AddressInfo; // a TCP server's address is never a string
   return {
-    url: `http://127.0.0.1:${port}/hook`,
+    url: `http://127.0.0.1:${port}${path}`,
     ofType: (type) => all.filter(({ event }) => event.type === type),
     received: (jobId) => all.filter(({ event }) => jobOf(event)?.id === jobId),
     all: () => [...all],
@@ -59,9 +62,10 @@ export async function startWebhookSink(secret: () => string): Promise<WebhookSin
   };
 }
 
-function verifies(secret: string, body: string, headers: Record<string, string>): boolean {
+/** Does the official library accept it by this secret? */
+export function verifies(secret: string, { body, headers }: Pick<Received, "body" | "headers">): boolean {
   try {
-    new Webhook(secret).verify(body, headers);
+    new Webhook(secret).verify(body, { ...headers });
     return true;
   } catch {
     return false;
